@@ -1,0 +1,193 @@
+"""Cost of classical solves: estimates, this machine's calibration, one model a solver."""
+
+import math
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import lru_cache
+
+import numpy as np
+from scipy import linalg
+from sklearn.base import BaseEstimator
+from threadpoolctl import threadpool_info
+
+
+@dataclass(frozen=True)
+class CostEstimate:
+    """Predicted cost of one solve.
+
+    Parameters
+    ----------
+    seconds : float
+        Predicted time.
+    terms : mapping of str to float
+        Every factor that went in, under a name that carries its unit.
+    source : str
+        Where the formula comes from.
+    """
+
+    seconds: float
+    terms: Mapping[str, float] = field(default_factory=dict)
+    source: str = ""
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """Rates of this machine's linear algebra, by kernel and size.
+
+    Parameters
+    ----------
+    flops_per_second : mapping of str to tuple of (n, rate)
+        For each of "gemm", "lu", "cholesky" and "ldl": rates at growing orders n. Between two orders the
+        rate is interpolated in log n; outside, the nearest one holds.
+    bytes_per_second : float
+        Rate at which a matrix too large for the caches is read.
+    call_seconds : float
+        Fixed cost of one solve: Python and library calls.
+    threads : int
+        BLAS threads in force while measuring.
+
+    Notes
+    -----
+    R_c = C N^3 (arXiv:2405.00252, section IV-C) with C = (2/3) / rate("lu", N).
+    """
+
+    flops_per_second: Mapping[str, tuple]
+    bytes_per_second: float = 1e10
+    call_seconds: float = 5e-5
+    threads: int = 1
+
+    def rate(self, kernel, n):
+        """Floating-point operations a second of `kernel` at order `n`."""
+        table = self.flops_per_second[kernel]
+        for (n0, r0), (n1, r1) in zip(table, table[1:]):
+            if n <= n0:
+                return r0
+            if n < n1:
+                share = math.log(n / n0) / math.log(n1 / n0)
+                return r0 ** (1 - share) * r1**share
+        return table[-1][1]
+
+    def seconds(self, kernel, flops, n):
+        """Predicted time of `flops` operations in `kernel` at order `n`."""
+        return flops / self.rate(kernel, n)
+
+
+FLOPS = {"gemm": 2.0, "lu": 2 / 3, "cholesky": 1 / 3, "ldl": 1 / 3}
+"""Operations of each kernel in units of N^3 (Golub and Van Loan, Matrix Computations, 4th ed.)."""
+
+
+def calibrate(refresh=False):
+    """Measure this machine's rates once per process and per number of BLAS threads.
+
+    Parameters
+    ----------
+    refresh : bool, default=False
+        Measure again even if a calibration exists.
+
+    Returns
+    -------
+    Calibration
+
+    Examples
+    --------
+    >>> from qnewton_sk.costs import calibrate
+    >>> calibrate().rate("lu", 500) > 0
+    True
+    """
+    if refresh:
+        _measure.cache_clear()
+    return _measure(blas_threads())
+
+
+def blas_threads():
+    """Return the number of threads that BLAS may use now."""
+    return max([lib["num_threads"] for lib in threadpool_info() if lib["user_api"] == "blas"], default=1)
+
+
+@lru_cache(maxsize=8)
+def _measure(threads):
+    rng = np.random.default_rng(0)
+    table = {kernel: [] for kernel in FLOPS}
+    for n in (16, 64, 256, 768):
+        B = rng.standard_normal((n, n))
+        A = np.asfortranarray(B + B.T + 4 * math.sqrt(n) * np.eye(n))
+        for kernel, run in _kernels(A).items():
+            table[kernel].append((n, FLOPS[kernel] * n**3 / _best_seconds(run, 5 if n < 500 else 2)))
+    v, large = np.ones(2048), np.ones((2048, 2048))
+    return Calibration(
+        flops_per_second={kernel: tuple(rates) for kernel, rates in table.items()},
+        bytes_per_second=large.nbytes / _best_seconds(lambda: large @ v, 3),
+        threads=threads,
+    )
+
+
+def _kernels(A):
+    return {
+        "gemm": lambda: A @ A,
+        "lu": lambda: linalg.lapack.dgetrf(A),
+        "cholesky": lambda: linalg.lapack.dpotrf(A, lower=1, clean=0),
+        "ldl": lambda: linalg.lapack.dsytrf(A, lower=1, lwork=64 * A.shape[0]),
+    }
+
+
+def _best_seconds(run, repeats):
+    run()
+    best = math.inf
+    for _ in range(repeats):
+        start = time.perf_counter()
+        run()
+        best = min(best, time.perf_counter() - start)
+    return best
+
+
+class DirectCost(BaseEstimator):
+    """C N^3 for one factorisation, plus the triangular solves and what is left of the assembly.
+
+    Parameters
+    ----------
+    kernel : {"lu", "cholesky", "ldl"}
+        The factorisation.
+    calibration : Calibration, default=None
+        Rates; by default those of `calibrate()`.
+    """
+
+    def __init__(self, kernel="lu", calibration=None):
+        self.kernel = kernel
+        self.calibration = calibration
+
+    def __call__(self, facts, tol):
+        """Return the `CostEstimate` of one solve; `tol` does not matter to a direct solver."""
+        rates = self.calibration or calibrate()
+        factorise = 0.0 if self.kernel in facts.factorised else FLOPS[self.kernel] * facts.n**3
+        terms = {
+            "assembly_seconds": rates.seconds("gemm", facts.assembly_flops, facts.n),
+            "factorisation_seconds": rates.seconds(self.kernel, factorise, facts.n),
+            "substitution_seconds": facts.itemsize * facts.n**2 / rates.bytes_per_second,
+            "call_seconds": rates.call_seconds,
+        }
+        return CostEstimate(sum(terms.values()), terms, f"{FLOPS[self.kernel]:.3g} N^3 flops at the calibrated rate")
+
+
+class CGCost(BaseEstimator):
+    """Products times their cost; the products from kappa and tol, or as observed.
+
+    ceil(sqrt(kappa) / 2 * ln(2 / tol)) products (Saad, Iterative Methods for Sparse Linear Systems, 2nd
+    ed., equation 6.128).
+    """
+
+    def __init__(self, calibration=None):
+        self.calibration = calibration
+
+    def __call__(self, facts, tol):
+        """Return the `CostEstimate` of one solve to the relative error `tol`."""
+        rates = self.calibration or calibrate()
+        products = facts.iterations
+        if products is None:
+            products = math.ceil(math.sqrt(facts.kappa or facts.n) / 2 * math.log(2 / tol))
+        products = min(products, 2.0 * facts.n)
+        product_seconds = max(
+            rates.seconds("gemm", facts.product_flops, 64), rates.call_seconds
+        )
+        terms = {"products": float(products), "product_seconds": product_seconds, "call_seconds": rates.call_seconds}
+        return CostEstimate(products * product_seconds + rates.call_seconds, terms, "Saad (2003), equation 6.128")
