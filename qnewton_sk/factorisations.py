@@ -1,0 +1,166 @@
+"""Dense LU, Cholesky and LDL factorisations, kept on the matrix by whoever pays first; solves and inertia."""
+
+from typing import NamedTuple
+
+import numpy as np
+from scipy import linalg
+
+NON_FINITE = -4
+"""`info` of a matrix with NaN or inf, as LAPACKE reports it (its NaN check of argument 4)."""
+
+
+class Inertia(NamedTuple):
+    """Numbers of negative, zero and positive eigenvalues."""
+
+    negative: int
+    zero: int
+    positive: int
+
+
+def lu_factor(matrix):
+    """Return the LU factorisation of `matrix`, kept under "lu".
+
+    Parameters
+    ----------
+    matrix : SystemMatrix
+        Of order n; float32 entries are factorised in float32, all others in float64.
+
+    Returns
+    -------
+    (lu, piv, info)
+        As from LAPACK getrf: `info` is 0 for success, i > 0 where pivot i is exactly zero, negative for
+        a matrix that is not finite.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from qnewton_sk.factorisations import lu_factor, lu_solve
+    >>> from qnewton_sk.system import SystemMatrix
+    >>> A = SystemMatrix.from_entries(np.array([[2.0, 1.0], [1.0, 3.0]]))
+    >>> lu_solve(lu_factor(A), np.array([3.0, 4.0]))
+    array([1., 1.])
+    >>> A.kept
+    ('lu',)
+    """
+    return matrix.cached("lu", lambda: _lu(_fortran(matrix)))
+
+
+def cholesky_factor(matrix):
+    """Return the Cholesky factorisation of `matrix`, kept under "cholesky".
+
+    Parameters
+    ----------
+    matrix : SystemMatrix
+        Of order n.
+
+    Returns
+    -------
+    (c, info)
+        As from LAPACK potrf with lower=1: the lower triangle of `c` holds L, the upper one is arbitrary;
+        `info` is 0 for success, i > 0 where the leading minor i is not positive, negative for a matrix
+        that is not finite.
+    """
+    return matrix.cached("cholesky", lambda: _cholesky(_fortran(matrix)))
+
+
+def ldl_factor(matrix):
+    """Return the Bunch-Kaufman factorisation L D L^T of `matrix`, kept under "ldl".
+
+    Parameters
+    ----------
+    matrix : SystemMatrix
+        Of order n.
+
+    Returns
+    -------
+    (ldu, ipiv, info)
+        As from LAPACK sytrf with lower=1: `info` is 0 for success, i > 0 where D[i, i] is exactly zero,
+        negative for a matrix that is not finite.
+    """
+    return matrix.cached("ldl", lambda: _ldl(_fortran(matrix)))
+
+
+def lu_solve(payload, b):
+    """Return x with A x = b, for b of shape (n,) or (n, k) and the payload of `lu_factor`."""
+    lu, piv, _ = payload
+    return linalg.get_lapack_funcs("getrs", (lu, b))(lu, piv, b)[0]
+
+
+def cholesky_solve(payload, b):
+    """Return x with A x = b, for b of shape (n,) or (n, k) and the payload of `cholesky_factor`."""
+    c, _ = payload
+    return linalg.get_lapack_funcs("potrs", (c, b))(c, b, lower=1)[0]
+
+
+def ldl_solve(payload, b):
+    """Return x with A x = b, for b of shape (n,) or (n, k) and the payload of `ldl_factor`."""
+    ldu, ipiv, _ = payload
+    return linalg.get_lapack_funcs("sytrs", (ldu, b))(ldu, ipiv, b, lower=1)[0]
+
+
+def ldl_inertia(payload):
+    """Count the eigenvalues by sign (Sylvester's law) from the payload of `ldl_factor`.
+
+    Returns
+    -------
+    Inertia
+        Named tuple (negative, zero, positive).
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from qnewton_sk.factorisations import ldl_factor, ldl_inertia
+    >>> from qnewton_sk.system import SystemMatrix
+    >>> ldl_inertia(ldl_factor(SystemMatrix.from_entries(np.diag([3.0, -1.0, 2.0]))))
+    Inertia(negative=1, zero=0, positive=2)
+    """
+    signs = np.sign(ldl_eigenvalues_of_d(payload))
+    return Inertia(int((signs < 0).sum()), int((signs == 0).sum()), int((signs > 0).sum()))
+
+
+def ldl_eigenvalues_of_d(payload):
+    """Return the n eigenvalues of the block-diagonal D, whose signs and product are those of A."""
+    ldu, ipiv, _ = payload
+    d = ldu.diagonal().astype(float)
+    first = _first_of_pairs(ipiv)
+    a, b, c = d[first], ldu[first + 1, first].astype(float), d[first + 1]
+    middle, radius = (a + c) / 2, np.hypot((a - c) / 2, b)
+    d[first], d[first + 1] = middle - radius, middle + radius
+    return d
+
+
+def _first_of_pairs(ipiv):
+    """Rows where a 2 x 2 block starts: sytrf marks both of its rows with the same negative pivot."""
+    negative = np.flatnonzero(ipiv < 0)
+    return negative[::2]
+
+
+def _fortran(matrix):
+    """A fresh array in Fortran order at no copy: the transpose of a symmetric matrix is the matrix."""
+    return matrix.dense().T
+
+
+def _lu(A):
+    if not is_finite(A):
+        return A, np.arange(A.shape[0], dtype=np.int32), NON_FINITE
+    return linalg.get_lapack_funcs("getrf", (A,))(A, overwrite_a=1)
+
+
+def _cholesky(A):
+    if not is_finite(A):
+        return A, NON_FINITE
+    return linalg.get_lapack_funcs("potrf", (A,))(A, lower=1, clean=0, overwrite_a=1)
+
+
+def _ldl(A):
+    if not is_finite(A):
+        return A, np.arange(1, A.shape[0] + 1, dtype=np.int32), NON_FINITE
+    factorise, query = linalg.get_lapack_funcs(("sytrf", "sytrf_lwork"), (A,))
+    return factorise(A, lower=1, lwork=int(query(A.shape[0], lower=1)[0]), overwrite_a=1)
+
+
+def is_finite(A):
+    """Whether all entries of an array are finite, in one pass over it where they are."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        total = A.sum()
+    return bool(np.isfinite(total)) or bool(np.isfinite(A).all())
