@@ -1,0 +1,304 @@
+"""The net on a flat parameter vector, and the objective on data.
+
+Conventions
+-----------
+n samples, layers 1..L of widths h_0 (inputs) .. h_L (outputs K). a_0 = X, abar = [a, 1],
+z_l = abar_{l-1} Wbar_l with Wbar_l = [W_l; b_l] of shape (h_{l-1} + 1, h_l), a_l = f_l(z_l); z_L is raw.
+theta is Wbar_1, .., Wbar_L one after the other, each in C order, so that dJ/dWbar_l = abar_{l-1}^T delta_l
+is written straight into its place. Sample weights w sum to one and enter through delta_L and the loss's
+Hessian alone; everything further back is linear in them.
+
+J(theta) = sum_n w_n loss_n + alpha / (2 sum_n s_n) sum_l ||W_l||^2, as in scikit-learn's MLP.
+"""
+
+from dataclasses import dataclass, field
+from functools import cached_property
+
+import numpy as np
+from scipy import sparse
+
+CHUNK_BYTES = 2**28
+"""Activations held at once; more samples than fit are worked through in chunks."""
+
+
+class Network:
+    """Shapes, activations and loss of a multilayer perceptron; holds no parameters.
+
+    Parameters
+    ----------
+    widths : sequence of int
+        h_0, .., h_L.
+    activations : sequence of Activation
+        f_1, .., f_{L-1}.
+    loss : Loss
+        Of the raw outputs.
+    """
+
+    def __init__(self, widths, activations, loss):
+        self.widths = tuple(int(h) for h in widths)
+        self.activations = tuple(activations)
+        self.loss = loss
+        ends = np.cumsum([0] + [(i + 1) * o for i, o in zip(self.widths, self.widths[1:])]).tolist()
+        self.parts = tuple(slice(a, b) for a, b in zip(ends, ends[1:]))
+        self.n_params = ends[-1]
+
+    @property
+    def n_layers(self):
+        """Layers with weights, L."""
+        return len(self.widths) - 1
+
+    def layers(self, theta):
+        """Return [Wbar_1, .., Wbar_L], views of theta."""
+        shapes = zip(self.widths, self.widths[1:])
+        return [theta[part].reshape(i + 1, o) for part, (i, o) in zip(self.parts, shapes)]
+
+    def unpack(self, theta):
+        """Return (coefs, intercepts), copies in scikit-learn's shapes."""
+        layers = self.layers(theta)
+        return [W[:-1].copy() for W in layers], [W[-1].copy() for W in layers]
+
+    def pack(self, coefs, intercepts, dtype=np.float64):
+        """Return theta of shape (n_params,) from scikit-learn's lists."""
+        rows = [np.vstack([W, b]).ravel() for W, b in zip(coefs, intercepts)]
+        return np.concatenate(rows).astype(dtype, copy=False)
+
+    def initial(self, random_state, dtype=np.float64):
+        """Return Glorot-uniform parameters, drawn in the order in which scikit-learn's MLP draws them.
+
+        Bound sqrt(6 / (fan_in + fan_out)), with 2 in place of 6 for logistic units (Glorot, Bengio 2010).
+        """
+        coefs, intercepts = [], []
+        names = [f.name for f in self.activations] or ["identity"]
+        for layer, (fan_in, fan_out) in enumerate(zip(self.widths, self.widths[1:])):
+            factor = 2.0 if names[min(layer, len(names) - 1)] == "logistic" else 6.0
+            bound = np.sqrt(factor / (fan_in + fan_out))
+            coefs.append(random_state.uniform(-bound, bound, (fan_in, fan_out)))
+            intercepts.append(random_state.uniform(-bound, bound, fan_out))
+        return self.pack(coefs, intercepts, dtype)
+
+    def raw(self, X, theta):
+        """Return the raw outputs of shape (n, K) for X (ndarray or sparse) of shape (n, h_0)."""
+        a = X
+        for layer, W in enumerate(self.layers(theta)):
+            a = a @ W[:-1] + W[-1]
+            if layer < len(self.activations):
+                a = self.activations[layer].value(a)
+        return a
+
+    @cached_property
+    def penalised(self):
+        """Mask of shape (n_params,): 1.0 for weights, 0.0 for intercepts."""
+        mask = np.ones(self.n_params)
+        for W in self.layers(mask):
+            W[-1] = 0
+        return mask
+
+
+@dataclass
+class Pass:
+    """What one chunk of samples left at one theta: a forward pass, a backward one, derivatives as needed.
+
+    `inputs` are abar_0, .., abar_{L-1}; `z` the pre-activations z_1, .., z_L; `deltas` are the gradients in
+    z_1, .., z_L, sample weights included; `errors` e_l are those in a_l. `weight` is (n,) or a number.
+    """
+
+    network: Network
+    layers: list
+    weight: object
+    y: np.ndarray
+    inputs: list
+    z: list
+    deltas: list | None = None
+    errors: list = field(default_factory=list)
+
+    @property
+    def n_samples(self):
+        """Samples in the chunk."""
+        return self.z[-1].shape[0]
+
+    @cached_property
+    def slopes(self):
+        """f'_l(z_l) for the hidden layers, each of shape (n, h_l)."""
+        hidden = zip(self.network.activations, self.z, self.inputs[1:])
+        return [f.slope(z, abar[:, :-1]) for f, z, abar in hidden]
+
+    @cached_property
+    def bends(self):
+        """f''_l(z_l) for the hidden layers, None where it is zero everywhere."""
+        hidden = zip(self.network.activations, self.z, self.inputs[1:], self.slopes)
+        return [f.bend and f.bend(z, abar[:, :-1], slope) for f, z, abar, slope in hidden]
+
+    @property
+    def column_weight(self):
+        """The weights as (n, 1), or a number where they are all equal."""
+        return self.weight[:, None] if isinstance(self.weight, np.ndarray) else self.weight
+
+    @cached_property
+    def loss_curvature(self):
+        """What the loss needs for products with its Hessian in z_L (weights not included)."""
+        return self.network.loss.curvature(self.z[-1], self.y)
+
+    def loss_hessian_product(self, v):
+        """Return w_n (d2 loss / dz_L^2) v, of shape (n, K)."""
+        u = self.network.loss.curvature_product(self.loss_curvature, v)
+        u *= self.column_weight
+        return u
+
+    def loss_hessian(self):
+        """Return w_n (d2 loss / dz_L^2), of shape (n, K, K)."""
+        H = self.network.loss.full_hessian(self.z[-1], self.y)
+        return H * (self.weight[:, None, None] if isinstance(self.weight, np.ndarray) else self.weight)
+
+    def value(self):
+        """Return the weighted sum of the chunk's losses."""
+        losses = self.network.loss.value(self.z[-1], self.y)
+        return float(losses.sum() * self.weight if np.isscalar(self.weight) else losses @ self.weight)
+
+    def backward(self):
+        """Fill `deltas` and `errors`, once."""
+        if self.deltas is not None:
+            return
+        delta = self.network.loss.gradient(self.z[-1], self.y)
+        delta *= self.column_weight
+        deltas, errors = [delta], []
+        for W, slope in zip(self.layers[:0:-1], self.slopes[::-1]):
+            errors.append(deltas[-1] @ W[:-1].T)
+            deltas.append(errors[-1] * slope)
+        self.deltas, self.errors = deltas[::-1], errors[::-1]
+
+    def gradient(self, out):
+        """Add the chunk's part of the gradient to `out` of shape (n_params,)."""
+        self.backward()
+        for part, abar, delta in zip(self.network.parts, self.inputs, self.deltas):
+            out[part] += np.asarray(abar.T @ delta).ravel()
+
+
+@dataclass(frozen=True)
+class Linearisation:
+    """The objective taken apart at one theta: passes with both directions done, and the penalty."""
+
+    network: Network
+    theta: np.ndarray
+    passes: list
+    penalty: float
+    key: object = None
+
+    @property
+    def n_samples(self):
+        """Samples in all the passes."""
+        return sum(p.n_samples for p in self.passes)
+
+
+class Objective:
+    """J(theta) on fixed data: value, gradient, linearisation; adds over chunks of samples.
+
+    Parameters
+    ----------
+    network : Network
+        The net and its loss.
+    X : ndarray or sparse array of shape (n, h_0)
+        Inputs; float32 or float64 sets the precision of everything.
+    y : ndarray of shape (n, K)
+        Encoded targets.
+    sample_weight : ndarray of shape (n,), default=None
+        Nonnegative; by default all one.
+    alpha : float, default=0.0
+        L2 penalty on the weights.
+    chunk_bytes : int, default=CHUNK_BYTES
+        Memory for the activations of one chunk.
+    """
+
+    def __init__(self, network, X, y, sample_weight=None, alpha=0.0, chunk_bytes=CHUNK_BYTES):
+        self.network, self.X, self.y = network, X, y
+        self.sample_weight, self.alpha, self.chunk_bytes = sample_weight, alpha, chunk_bytes
+        self.n_samples, self.n_params = X.shape[0], network.n_params
+        self.dtype = X.dtype
+        total = float(self.n_samples if sample_weight is None else sample_weight.sum())
+        self.total_weight = total
+        self.penalty = alpha / total
+        self._weight = 1.0 / total if sample_weight is None else (sample_weight / total).astype(X.dtype)
+        self._slices = self._cut()
+        self._inputs = [None] * len(self._slices)
+        self._last = None
+        self._penalised = network.penalised.astype(self.dtype, copy=False)
+
+    def _cut(self):
+        per_sample = 6 * self.dtype.itemsize * (sum(self.network.widths[1:]) + 1)
+        size = max(1, min(self.n_samples, int(self.chunk_bytes // per_sample)))
+        starts = range(0, self.n_samples, size)
+        return [slice(start, min(start + size, self.n_samples)) for start in starts]
+
+    def _chunk_inputs(self, index):
+        """Return abar_0 of a chunk; kept where all the inputs fit the budget, since every pass asks again."""
+        if self._inputs[index] is None:
+            inputs = _augment(self.X[self._slices[index]])
+            if self.X.shape[0] * self.X.shape[1] * self.dtype.itemsize > 8 * self.chunk_bytes:
+                return inputs
+            self._inputs[index] = inputs
+        return self._inputs[index]
+
+    def batch(self, indices):
+        """Return the objective on some of the samples, normalised by their weights."""
+        weight = None if self.sample_weight is None else self.sample_weight[indices]
+        return Objective(self.network, self.X[indices], self.y[indices], weight, self.alpha, self.chunk_bytes)
+
+    def _forward(self, index, layers):
+        rows = self._slices[index]
+        weight = self._weight[rows] if isinstance(self._weight, np.ndarray) else self._weight
+        inputs, pre = [self._chunk_inputs(index)], []
+        for layer, W in enumerate(layers):
+            pre.append(np.asarray(inputs[-1] @ W))
+            if layer < len(layers) - 1:
+                inputs.append(_augment(self.network.activations[layer].value(pre[-1])))
+        return Pass(self.network, layers, weight, self.y[rows], inputs, pre)
+
+    def _passes(self, theta):
+        """Yield the passes at theta; those of the last theta are kept when they fit in one chunk."""
+        if self._last is not None and np.array_equal(self._last[0], theta):
+            yield from self._last[1]
+            return
+        theta = theta.copy()
+        layers = self.network.layers(theta)
+        if len(self._slices) == 1:
+            self._last = None  # the old pass goes before the new one comes
+            self._last = theta, [self._forward(0, layers)]
+            yield from self._last[1]
+            return
+        for index in range(len(self._slices)):
+            yield self._forward(index, layers)
+
+    def _penalty_value(self, theta):
+        if not self.penalty:
+            return 0.0
+        weights = theta * self._penalised
+        return 0.5 * self.penalty * float(weights @ weights)
+
+    def value(self, theta):
+        """Return J(theta)."""
+        with np.errstate(over="ignore", invalid="ignore"):
+            return sum(p.value() for p in self._passes(theta)) + self._penalty_value(theta)
+
+    def value_and_grad(self, theta):
+        """Return J(theta) and its gradient of shape (n_params,)."""
+        value, gradient = self._penalty_value(theta), self.penalty * self._penalised * theta
+        with np.errstate(over="ignore", invalid="ignore"):
+            for p in self._passes(theta):
+                value += p.value()
+                p.gradient(gradient)
+        return value, gradient
+
+    def passes(self, theta):
+        """Yield each chunk's `Pass` with the backward direction done."""
+        for p in self._passes(theta):
+            p.backward()
+            yield p
+
+
+def _augment(a):
+    """Return [a, 1]."""
+    if sparse.issparse(a):
+        return sparse.hstack([a, np.ones((a.shape[0], 1), a.dtype)], format="csr")
+    out = np.empty((a.shape[0], a.shape[1] + 1), a.dtype)
+    out[:, :-1] = a
+    out[:, -1] = 1
+    return out
