@@ -173,22 +173,6 @@ class Pass:
             out[part] += np.asarray(abar.T @ delta).ravel()
 
 
-@dataclass(frozen=True)
-class Linearisation:
-    """The objective taken apart at one theta: passes with both directions done, and the penalty."""
-
-    network: Network
-    theta: np.ndarray
-    passes: list
-    penalty: float
-    key: object = None
-
-    @property
-    def n_samples(self):
-        """Samples in all the passes."""
-        return sum(p.n_samples for p in self.passes)
-
-
 class Objective:
     """J(theta) on fixed data: value, gradient, linearisation; adds over chunks of samples.
 
