@@ -52,8 +52,8 @@ def _calibration_rows(rates):
         for kernel in rates.flops_per_second
         for n in sizes
     }
-    memory = {"memory": f"{rates.bytes_per_second / 1e9:.3g} GB/s", "call": f"{rates.call_seconds * 1e6:.3g} us"}
-    return {"BLAS threads": str(rates.threads)} | kernels | memory
+    memory = f"{rates.bytes_per_second / 1e9:.3g} GB/s"
+    return {"BLAS threads": rates.threads} | kernels | {"memory": memory, "call": f"{rates.call_seconds:.3g} s"}
 
 
 def _section(title, rows):
