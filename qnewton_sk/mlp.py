@@ -204,6 +204,7 @@ class Objective:
         self._slices = self._cut()
         self._inputs = [None] * len(self._slices)
         self._last = None
+        self.memo = {}  # what follows from X alone, kept by the curvature from step to step
         self._penalised = network.penalised.astype(self.dtype, copy=False)
 
     def _cut(self):

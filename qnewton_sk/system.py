@@ -77,11 +77,11 @@ class SystemMatrix:
     product : callable, default=None
         ``product(v) -> H v`` for v of shape (n,), without assembling. By default H @ v.
     factor : callable, default=None
-        ``factor() -> G`` of shape (rank, n) with H = G.T @ G + factor_shift I.
+        ``factor() -> G`` of shape (rank, n) with H = G.T @ G + diag(factor_diagonal).
     rank : int, default=None
         Rows of G; needed with `factor`.
-    factor_shift : float, default=0.0
-        The multiple of the identity in H that G does not hold.
+    factor_diagonal : ndarray of shape (n,) or float, default=0.0
+        The nonnegative diagonal of H that G does not hold, such as the L2 penalty.
     preconditioner : callable, default=None
         ``preconditioner(shift) -> solve`` with ``solve(v)`` close to (H + shift I)^-1 v, symmetric
         positive definite.
@@ -107,7 +107,7 @@ class SystemMatrix:
         product=None,
         factor=None,
         rank=None,
-        factor_shift=0.0,
+        factor_diagonal=0.0,
         preconditioner=None,
         semidefinite=False,
         shift=0.0,
@@ -120,7 +120,7 @@ class SystemMatrix:
         self.shift = float(shift)
         self.semidefinite = bool(semidefinite)
         self.rank = rank
-        self.factor_shift = float(factor_shift)
+        self.factor_diagonal = factor_diagonal
         self.dtype = np.dtype(dtype)
         self.assembly_flops = float(assembly_flops)
         self.factor_flops = float(factor_flops)
@@ -184,7 +184,7 @@ class SystemMatrix:
         return Hv + self.shift * v if self.shift else Hv
 
     def factor(self):
-        """Return G of shape (rank, n) with H = G.T @ G + factor_shift I, or None where there is none."""
+        """Return G of shape (rank, n) with H = G.T @ G + diag(factor_diagonal), or None."""
         if self._factor is None:
             return None
         if "factor" not in self._shared:
@@ -240,7 +240,7 @@ class SystemFacts:
     nnz : int, default=None
         Stored entries where the matrix is held sparse; None where it is dense.
     rank : int, default=None
-        Rows of the factor G where the matrix is G.T @ G + shift I.
+        Rows of the factor G where the matrix is G.T @ G plus a diagonal.
     factor_flops : float, default=0.0
         Floating-point operations still to be done before G exists.
     factorised : tuple of str, default=()
