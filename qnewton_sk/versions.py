@@ -53,7 +53,8 @@ def _calibration_rows(rates):
         for n in sizes
     }
     memory = f"{rates.bytes_per_second / 1e9:.3g} GB/s"
-    return {"BLAS threads": rates.threads} | kernels | {"memory": memory, "call": f"{rates.call_seconds:.3g} s"}
+    call = f"{rates.call_seconds:.3g} s"
+    return {"BLAS threads": rates.threads} | kernels | {"memory": memory, "call": call}
 
 
 def _section(title, rows):

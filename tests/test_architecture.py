@@ -1,0 +1,147 @@
+"""The house rules a reader relies on: imports point one way, extras are optional, modules say their job."""
+
+import ast
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import qnewton_sk
+
+PACKAGE = Path(qnewton_sk.__file__).parent
+MODULES = sorted(path.stem for path in PACKAGE.glob("*.py"))
+
+# Who may import whom, from the bottom up. A new module enters itself here, with the fewest imports it needs.
+ALLOWED = {
+    "system": set(),
+    "costs": {"system"},
+    "query_counts": set(),
+    "quantum_hardware": set(),
+    "quantum_costs": {"quantum_hardware", "query_counts", "costs", "system"},
+    "activations": set(),
+    "losses": set(),
+    "mlp": {"losses", "activations"},
+    "assembly": set(),
+    "products": set(),
+    "curvature": {"assembly", "products", "mlp", "system"},
+    "factorisations": {"system"},
+    "sparsity": set(),
+    "condition_number": {"factorisations", "system"},
+    "spectrum": {"factorisations", "system"},
+    "prepare": {"condition_number", "sparsity", "system"},
+    "solvers": {"factorisations", "costs", "system"},
+    "sparse_solvers": {"factorisations", "costs", "system"},
+    "chebyshev": set(),
+    "circuit": set(),
+    "qlsa": {"solvers", "chebyshev", "circuit", "query_counts", "system"},
+    "scheduler": {"qlsa", "quantum_costs", "solvers", "sparse_solvers", "costs", "system"},
+    "step_control": {"system"},
+    "newton": {"system"},
+    "diagnostics": {"newton", "sparsity"},
+    "tradeoffs": set(),
+    "versions": {"costs"},
+}
+ENTRY_POINTS = {"estimators", "__init__", "__main__"}  # they may import everything
+RUNTIME = {"numpy", "scipy", "sklearn", "autograd", "joblib", "threadpoolctl"}
+
+
+def tree_of(module):
+    return ast.parse((PACKAGE / f"{module}.py").read_text(encoding="utf-8"))
+
+
+def imports(tree):
+    """Yield (module, name or None) of every import in `tree`, wherever it stands."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from ((alias.name, None) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            yield from (("." * node.level + (node.module or ""), alias.name) for alias in node.names)
+
+
+def imported_modules(module):
+    """Names of the package's own modules that `module` imports."""
+    for source, name in imports(tree_of(module)):
+        if source in {"qnewton_sk", "."}:
+            yield name if name in MODULES else "__init__"
+        elif source.startswith("qnewton_sk."):
+            yield source.split(".")[1]
+        elif source.startswith("."):
+            yield source.lstrip(".").split(".")[0]
+
+
+def test_every_module_is_in_the_table():
+    unknown = set(MODULES) - set(ALLOWED) - ENTRY_POINTS
+    assert not unknown, f"enter {sorted(unknown)} in ALLOWED, with the fewest imports they need"
+
+
+def test_the_table_has_no_cycle():
+    left = dict(ALLOWED)
+    while left:
+        leaves = {name for name, below in left.items() if not below & set(left)}
+        assert leaves, f"the table allows a cycle among {sorted(left)}"
+        left = {name: below for name, below in left.items() if name not in leaves}
+
+
+@pytest.mark.parametrize("module", [name for name in MODULES if name in ALLOWED])
+def test_imports_point_one_way(module):
+    surplus = set(imported_modules(module)) - ALLOWED[module]
+    assert not surplus, f"{module} must not import {sorted(surplus)}"
+
+
+@pytest.mark.parametrize("module", ["estimators", "__main__"])
+def test_nothing_below_imports_an_entry_point(module):
+    importers = [name for name in MODULES if name not in ENTRY_POINTS and module in imported_modules(name)]
+    assert importers == []
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_a_module_says_its_job_in_one_line(module):
+    docstring = ast.get_docstring(tree_of(module)) or ""
+    first = docstring.split("\n")[0]
+    assert first.endswith("."), f"{module} needs a first line that names its job"
+    assert docstring.split("\n")[1:2] in ([], [""])
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_no_private_name_of_scikit_learn(module):
+    private = [
+        f"{source}: {name}"
+        for source, name in imports(tree_of(module))
+        if source.split(".")[0] == "sklearn" and re.search(r"(^|\.)_[a-z]", f"{source}.{name or ''}")
+    ]
+    assert private == []
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_extras_are_imported_inside_functions(module):
+    at_top = [node for node in tree_of(module).body if isinstance(node, ast.Import | ast.ImportFrom)]
+    roots = {source.split(".")[0] for source, _ in imports(ast.Module(at_top, []))} - {"", "qnewton_sk"}
+    assert roots <= RUNTIME | set(sys.stdlib_module_names)
+
+
+def test_importing_the_package_loads_no_extra():
+    extras = {"matplotlib", "pandas", "pennylane", "nlft_qsp", "skl2onnx", "dask", "jax", "torch"}
+    code = f"import sys, qnewton_sk; print(*{extras!r}.intersection(sys.modules))"
+    loaded = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=PACKAGE.parent
+    )
+    assert loaded.stdout.split() == []
+
+
+@pytest.mark.parametrize("name", qnewton_sk.__all__)
+def test_public_names_are_documented(name):
+    public = getattr(qnewton_sk, name)
+    assert not callable(public) or public.__doc__, f"{name} needs a docstring"
+
+
+@pytest.mark.parametrize("path", [*PACKAGE.glob("*.py")], ids=lambda path: path.stem)
+def test_numerics_do_not_print(path):
+    speakers = {"__main__", "versions", "estimators"}
+    prints = [
+        node.lineno
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Call) and getattr(node.func, "id", None) == "print"
+    ]
+    assert path.stem in speakers or prints == []
