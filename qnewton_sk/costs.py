@@ -191,3 +191,22 @@ class CGCost(BaseEstimator):
         )
         terms = {"products": float(products), "product_seconds": product_seconds, "call_seconds": rates.call_seconds}
         return CostEstimate(products * product_seconds + rates.call_seconds, terms, "Saad (2003), equation 6.128")
+
+
+class WoodburyCost(BaseEstimator):
+    """m^2 N + m^3/3 operations for the factor G of shape (m, N), and what is left of computing it."""
+
+    def __init__(self, calibration=None):
+        self.calibration = calibration
+
+    def __call__(self, facts, tol):
+        """Return the `CostEstimate` of one solve; `tol` does not matter to a direct solver."""
+        rates, m = self.calibration or calibrate(), facts.rank
+        terms = {
+            "factor_seconds": rates.seconds("gemm", facts.factor_flops, facts.n),
+            "gram_seconds": rates.seconds("gemm", 2.0 * m**2 * facts.n, m),
+            "cholesky_seconds": rates.seconds("cholesky", FLOPS["cholesky"] * m**3, m),
+            "scaling_seconds": 3 * facts.itemsize * m * facts.n / rates.bytes_per_second,
+            "call_seconds": 2 * rates.call_seconds,
+        }
+        return CostEstimate(sum(terms.values()), terms, "Golub and Van Loan (2013), section 2.1.4")

@@ -1,5 +1,6 @@
 """Records that travel between the stages of a step: matrices, facts about them, systems, solutions."""
 
+import time
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any, NamedTuple
@@ -166,8 +167,18 @@ class SystemMatrix:
     def entries(self):
         """Return H without the shift, of shape (n, n); assembled at the first call. Do not write to it."""
         if "entries" not in self._shared:
-            self._shared["entries"] = self._assemble()
+            self._timed("entries", self._assemble)
         return self._shared["entries"]
+
+    def _timed(self, name, compute):
+        start = time.perf_counter()
+        self._shared[name] = compute()
+        self._shared["seconds"] = self.assembly_seconds + time.perf_counter() - start
+
+    @property
+    def assembly_seconds(self):
+        """Measured time spent so far on the entries and the factor of H."""
+        return self._shared.get("seconds", 0.0)
 
     def dense(self):
         """Return a new dense array H + shift I of shape (n, n), free to be overwritten."""
@@ -188,7 +199,7 @@ class SystemMatrix:
         if self._factor is None:
             return None
         if "factor" not in self._shared:
-            self._shared["factor"] = self._factor()
+            self._timed("factor", self._factor)
         return self._shared["factor"]
 
     @property
@@ -302,12 +313,16 @@ class LinearSystem:
 
 @dataclass(frozen=True)
 class Solution:
-    """What a solver returns: x of shape (n,), how it ended, ||A x - rhs|| / ||rhs||, and details."""
+    """What a solver returns: x of shape (n,), how it ended, ||A x - rhs|| / ||rhs||, and details.
+
+    `image` is A x where the solver knows it (each needs it for the residual), else None.
+    """
 
     x: np.ndarray
     status: SolveStatus
     relative_residual: float
     info: dict[str, Any] = field(default_factory=dict)
+    image: np.ndarray | None = None
 
 
 class Block(NamedTuple):

@@ -1,0 +1,249 @@
+"""Who solves a system: backends with their predicted costs, and the choice of the cheapest."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from sklearn.base import BaseEstimator
+
+from .costs import CGCost, CostEstimate, DirectCost, WoodburyCost
+from .qlsa import QLSA
+from .quantum_costs import QuantumCost
+from .solvers import CG, LDL, LU, Cholesky, Woodbury
+from .sparse_solvers import SparseCG, SparseCGCost, SparseLU, SparseLUCost
+
+
+class Backend(BaseEstimator):
+    """A solver under a name, with the model that predicts what it costs.
+
+    Parameters
+    ----------
+    name : str
+        Shown in the records.
+    solver : object
+        ``solve(system) -> Solution`` and ``refusal(facts) -> str or None``.
+    cost : callable
+        ``cost(facts, tol) -> CostEstimate``; it may have ``refusal(facts, tol) -> str or None`` too.
+    kind : {"classical", "quantum"}, default="classical"
+        In which column of the records its cost goes.
+
+    Examples
+    --------
+    >>> from qnewton_sk import Backend
+    >>> from qnewton_sk.costs import DirectCost
+    >>> from qnewton_sk.solvers import LU
+    >>> Backend("lu", LU(), DirectCost("lu")).kind
+    'classical'
+    """
+
+    def __init__(self, name, solver, cost, kind="classical"):
+        self.name = name
+        self.solver = solver
+        self.cost = cost
+        self.kind = kind
+
+    def refusal(self, facts, tol):
+        """Return why this backend cannot take the system, or None."""
+        reason = self.solver.refusal(facts)
+        if reason is None and hasattr(self.cost, "refusal"):
+            reason = self.cost.refusal(facts, tol)
+        return reason
+
+
+@dataclass(frozen=True)
+class Decision:
+    """What a scheduler decided on one system.
+
+    Parameters
+    ----------
+    chosen : str or None
+        Name of the cheapest backend; None where all refused.
+    estimates : mapping of str to CostEstimate
+        Of every backend that did not refuse.
+    refusals : mapping of str to str
+        The reason of every backend that did.
+    break_even_gate_time : float or None
+        Gate time in seconds at which the quantum solver would cost what the cheapest classical one does;
+        None where either is missing.
+    classical_seconds, quantum_seconds : float or None
+        Modelled cost of the cheapest of each kind.
+    realised_by : str or None
+        The classical backend that computes the solution of an ideally emulated quantum solver.
+    """
+
+    chosen: str | None
+    estimates: Mapping[str, CostEstimate] = field(default_factory=dict)
+    refusals: Mapping[str, str] = field(default_factory=dict)
+    break_even_gate_time: float | None = None
+    classical_seconds: float | None = None
+    quantum_seconds: float | None = None
+    realised_by: str | None = None
+
+
+def classical_backends():
+    """Return the real solvers, each with its cost model."""
+    return [
+        Backend("lu", LU(), DirectCost("lu")),
+        Backend("cholesky", Cholesky(), DirectCost("cholesky")),
+        Backend("ldl", LDL(), DirectCost("ldl")),
+        Backend("woodbury", Woodbury(), WoodburyCost()),
+        Backend("cg", CG(), CGCost()),
+        Backend("sparse_lu", SparseLU(), SparseLUCost()),
+        Backend("sparse_cg", SparseCG(), SparseCGCost()),
+    ]
+
+
+def quantum_backend(hardware="fault_tolerant", queries="jennings2023", assumptions="paper", **emulator):
+    """Return the emulated quantum linear solver with its cost model; `emulator` are settings of `QLSA`."""
+    cost = QuantumCost(queries=queries, hardware=hardware, assumptions=assumptions)
+    return Backend("qlsa", QLSA(queries=queries, **emulator), cost, kind="quantum")
+
+
+def default_backends(hardware="fault_tolerant", queries="jennings2023", assumptions="paper"):
+    """Return every classical backend and the emulated quantum one.
+
+    Examples
+    --------
+    >>> from qnewton_sk.scheduler import default_backends
+    >>> [backend.name for backend in default_backends()][-1]
+    'qlsa'
+    """
+    return [*classical_backends(), quantum_backend(hardware, queries, assumptions)]
+
+
+class Scheduler(BaseEstimator):
+    """Gives each linear system to the backend with the lowest predicted cost.
+
+    Parameters
+    ----------
+    backends : list of Backend, default=None
+        Who may solve; by default every classical backend and the quantum one.
+    hardware : str or QuantumHardware, default="fault_tolerant"
+        The quantum computer that is priced (see `HARDWARE`); used where `backends` is None.
+    queries : str or callable, default="jennings2023"
+        Model of the query count (see `query_count`); used where `backends` is None.
+    assumptions : str or dict, default="paper"
+        What a quantum solve is charged for (see `QuantumCost`); used where `backends` is None.
+    tol : float, default=None
+        Relative error allowed in every solution. None lets the Newton loop ask for what the step needs.
+
+    Examples
+    --------
+    >>> from qnewton_sk import Scheduler, SystemFacts
+    >>> facts = SystemFacts(n=2000, kappa=100.0, row_nonzeros=50, positive_definite=True, norm=1.0, max_abs=0.5)
+    >>> Scheduler(hardware="attosecond").choose(facts, tol=1e-6).chosen
+    'qlsa'
+    >>> Scheduler(hardware="ibm_sherbrooke").choose(facts, tol=1e-6).chosen in ("cholesky", "cg")
+    True
+    """
+
+    def __init__(
+        self, backends=None, *, hardware="fault_tolerant", queries="jennings2023", assumptions="paper", tol=None
+    ):
+        self.backends = backends
+        self.hardware = hardware
+        self.queries = queries
+        self.assumptions = assumptions
+        self.tol = tol
+
+    def offer(self):
+        """Return the list of `Backend` that may solve.
+
+        Raises
+        ------
+        ValueError
+            If `backends` is empty, holds something else, or uses a name twice.
+        """
+        if self.backends is None:
+            return default_backends(self.hardware, self.queries, self.assumptions)
+        offered = list(self.backends)
+        if not offered or not all(isinstance(backend, Backend) for backend in offered):
+            raise ValueError(f"`backends` must be None or a non-empty list of Backend; got {self.backends!r}")
+        names = [backend.name for backend in offered]
+        if len(set(names)) < len(names):
+            raise ValueError(f"`backends` must have different names; got {names}")
+        return offered
+
+    def choose(self, facts, tol, offered=None):
+        """Return the `Decision` for a system of which `facts` are known.
+
+        Parameters
+        ----------
+        facts : SystemFacts
+            What was measured.
+        tol : float
+            Relative error allowed in the solution.
+        offered : list of Backend, default=None
+            What `offer` returned, to save building it at every step.
+        """
+        offered = self.offer() if offered is None else offered
+        refusals = {backend.name: backend.refusal(facts, tol) for backend in offered}
+        willing = [backend for backend in offered if refusals[backend.name] is None]
+        estimates = {backend.name: backend.cost(facts, tol) for backend in willing}
+        classical = _cheapest(willing, estimates, "classical")
+        quantum = _cheapest(willing, estimates, "quantum")
+        chosen = _cheapest(willing, estimates)
+        break_even = None
+        if quantum and classical and hasattr(quantum.cost, "break_even_gate_time"):
+            break_even = quantum.cost.break_even_gate_time(facts, tol, estimates[classical.name].seconds)
+        return Decision(
+            chosen=chosen and chosen.name,
+            estimates=estimates,
+            refusals={name: reason for name, reason in refusals.items() if reason is not None},
+            break_even_gate_time=break_even,
+            classical_seconds=classical and estimates[classical.name].seconds,
+            quantum_seconds=quantum and estimates[quantum.name].seconds,
+            realised_by=classical.name if classical and chosen.kind == "quantum" else None,
+        )
+
+    def solve(self, system, decision, offered=None):
+        """Return the `Solution` of `system` by the backend that `decision` names.
+
+        An emulated quantum solver gets its exact solution from the cheapest classical backend, so that
+        the wall time stays that of the best real solve.
+        """
+        by_name = {backend.name: backend for backend in (self.offer() if offered is None else offered)}
+        chosen = by_name[decision.chosen]
+        if chosen.kind == "quantum":
+            reference = by_name.get(decision.realised_by) or _cheapest_real(system)
+            return chosen.solver.solve(system, reference=reference.solver)
+        return chosen.solver.solve(system)
+
+
+def _cheapest(backends, estimates, kind=None):
+    """The backend of lowest predicted cost, of a kind if asked; the first offered wins a tie."""
+    candidates = [backend for backend in backends if kind in (None, backend.kind)]
+    return min(candidates, key=lambda backend: estimates[backend.name].seconds, default=None)
+
+
+def _cheapest_real(system):
+    """The classical backend to compute the solution of an emulated solve where none was offered."""
+    willing = [b for b in classical_backends() if b.refusal(system.facts, system.tol) is None]
+    return _cheapest(willing, {b.name: b.cost(system.facts, system.tol) for b in willing})
+
+
+_PAPER_TOL = 1e-12
+"""Error tolerance of arXiv:2405.00252, section IV-C."""
+
+
+def resolve_scheduler(scheduler):
+    """Return the `Scheduler` of a name, or the one given.
+
+    "auto" offers every classical backend and the quantum one; "classical" the classical ones alone;
+    "quantum" the quantum one alone; "paper" LU against the quantum one at attosecond gates, to 1e-12.
+
+    Raises
+    ------
+    ValueError
+        For anything else.
+    """
+    if hasattr(scheduler, "choose"):
+        return scheduler
+    named = {
+        "auto": lambda: Scheduler(),
+        "classical": lambda: Scheduler(classical_backends()),
+        "quantum": lambda: Scheduler([quantum_backend("attosecond")], tol=_PAPER_TOL),
+        "paper": lambda: Scheduler([classical_backends()[0], quantum_backend("attosecond")], tol=_PAPER_TOL),
+    }
+    if not isinstance(scheduler, str) or scheduler not in named:
+        raise ValueError(f"`scheduler` must be one of {sorted(named)} or a Scheduler; got {scheduler!r}")
+    return named[scheduler]()
