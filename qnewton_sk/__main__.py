@@ -4,8 +4,8 @@ from sklearn.datasets import load_digits
 from sklearn.model_selection import train_test_split
 from sklearn.preprocessing import StandardScaler
 
-from qnewton_sk import QNewtonClassifier
-from qnewton_sk.diagnostics import compare_runs, step_table
+from .diagnostics import compare_runs, step_table
+from .estimators import QNewtonClassifier
 
 FIRST_ORDER_STEPS = 1500  # as many as SGD takes in table III of arXiv:2405.00252
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from qnewton_sk.sparsity import oracle_sparsity
+from .sparsity import oracle_sparsity
 
 STEP_COLUMNS = {
     "step": "d",

@@ -4,7 +4,7 @@ import platform
 import sys
 from importlib import metadata
 
-from qnewton_sk.costs import calibrate
+from .costs import calibrate
 
 __version__ = "0.1.0"
 
