@@ -1,0 +1,476 @@
+"""The Newton loop: what happens in a step, in which order, and the record it leaves.
+
+The loop knows no net, no solver and no curvature: whatever offers `value`, `value_and_grad`, `batch` and
+`n_samples` can be minimised, by the stages that it is given. One step:
+
+    gradient -> blocks of curvature -> prepare -> choose -> solve -> step control -> record
+"""
+
+import math
+import time
+from dataclasses import astuple, dataclass, fields
+
+import numpy as np
+from sklearn.base import BaseEstimator
+from sklearn.utils import gen_batches
+
+from .system import SolveStatus
+
+LARGEST_FORCING = 0.1
+"""Loosest relative residual of an inexact Newton system (Eisenstat and Walker 1996 start at 0.5; a tenth
+costs few more products and saves steps)."""
+
+
+@dataclass(frozen=True)
+class StepRecord:
+    """One row of the history. Costs and `modelled_seconds` are modelled, the stages' seconds are measured."""
+
+    step: int
+    phase: str
+    loss: float
+    gradient_norm: float
+    damping: float
+    step_size: float
+    accepted: bool
+    condition_number: float = math.nan
+    oracle_sparsity: float = math.nan
+    backend: str = ""
+    classical_cost: float = math.nan
+    quantum_cost: float = math.nan
+    break_even_gate_time: float = math.nan
+    gradient_seconds: float = 0.0
+    hessian_seconds: float = 0.0
+    schedule_seconds: float = 0.0
+    solve_seconds: float = 0.0
+    modelled_seconds: float = math.nan
+    relative_residual: float = math.nan
+    solve_status: str = ""
+
+
+COLUMNS = tuple(field.name for field in fields(StepRecord))
+"""Columns of the history, in order."""
+
+
+def history_table(records):
+    """Return {column: array}, one row a record.
+
+    Examples
+    --------
+    >>> from qnewton_sk.newton import StepRecord, history_table
+    >>> record = StepRecord(1, "newton", 0.5, 0.1, 1e-3, 1.0, True)
+    >>> history_table([record])["loss"]
+    array([0.5])
+    """
+    columns = zip(*map(astuple, records)) if records else [()] * len(COLUMNS)
+    return {name: np.array(column) for name, column in zip(COLUMNS, columns)}
+
+
+@dataclass(frozen=True)
+class Progress:
+    """What the loop hands out after each epoch.
+
+    Parameters
+    ----------
+    theta : ndarray of shape (n_params,)
+        The last good parameters: finite, never from a rejected trial.
+    loss : float
+        Objective at `theta`: on all the data, or the mean over the epoch's batches.
+    epoch : int
+        Epochs done in this run.
+    steps : tuple of StepRecord
+        Those of this epoch.
+    stop_reason : str or None
+        Why the run ends here; None while it goes on.
+    converged : bool
+        Whether it ends because a minimum was found.
+    message : str
+        For a warning: the step, the status and the remedy.
+    """
+
+    theta: np.ndarray
+    loss: float
+    epoch: int
+    steps: tuple
+    stop_reason: str | None = None
+    converged: bool = False
+    message: str = ""
+
+
+@dataclass
+class _Point:
+    """Where the run is: parameters, objective, gradient, and what the next step inherits."""
+
+    theta: np.ndarray
+    value: float
+    gradient: np.ndarray
+    gradient_seconds: float
+    blocks: list | None = None
+    hessian_seconds: float = 0.0
+
+
+@dataclass
+class _Memory:
+    """What one step leaves for the next one to predict with, for each block."""
+
+    norms: dict
+    iterations: dict
+    first_gradient_norm: float | None = None
+
+
+@dataclass
+class _Solved:
+    """All the blocks of a step solved: the direction and what it cost."""
+
+    direction: np.ndarray
+    predicted: float
+    status: SolveStatus
+    facts: list
+    decisions: list
+    solutions: list
+    schedule_seconds: float
+    solve_seconds: float
+    usable: bool
+
+
+class Newton(BaseEstimator):
+    """Settings of the loop; `run` goes through it and keeps nothing.
+
+    Parameters
+    ----------
+    curvature : object
+        ``blocks(objective, theta) -> [Block]``.
+    scheduler : object
+        ``offer()``, ``choose(facts, tol, offered)``, ``solve(system, decision, offered)``, ``tol``.
+    step_control : object
+        See `qnewton_sk.step_control`.
+    prepare : callable
+        ``prepare(matrix, rhs, tol, shift, norm_hint=, iterations=) -> LinearSystem``.
+    first_order_steps : int, default=0
+        Gradient steps before the first Newton step (arXiv:2405.00252, section IV-B).
+    first_order_rate : float, default=0.1
+        Their step length; where the loss may not climb, the first one that is tried.
+    batch_size : int, default=None
+        Samples a step; None takes all.
+    max_iter : int, default=200
+        Epochs. With the full batch, one epoch is one step.
+    tol : float, default=1e-6
+        Stop when the largest gradient entry is at most `tol` and the predicted decrease at most `tol`
+        times the loss.
+    n_iter_no_change : int, default=10
+        Stop after so many epochs in a row that lower the loss by less than `tol` times its value.
+    shuffle : bool, default=True
+        New batches each epoch.
+    """
+
+    def __init__(
+        self,
+        curvature,
+        scheduler,
+        step_control,
+        prepare,
+        *,
+        first_order_steps=0,
+        first_order_rate=0.1,
+        batch_size=None,
+        max_iter=200,
+        tol=1e-6,
+        n_iter_no_change=10,
+        shuffle=True,
+    ):
+        self.curvature = curvature
+        self.scheduler = scheduler
+        self.step_control = step_control
+        self.prepare = prepare
+        self.first_order_steps = first_order_steps
+        self.first_order_rate = first_order_rate
+        self.batch_size = batch_size
+        self.max_iter = max_iter
+        self.tol = tol
+        self.n_iter_no_change = n_iter_no_change
+        self.shuffle = shuffle
+
+    def run(self, objective, theta, random_state):
+        """Minimise; yield a `Progress` after every epoch, the last one with its `stop_reason`.
+
+        Parameters
+        ----------
+        objective : object
+            ``value(theta)``, ``value_and_grad(theta)``, ``batch(indices)``, ``n_samples``.
+        theta : ndarray of shape (n_params,)
+            Where to start; not written to.
+        random_state : numpy.random.RandomState
+            For the batches.
+        """
+        run = _Run(self, theta)
+        best, stale = math.inf, 0
+        for epoch in range(1, self.max_iter + 1):
+            progress = run.epoch(objective, epoch, random_state)
+            if progress.loss < best - self.tol * abs(progress.loss):
+                stale = 0
+            elif any(step.accepted for step in progress.steps):
+                stale += 1  # a rejected trial is the search for a step, not a lack of progress
+            best = min(best, progress.loss)
+            if progress.stop_reason is None and stale >= self.n_iter_no_change:
+                progress = run.stopped(progress, "no_improvement", converged=True)
+            elif progress.stop_reason is None and epoch == self.max_iter:
+                progress = run.stopped(progress, "max_iter")
+            yield progress
+            if progress.stop_reason is not None:
+                return
+
+
+class _Run:
+    """One pass through the loop: the only place where state lives."""
+
+    def __init__(self, settings, theta):
+        self.settings = settings
+        self.theta = theta.copy()
+        self.offered = settings.scheduler.offer()
+        self.state = settings.step_control.initial()
+        self.rate = settings.first_order_rate
+        self.memory = _Memory({}, {})
+        self.steps = 0
+        self.point = None
+
+    def epoch(self, objective, epoch, random_state):
+        """Go once through the data; return the `Progress`."""
+        size = self.settings.batch_size
+        if size is None or size >= objective.n_samples:
+            record, ending = self.step(objective)
+            return self._progress(self.point.value, epoch, (record,), ending)
+        order = np.arange(objective.n_samples)
+        if self.settings.shuffle:
+            random_state.shuffle(order)
+        records, losses, ending = [], [], None
+        for rows in gen_batches(objective.n_samples, size):
+            self.point = None  # a batch is an objective of its own
+            record, ending = self.step(objective.batch(order[rows]))
+            records.append(record)
+            losses.append((self.point.value, rows.stop - rows.start))
+            if ending and ending[0] != "converged":  # a batch's minimum is not that of all the data
+                break
+            ending = None
+        values, sizes = zip(*losses)
+        return self._progress(float(np.average(values, weights=sizes)), epoch, tuple(records), ending)
+
+    def _progress(self, loss, epoch, records, ending):
+        reason, converged, message = ending or (None, False, "")
+        return Progress(self.theta, loss, epoch, records, reason, converged, message)
+
+    def stopped(self, progress, reason, converged=False):
+        """Return the same progress as the last one of the run."""
+        message = ""
+        if not converged:
+            message = (
+                f"step {self.steps}: the {self.settings.max_iter} epochs of `max_iter` are done and the largest "
+                f"gradient entry is {np.abs(self.point.gradient).max():.2g}. Raise `max_iter` or `tol`."
+            )
+        return Progress(self.theta, progress.loss, progress.epoch, progress.steps, reason, converged, message)
+
+    def step(self, objective):
+        """Take one step; return its record and, where the run ends, (reason, converged, message)."""
+        self.steps += 1
+        if self.point is None:
+            self.point = _evaluate(objective, self.theta)
+        point = self.point
+        if not (math.isfinite(point.value) and np.isfinite(point.gradient).all()):
+            return self._record("newton", False, 0.0), self._ending("diverged", SolveStatus.NON_FINITE)
+        if self.memory.first_gradient_norm is None:
+            self.memory.first_gradient_norm = math.sqrt(point.gradient @ point.gradient)
+        if self.steps <= self.settings.first_order_steps:
+            return self._first_order(objective)
+        return self._newton(objective)
+
+    def _first_order(self, objective):
+        """A gradient step; but for the fixed control the loss may not climb, and the rate adapts."""
+        point, fixed = self.point, not self._adaptive
+        if self._flat(0.0):
+            return self._record("first_order", False, 0.0), ("converged", True, "")
+        slope, rate = float(point.gradient @ point.gradient), self.rate
+        for _ in range(1 if fixed else 60):
+            new = point.theta - rate * point.gradient
+            value = objective.value(new)
+            if math.isfinite(value) and (fixed or value <= point.value - 1e-4 * rate * slope):
+                self.rate = rate if fixed else 2 * rate
+                self._move(objective, new, value)
+                return self._record("first_order", True, rate, before=point), None
+            rate /= 2
+        ending = self._ending("diverged", SolveStatus.NON_FINITE) if fixed else ("converged", True, "")
+        return self._record("first_order", False, 0.0), ending
+
+    @property
+    def _adaptive(self):
+        """Whether the control reacts to the loss; the paper's does not."""
+        return not hasattr(self.settings.step_control, "relative")
+
+    def _newton(self, objective):
+        point, control = self.point, self.settings.step_control
+        solved = self._solve(objective)
+        if not solved.usable:
+            return self._fall_back(objective, solved)
+        if self._flat(solved.predicted):
+            return self._record("newton", False, 0.0, solved), ("converged", True, "")
+        with np.errstate(over="ignore", invalid="ignore"):
+            trial = control.take(
+                objective, point.theta, point.value, point.gradient, solved.direction, solved.predicted, self.state
+            )
+        before, damping = point, self.state.damping
+        self.state = trial.state
+        if trial.accepted:
+            self._move(objective, trial.theta, trial.value)
+            ending = None
+        else:
+            ending = self._exhausted(solved)
+        return self._record("newton", trial.accepted, trial.step_size, solved, before, damping), ending
+
+    def _exhausted(self, solved):
+        """The ending after a rejected trial, if there is one."""
+        if not self._adaptive:
+            return self._ending("diverged", SolveStatus.NON_FINITE)
+        noise = 4 * np.finfo(self.point.gradient.dtype).eps * abs(self.point.value)
+        if solved.predicted <= noise:  # the promised decrease is rounding error: this is the minimum
+            return "converged", True, ""
+        return self._ending("stalled", solved.status) if self.settings.step_control.stuck(self.state) else None
+
+    def _fall_back(self, objective, solved):
+        """No usable solution: more damping and, where damping is constant, a first-order step."""
+        damping = self.state.damping
+        self.state = self.settings.step_control.failed(self.state)
+        before = self.point
+        if self._adaptive and solved.status is SolveStatus.NOT_POSITIVE_DEFINITE:
+            return self._record("newton", False, 0.0, solved, before, damping), None
+        slope = float(before.gradient @ before.gradient)
+        rate = self.rate
+        for _ in range(60):
+            new = before.theta - rate * before.gradient
+            value = objective.value(new)
+            if value <= before.value - 1e-4 * rate * slope:
+                self.rate = 2 * rate
+                self._move(objective, new, value)
+                return self._record("newton", True, rate, solved, before, damping), None
+            rate /= 2
+        return self._record("newton", False, 0.0, solved, before, damping), self._ending("solver_failed", solved.status)
+
+    def _flat(self, predicted):
+        """The two-part convergence test: gradient, and decrease still to be had."""
+        point, tol = self.point, self.settings.tol
+        return np.abs(point.gradient).max() <= tol and predicted <= tol * abs(point.value)
+
+    def _move(self, objective, theta, value):
+        self.point = _evaluate(objective, theta, value)
+        self.theta = theta
+
+    def _ending(self, reason, status):
+        return reason, False, f"step {self.steps}: {reason.replace('_', ' ')} ({status}). {status.advice}"
+
+    def _forcing(self):
+        """Relative residual asked of the solves: what is set, else tighter as the gradient falls."""
+        if self.settings.scheduler.tol is not None:
+            return self.settings.scheduler.tol
+        norm = math.sqrt(self.point.gradient @ self.point.gradient)
+        share = norm / self.memory.first_gradient_norm if self.memory.first_gradient_norm else 0.0
+        return max(min(LARGEST_FORCING, math.sqrt(share) * LARGEST_FORCING), 1e-6)
+
+    def _solve(self, objective):
+        """Solve every block at the damping in force."""
+        point, settings = self.point, self.settings
+        if point.blocks is None:
+            start = time.perf_counter()
+            point.blocks = settings.curvature.blocks(objective, point.theta)
+            point.hessian_seconds += time.perf_counter() - start
+        direction = np.zeros_like(point.gradient)
+        solved = _Solved(direction, 0.0, SolveStatus.SUCCESS, [], [], [], 0.0, 0.0, True)
+        tol = self._forcing()
+        for index, block in enumerate(point.blocks):
+            self._solve_block(index, block, tol, solved)
+        return solved
+
+    def _solve_block(self, index, block, tol, solved):
+        point, settings, memory = self.point, self.settings, self.memory
+        assembled = block.matrix.assembly_seconds
+        start = time.perf_counter()
+        shift = settings.step_control.shift(self.state, block.matrix)
+        gradient = point.gradient[block.part]
+        system = settings.prepare(
+            block.matrix, -gradient, tol, shift, norm_hint=memory.norms.get(index), iterations=memory.iterations.get(index)
+        )
+        decision = settings.scheduler.choose(system.facts, tol, self.offered)
+        middle = time.perf_counter()
+        assembled_by_schedule = block.matrix.assembly_seconds - assembled
+        solution = None
+        if decision.chosen is not None:
+            solution = settings.scheduler.solve(system, decision, self.offered)
+        assembled_by_solve = block.matrix.assembly_seconds - assembled - assembled_by_schedule
+        solved.schedule_seconds += middle - start - assembled_by_schedule
+        solved.solve_seconds += time.perf_counter() - middle - assembled_by_solve
+        point.hessian_seconds += assembled_by_schedule + assembled_by_solve
+        solved.facts.append(system.facts)
+        solved.decisions.append(decision)
+        solved.solutions.append(solution)
+        if solution is None or not solution.status.usable:
+            solved.usable = False
+            solved.status = SolveStatus.FAILED if solution is None else solution.status
+            return
+        if solution.status is not SolveStatus.SUCCESS:
+            solved.status = solution.status
+        memory.norms[index] = system.facts.norm
+        memory.iterations[index] = solution.info.get("iterations", memory.iterations.get(index))
+        x = solution.x
+        image = system.matrix.product(x) if solution.image is None else solution.image
+        solved.direction[block.part] = x
+        solved.predicted += float(-gradient @ x - 0.5 * (x @ image - shift * (x @ x)))
+
+    def _record(self, phase, accepted, step_size, solved=None, before=None, damping=None):
+        """The row of the step just taken; the loss is where it led, the gradient where it began."""
+        start = before or self.point
+        common = dict(
+            step=self.steps,
+            phase=phase,
+            loss=self.point.value,
+            gradient_norm=math.sqrt(start.gradient @ start.gradient),
+            damping=self.state.damping if damping is None else damping,
+            step_size=step_size,
+            accepted=accepted,
+            gradient_seconds=start.gradient_seconds,
+            hessian_seconds=start.hessian_seconds,
+        )
+        start.gradient_seconds = start.hessian_seconds = 0.0  # a retry pays neither again
+        return StepRecord(**common, **(_solve_columns(solved) if solved else {}))
+
+
+def _evaluate(objective, theta, value=None):
+    start = time.perf_counter()
+    value, gradient = objective.value_and_grad(theta)
+    return _Point(theta, value, gradient, time.perf_counter() - start)
+
+
+def _solve_columns(solved):
+    """The columns that speak of the solve; over several blocks costs add, and the worst block shows."""
+    worst = max(range(len(solved.facts)), key=lambda i: solved.facts[i].kappa or 0.0)
+    residuals = [s.relative_residual for s in solved.solutions if s is not None]
+    break_even = [d.break_even_gate_time for d in solved.decisions if d.break_even_gate_time is not None]
+    names = dict.fromkeys(d.chosen or "none" for d in solved.decisions)
+    return dict(
+        condition_number=_number(solved.facts[worst].kappa),
+        oracle_sparsity=float(max(facts.row_nonzeros for facts in solved.facts)),
+        backend="+".join(names),
+        classical_cost=_total(d.classical_seconds for d in solved.decisions),
+        quantum_cost=_total(d.quantum_seconds for d in solved.decisions),
+        break_even_gate_time=min(break_even, default=math.nan),
+        schedule_seconds=solved.schedule_seconds,
+        solve_seconds=solved.solve_seconds,
+        modelled_seconds=_total(
+            d.estimates[d.chosen].seconds if d.chosen else None for d in solved.decisions
+        ),
+        relative_residual=max(residuals, default=math.nan),
+        solve_status=str(solved.status),
+    )
+
+
+def _number(value):
+    return math.nan if value is None else float(value)
+
+
+def _total(values):
+    """The sum, NaN where a part is unknown."""
+    return float(sum(_number(value) for value in values))

@@ -1,0 +1,213 @@
+"""How far to go along a direction, and what damping the next system gets.
+
+The cut: a solver turns a damped system into a direction; a step control turns a direction into a step and
+the next damping. State goes in and comes out, so that a control is settings only.
+
+- `FixedStep`: theta + beta p, constant damping: the paper's step.
+- `LineSearch`: backtrack along p until the loss falls enough; damping rises when the solve fails.
+- `TrustRegion`: take p or leave it, by the ratio of actual to predicted decrease; damping follows.
+"""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from sklearn.base import BaseEstimator
+
+SUFFICIENT_DECREASE = 1e-4
+"""Share of the linear prediction that a step must achieve (Nocedal and Wright 2006, section 3.1)."""
+LARGEST_DAMPING = 1e16
+"""Past this a damped step no longer moves float64 parameters."""
+
+
+@dataclass(frozen=True)
+class ControlState:
+    """What a control carries from step to step: the damping, and the factor by which a rejection raises it."""
+
+    damping: float
+    growth: float = 2.0
+
+
+@dataclass(frozen=True)
+class Trial:
+    """The outcome of one step: where the parameters and the objective are now."""
+
+    theta: np.ndarray
+    value: float
+    step_size: float
+    accepted: bool
+    state: ControlState
+
+
+class _Control(BaseEstimator):
+    """What the controls share: damping as a constant shift, and more of it after a failure."""
+
+    _smallest_raise = 1e-6  # where the damping was zero, a rise must start somewhere
+
+    def shift(self, state, matrix):
+        """Return the multiple of the identity to add to `matrix`."""
+        return state.damping
+
+    def failed(self, state):
+        """Return the state after a solve that gave no usable direction."""
+        damping = max(state.damping * state.growth, self._smallest_raise)
+        return ControlState(min(damping, LARGEST_DAMPING), 2 * state.growth)
+
+    def stuck(self, state):
+        """Whether the damping cannot usefully rise any more."""
+        return state.damping >= LARGEST_DAMPING
+
+
+class FixedStep(_Control):
+    """The paper's step: theta + beta p at constant damping, whatever the loss does.
+
+    Parameters
+    ----------
+    damping : float, default=1.0
+        The paper's regularisation eps (arXiv:2405.00252, section V-D).
+    learning_rate : float, default=1.0
+        beta.
+    clip : float, default=100.0
+        Largest absolute entry of the direction, as in the paper's published code.
+    relative : bool, default=False
+        Add eps max|H| rather than eps, as in the paper's published code.
+    """
+
+    def __init__(self, damping=1.0, learning_rate=1.0, clip=100.0, relative=False):
+        self.damping = damping
+        self.learning_rate = learning_rate
+        self.clip = clip
+        self.relative = relative
+
+    def initial(self):
+        """Return the state before the first step."""
+        return ControlState(self.damping)
+
+    def shift(self, state, matrix):
+        """Return eps, or eps max|H| where `relative`."""
+        return state.damping * float(np.abs(matrix.entries()).max()) if self.relative else state.damping
+
+    def failed(self, state):
+        """Return the state unchanged: this control is constant."""
+        return state
+
+    def take(self, objective, theta, value, gradient, direction, predicted, state):
+        """Return the `Trial`; it is refused only where the loss is no number any more."""
+        new = theta + self.learning_rate * np.clip(direction, -self.clip, self.clip)
+        new_value = objective.value(new)
+        if not math.isfinite(new_value):
+            return Trial(theta, value, self.learning_rate, False, state)
+        return Trial(new, new_value, self.learning_rate, True, state)
+
+
+class LineSearch(_Control):
+    """Armijo backtracking along the direction (Nocedal and Wright 2006, algorithm 3.1).
+
+    Parameters
+    ----------
+    damping : float, default=1e-3
+        Multiple of the identity at the start; it rises after failed solves and falls after full steps.
+    learning_rate : float, default=1.0
+        First step length that is tried.
+    shrink : float, default=0.5
+        Factor from one trial to the next.
+    max_trials : int, default=30
+        Trials before the step is given up.
+    """
+
+    def __init__(self, damping=1e-3, learning_rate=1.0, shrink=0.5, max_trials=30):
+        self.damping = damping
+        self.learning_rate = learning_rate
+        self.shrink = shrink
+        self.max_trials = max_trials
+
+    def initial(self):
+        """Return the state before the first step."""
+        return ControlState(self.damping)
+
+    def take(self, objective, theta, value, gradient, direction, predicted, state):
+        """Return the `Trial`; a direction that does not descend is refused and the damping raised."""
+        slope = float(gradient @ direction)
+        length = self.learning_rate
+        if slope < 0:
+            for _ in range(self.max_trials):
+                new = theta + length * direction
+                new_value = objective.value(new)
+                if new_value <= value + SUFFICIENT_DECREASE * length * slope:
+                    return Trial(new, new_value, length, True, self._relaxed(state))
+                length *= self.shrink
+        return Trial(theta, value, 0.0, False, self.failed(state))
+
+    def _relaxed(self, state):
+        """After a success, damping that failures have raised comes down again, never below the setting."""
+        return ControlState(max(self.damping, state.damping / 3))
+
+
+class TrustRegion(_Control):
+    """Levenberg-Marquardt damping by the ratio of actual to predicted decrease.
+
+    The damping is multiplied by max(1/3, 1 - (2 rho - 1)^3) after a step of ratio rho > 0, and by 2, 4, 8, ..
+    after rejections (Nielsen 1999, IMM-REP-1999-05, equation 2.5).
+
+    Parameters
+    ----------
+    damping : float, default=1e-3
+        At the start.
+    learning_rate : float, default=1.0
+        Factor on every step.
+    accept : float, default=1e-4
+        Least ratio of a step that is taken.
+    smallest : float, default=1e-14
+        Below this the damping does not fall.
+    """
+
+    def __init__(self, damping=1e-3, learning_rate=1.0, accept=1e-4, smallest=1e-14):
+        self.damping = damping
+        self.learning_rate = learning_rate
+        self.accept = accept
+        self.smallest = smallest
+
+    def initial(self):
+        """Return the state before the first step."""
+        return ControlState(self.damping)
+
+    def take(self, objective, theta, value, gradient, direction, predicted, state):
+        """Return the `Trial`; `predicted` is the decrease that the undamped model promises."""
+        if not predicted > 0:
+            return Trial(theta, value, 0.0, False, self.failed(state))
+        new = theta + self.learning_rate * direction
+        new_value = objective.value(new)
+        ratio = (value - new_value) / predicted
+        if not ratio > self.accept:  # also where the value is NaN
+            return Trial(theta, value, 0.0, False, self.failed(state))
+        factor = max(1 / 3, 1 - (2 * min(ratio, 2.0) - 1) ** 3)
+        damping = min(max(state.damping * factor, self.smallest), LARGEST_DAMPING)
+        return Trial(new, new_value, self.learning_rate, True, ControlState(damping))
+
+
+def resolve_step_control(step_control, *, regularization, learning_rate_init):
+    """Return the control of a name, or the one given.
+
+    Parameters
+    ----------
+    step_control : {"trust_region", "line_search", "fixed"} or object
+        An object needs `initial`, `shift`, `take`, `failed` and `stuck`.
+    regularization : float
+        Damping at the start, in units of the Hessian.
+    learning_rate_init : float
+        beta.
+
+    Raises
+    ------
+    ValueError
+        For anything else.
+    """
+    if all(hasattr(step_control, method) for method in ("initial", "shift", "take", "failed", "stuck")):
+        return step_control
+    named = {"trust_region": TrustRegion, "line_search": LineSearch, "fixed": FixedStep}
+    if not isinstance(step_control, str) or step_control not in named:
+        raise ValueError(
+            f"`step_control` must be one of {sorted(named)} or an object like qnewton_sk.step_control.TrustRegion; "
+            f"got {step_control!r}"
+        )
+    return named[step_control](damping=regularization, learning_rate=learning_rate_init)
