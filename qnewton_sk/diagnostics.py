@@ -116,12 +116,8 @@ def text_table(header, columns):
 
 
 def _cell(name, value):
-    form = STEP_COLUMNS.get(name, "")
-    if value is None or form in ("", "s"):
-        return "-" if value is None else str(value)
-    if isinstance(value, (float, np.floating)) and np.isnan(value):
-        return "-"
-    return format(value, form)
+    missing = value is None or value == "" or value != value  # NaN differs from itself
+    return "-" if missing else format(value, STEP_COLUMNS.get(name, ""))
 
 
 class LossCurveDisplay:
