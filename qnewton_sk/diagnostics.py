@@ -16,6 +16,12 @@ STEP_COLUMNS = {
 }
 """Columns of the step table with their formats."""
 
+STAGES = ("gradient_seconds", "hessian_seconds", "schedule_seconds")
+"""Measured stages of a step that no choice of the solver changes."""
+
+COMPARISON = ("method", "steps", "measured stages (s)", "modelled solves (s)", "total (s)", "a step (s)")
+"""Columns of the comparison of runs."""
+
 
 def step_table(history, columns=None):
     """Return the steps of a fit as an aligned text table, one row a step.
@@ -65,10 +71,51 @@ def steps_to_loss(history, loss):
     return int(reached[0]) + 1 if reached.size else None
 
 
+def stages_seconds(history):
+    """Return the measured time of every step but for its solve: gradient, curvature, scheduling.
+
+    Returns
+    -------
+    ndarray of shape (n_steps,)
+    """
+    return sum(np.asarray(history[name], dtype=float) for name in STAGES)
+
+
+def modelled_total_seconds(history):
+    """Return the time of every step with the modelled solve in place of the measured one.
+
+    That is what the paper adds up: the stages that a classical computer does in any case are measured,
+    the solve costs what the backend is predicted to cost.
+
+    Parameters
+    ----------
+    history : mapping of str to array-like of shape (n_steps,)
+        `history_` of a fitted estimator.
+
+    Returns
+    -------
+    ndarray of shape (n_steps,)
+
+    Examples
+    --------
+    >>> from qnewton_sk.diagnostics import modelled_total_seconds
+    >>> modelled_total_seconds({
+    ...     "gradient_seconds": [0.25, 0.25], "hessian_seconds": [0.0, 0.5],
+    ...     "schedule_seconds": [0.0, 0.125], "modelled_seconds": [float("nan"), 1.0]})
+    array([0.25 , 1.875])
+    """
+    return stages_seconds(history) + _modelled_solve_seconds(history)
+
+
+def _modelled_solve_seconds(history):
+    return np.nan_to_num(np.asarray(history["modelled_seconds"], dtype=float))
+
+
 def compare_runs(histories, loss=None):
     """Return steps and modelled time of several fits until the same training loss, as a text table.
 
-    The layout is that of table III of arXiv:2405.00252: total steps, time a step, total time.
+    As in table III of arXiv:2405.00252: total steps, time a step, total time. The time is taken apart into
+    what was measured (gradient, curvature, scheduling) and what is modelled (the solve).
 
     Parameters
     ----------
@@ -85,27 +132,27 @@ def compare_runs(histories, loss=None):
     Examples
     --------
     >>> from qnewton_sk.diagnostics import compare_runs
-    >>> newton = {"loss": [0.5, 0.1], "modelled_seconds": [0.25, 0.25]}
-    >>> slow = {"loss": [0.5, 0.4, 0.3], "modelled_seconds": [0.125, 0.125, 0.125]}
-    >>> print(compare_runs({"Newton": newton, "first-order": slow}))
-    Until the training loss is 0.3:
-         method  steps  seconds a step  seconds
-         Newton      2            0.25      0.5
-    first-order      3           0.125    0.375
+    >>> stages = {"gradient_seconds": [0.25, 0.25], "hessian_seconds": [0, 0], "schedule_seconds": [0, 0]}
+    >>> fit = stages | {"loss": [0.5, 0.1], "modelled_seconds": [1.0, 1.0]}
+    >>> print(compare_runs({"Newton": fit}))
+    Until the training loss is 0.1:
+    method  steps  measured stages (s)  modelled solves (s)  total (s)  a step (s)
+    Newton      2                  0.5                    2        2.5        1.25
     """
     if loss is None:
         loss = max(float(np.nanmin(history["loss"])) for history in histories.values())
     rows = [_time_to_loss(name, history, loss) for name, history in histories.items()]
-    header = ["method", "steps", "seconds a step", "seconds"]
-    return f"Until the training loss is {loss:.3g}:\n" + text_table(header, list(zip(*rows)))
+    return f"Until the training loss is {loss:.3g}:\n" + text_table(COMPARISON, list(zip(*rows)))
 
 
 def _time_to_loss(name, history, loss):
     steps = steps_to_loss(history, loss)
     if steps is None:
-        return name, "-", "-", "-"
-    seconds = float(np.nansum(np.asarray(history["modelled_seconds"], dtype=float)[:steps]))
-    return name, str(steps), f"{seconds / steps:.3g}", f"{seconds:.3g}"
+        return name, *["-"] * (len(COMPARISON) - 1)
+    measured = stages_seconds(history)[:steps].sum()
+    modelled = _modelled_solve_seconds(history)[:steps].sum()
+    total = measured + modelled
+    return name, str(steps), *(f"{seconds:.3g}" for seconds in (measured, modelled, total, total / steps))
 
 
 def text_table(header, columns):
@@ -118,6 +165,13 @@ def text_table(header, columns):
 def _cell(name, value):
     missing = value is None or value == "" or value != value  # NaN differs from itself
     return "-" if missing else format(value, STEP_COLUMNS.get(name, ""))
+
+
+ABSCISSAE = {
+    "step": lambda history: np.asarray(history["step"]),
+    "seconds": lambda history: np.cumsum(modelled_total_seconds(history)),
+}
+ABSCISSA_LABELS = {"step": "step", "seconds": "seconds, solves modelled"}
 
 
 class LossCurveDisplay:
@@ -168,8 +222,9 @@ class LossCurveDisplay:
 
         Parameters
         ----------
-        by : {"step", "modelled_seconds"}, default="step"
-            Horizontal axis: steps, or modelled time since the start.
+        by : {"step", "seconds"}, default="step"
+            Horizontal axis: steps, or time since the start with modelled solves (see
+            `modelled_total_seconds`).
         ax : matplotlib Axes, default=None
             Where to draw; by default a new figure.
         **line : dict
@@ -179,15 +234,16 @@ class LossCurveDisplay:
         -------
         LossCurveDisplay
         """
-        if by not in ("step", "modelled_seconds"):
-            raise ValueError(f"`by` must be 'step' or 'modelled_seconds'; got {by!r}")
+        if by not in ABSCISSAE:
+            raise ValueError(f"`by` must be one of {list(ABSCISSAE)}; got {by!r}")
         self.ax_, self.figure_ = _axes(ax)
         self.lines_ = [
-            self.ax_.plot(_abscissa(history, by), history["loss"], label=name, **line)[0]
+            self.ax_.plot(ABSCISSAE[by](history), history["loss"], label=name, **line)[0]
             for name, history in self.histories.items()
         ]
-        self.ax_.set(xlabel=by.replace("_", " "), ylabel="training loss", yscale="log")
-        _legend(self.ax_, [name for name in self.histories if name])
+        self.ax_.set(xlabel=ABSCISSA_LABELS[by], ylabel="training loss", yscale="log")
+        if any(self.histories):
+            self.ax_.legend()
         return self
 
 
@@ -237,23 +293,20 @@ class ScheduleDisplay:
         """
         self.ax_, self.figure_ = _axes(ax)
         newton = np.asarray(self.history["phase"]) == "newton"
-        steps, backends, classical, quantum = (
-            np.asarray(self.history[name])[newton]
-            for name in ("step", "backend", "classical_cost", "quantum_cost")
-        )
-        classical, quantum = classical.astype(float), quantum.astype(float)
+        history = {name: np.asarray(column)[newton] for name, column in self.history.items()}
         self.lines_ = [
-            self.ax_.plot(steps, costs, linewidth=1, label=f"{name} cost")[0]
-            for name, costs in (("classical", classical), ("quantum", quantum))
+            self.ax_.plot(history["step"], history[f"{kind}_cost"], linewidth=1, label=f"{kind} cost")[0]
+            for kind in ("classical", "quantum")
         ]
-        chosen = np.where(backends == "qlsa", quantum, classical)
-        self.chosen_ = [
-            self.ax_.scatter(steps[backends == name], chosen[backends == name], s=18, label=f"chosen: {name}")
-            for name in np.unique(backends)
-        ]
+        self.chosen_ = [self._mark(history, name) for name in np.unique(history["backend"])]
         self.ax_.set(xlabel="step", ylabel="modelled cost of the solve (s)", yscale="log")
-        _legend(self.ax_, backends)
+        self.ax_.legend()
         return self
+
+    def _mark(self, history, backend):
+        chosen = history["backend"] == backend
+        steps, seconds = history["step"][chosen], history["modelled_seconds"][chosen]
+        return self.ax_.scatter(steps, seconds, s=18, label=f"chosen: {backend}")
 
 
 class HessianDisplay:
@@ -349,7 +402,7 @@ class HessianDisplay:
             if where.any():
                 self.ax_.plot(index[where], np.abs(values[where]), ".", label=name)
         self.ax_.set(xlabel="index", ylabel="|eigenvalue|", yscale="log")
-        _legend(self.ax_, index)
+        self.ax_.legend()
 
     def _draw_magnitude(self):
         size = np.abs(self.matrix)
@@ -362,7 +415,7 @@ class HessianDisplay:
         rows = [np.asarray(oracle_sparsity(self.matrix, fraction=share)) for share in shares]
         self.ax_.hist(rows, bins=20, label=[f"{share:.0%}" for share in shares])
         self.ax_.set(xlabel="entries that hold this share of the row", ylabel="rows")
-        _legend(self.ax_, rows)
+        self.ax_.legend()
 
 
 def _axes(ax):
@@ -375,14 +428,3 @@ def _axes(ax):
         raise ImportError('drawing needs matplotlib: pip install "qnewton_sk[plot]"') from error
     figure, ax = pyplot.subplots()
     return ax, figure
-
-
-def _legend(ax, labelled):
-    if len(labelled):
-        ax.legend()
-
-
-def _abscissa(history, by):
-    if by == "step":
-        return np.asarray(history["step"])
-    return np.nancumsum(np.asarray(history["modelled_seconds"], dtype=float))
