@@ -1,0 +1,455 @@
+"""Condition numbers in the 2-norm: exact, bounded or estimated, each labelled and with what it cost."""
+
+import math
+
+import numpy as np
+from scipy import linalg, sparse
+from sklearn.base import BaseEstimator
+
+from qnewton_sk.checks import checked_symmetric
+from qnewton_sk.factorisations import (
+    cholesky_factor,
+    cholesky_solve,
+    ldl_eigenvalues_of_d,
+    ldl_factor,
+    ldl_solve,
+    lu_factor,
+    lu_solve,
+)
+from qnewton_sk.lanczos import block_lanczos
+from qnewton_sk.system import SystemMatrix
+
+KINDS = ("exact", "upper bound", "estimate")
+
+
+class ConditionNumber(float):
+    """A condition number that says what it is and what it cost; otherwise a float.
+
+    Parameters
+    ----------
+    value : float
+        The ratio of the largest to the smallest singular value, or a bound or an estimate of it.
+    kind : {"exact", "upper bound", "estimate"}
+        What `value` is.
+    method : str, default=""
+        How it was found.
+    flops : float, default=0.0
+        Floating-point operations spent, factorisations that existed before not counted.
+    norm : float, default=None
+        Spectral norm, as found on the way.
+    positive_definite : bool, default=None
+        Whether the matrix is, where that came to light.
+
+    Examples
+    --------
+    >>> from qnewton_sk.condition_number import ConditionNumber
+    >>> kappa = ConditionNumber(100.0, "upper bound", "mine")
+    >>> kappa * 2, kappa.kind
+    (200.0, 'upper bound')
+    """
+
+    def __new__(cls, value, kind, method="", flops=0.0, norm=None, positive_definite=None):
+        """Build the float and attach the labels."""
+        if kind not in KINDS:
+            raise ValueError(f"`kind` must be one of {KINDS}; got {kind!r}")
+        self = super().__new__(cls, value)
+        self.kind, self.method, self.flops = kind, method, float(flops)
+        self.norm, self.positive_definite = norm, positive_definite
+        return self
+
+    def __getnewargs__(self):
+        """Let copy and pickle rebuild it."""
+        return float(self), self.kind, self.method, self.flops, self.norm, self.positive_definite
+
+    def __repr__(self):
+        """Value and kind, as in ``ConditionNumber(100.0, 'upper bound')``."""
+        return f"ConditionNumber({float(self)!r}, {self.kind!r})"
+
+
+def condition_number(H, method="lanczos"):
+    """Return the condition number of a symmetric matrix in the 2-norm.
+
+    Parameters
+    ----------
+    H : ndarray or scipy.sparse array of shape (n, n), or SystemMatrix
+        Symmetric up to sqrt(machine epsilon) times its largest entry. A `SystemMatrix` brings along its
+        shift, what is known of its definiteness and the factorisations that it keeps.
+    method : str or object, default="lanczos"
+        - "exact": all eigenvalues, 4/3 n^3 flops.
+        - "determinant": the upper bound of Merikoski et al. from |det| and the Frobenius norm. The determinant
+          is itself a factorisation of 2/3 n^3 flops (1/3 where definite) unless one is kept, and the bound is
+          loose by tens of orders of magnitude from n of about 100 on.
+        - "lanczos": an estimate, from below, by Lanczos on the matrix and on its factorised inverse.
+        - "one_norm": LAPACK's estimate of the condition number in the 1-norm from a factorisation;
+          at least the one in the 2-norm, up to the estimator's slack.
+        - "shift": an upper bound in O(n^2) where the matrix is positive semidefinite plus a shift, or
+          diagonally dominant; inf where neither gives a bound.
+        - "products": an estimate, from below, from a few products alone.
+        - "auto": by size, structure and what has been paid for already.
+        - an object with a method ``estimate(matrix: SystemMatrix) -> ConditionNumber``.
+
+    Returns
+    -------
+    ConditionNumber
+        A float with the attributes `kind` ("exact", "upper bound" or "estimate"), `method` and `flops`.
+        inf for a singular matrix.
+
+    Raises
+    ------
+    ValueError
+        If H is empty, not square, not symmetric or not finite, or the method unknown.
+
+    References
+    ----------
+    Merikoski, Urpala, Virtanen, Tam, Uhlig (1997), A best upper bound for the 2-norm condition number of a
+    matrix, Linear Algebra and its Applications 254.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from qnewton_sk import condition_number
+    >>> kappa = condition_number(np.diag([1.0, -2.0, 10.0]), method="exact")
+    >>> float(kappa), kappa.kind
+    (10.0, 'exact')
+    """
+    return as_estimator(method).estimate(as_system_matrix(H))
+
+
+def as_system_matrix(H, name="H"):
+    """Check a symmetric matrix and wrap it; a `SystemMatrix` passes as it is.
+
+    Raises
+    ------
+    ValueError
+        If it is empty, not square, not symmetric to sqrt(machine epsilon) times its largest entry, not
+        real or not finite.
+    """
+    return H if isinstance(H, SystemMatrix) else SystemMatrix.from_entries(checked_symmetric(H, name))
+
+
+def as_estimator(method):
+    """Return the estimator of a name, or the object itself where it has a method `estimate`.
+
+    Raises
+    ------
+    ValueError
+        If it is neither.
+    """
+    if isinstance(method, str) and method in METHODS:
+        return METHODS[method]
+    if not isinstance(method, str) and callable(getattr(method, "estimate", None)):
+        return method
+    raise ValueError(
+        f"`condition_number` must be one of {sorted(METHODS)} or an object with a method "
+        f"estimate(matrix); got {method!r}"
+    )
+
+
+def _ratio(large, small):
+    """large / small as Python floats; inf where `small` is 0 or anything is not finite."""
+    large, small = float(large), float(small)
+    if not (math.isfinite(large) and small > 0):
+        return math.inf
+    with np.errstate(over="ignore"):
+        return max(1.0, float(np.float64(large) / small))
+
+
+class ExactCondition(BaseEstimator):
+    """Ratio of the extreme magnitudes among all eigenvalues."""
+
+    def estimate(self, matrix):
+        """Return the exact condition number, to rounding, for 4/3 n^3 flops."""
+        A, flops = matrix.dense(), 4 / 3 * matrix.n**3
+        if not np.isfinite(A).all():
+            return ConditionNumber(math.inf, "exact", "exact", 0.0)
+        values = linalg.eigh(A, eigvals_only=True, overwrite_a=True, check_finite=False, driver="evd")
+        magnitudes = np.abs(values)
+        kappa, norm = _ratio(magnitudes.max(), magnitudes.min()), float(magnitudes.max())
+        return ConditionNumber(kappa, "exact", "exact", flops, norm, bool(values[0] > 0))
+
+
+def determinant_bound(n, log_abs_det, log_size, definite=False):
+    """Upper bound of kappa_2 from the determinant, in logarithms throughout.
+
+    With q = (n / ||A||_F^2)^n |det A|^2 and x = sqrt(1 - q): kappa <= sqrt((1 + x) / (1 - x)) for any
+    matrix. With q = (n / tr A)^n det A: kappa <= (1 + x) / (1 - x) for a positive definite one.
+
+    Parameters
+    ----------
+    n : int
+        Order of the matrix.
+    log_abs_det : float
+        ln |det A|.
+    log_size : float
+        ln ||A||_F, or ln tr A for the definite form.
+    definite : bool, default=False
+        Use the definite form.
+
+    Returns
+    -------
+    float
+        The bound; inf where it overflows.
+
+    References
+    ----------
+    Merikoski, Urpala, Virtanen, Tam, Uhlig (1997), Linear Algebra and its Applications 254.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from qnewton_sk.condition_number import determinant_bound
+    >>> A = np.array([[1.0, 2.0], [3.0, 4.0]])
+    >>> round(determinant_bound(2, np.linalg.slogdet(A)[1], np.log(np.linalg.norm(A))), 3)
+    14.933
+    """
+    log_q = n * (math.log(n) - log_size) + log_abs_det if definite else n * (math.log(n) - 2 * log_size) + 2 * log_abs_det
+    # By the means inequality q <= 1; what rounding may have added to ln q is taken off, so that the bound holds.
+    log_q -= 8 * n * np.finfo(float).eps * (1 + abs(log_size) + abs(log_abs_det) / n)
+    x = math.sqrt(max(-math.expm1(log_q), 0.0)) if log_q < 0 else 0.0
+    log_bound = 2 * math.log1p(x) - log_q if definite else math.log1p(x) - log_q / 2
+    return math.exp(log_bound) if log_bound < 709 else math.inf
+
+
+class DeterminantCondition(BaseEstimator):
+    """The paper's bound from the determinant, through a kept factorisation or a new one."""
+
+    def estimate(self, matrix):
+        """Return an upper bound for the cost of a factorisation, 2/3 n^3 flops (1/3 where definite)."""
+        name, payload, flops = factorisation(matrix, "lu")
+        if payload[-1] != 0:
+            return ConditionNumber(math.inf, "upper bound", "determinant", flops)
+        log_abs_det = _log_abs_det(name, payload)
+        definite = name == "cholesky"
+        size = _trace(matrix) if definite else _frobenius(matrix)
+        bound = determinant_bound(matrix.n, log_abs_det, math.log(size), definite)
+        return ConditionNumber(bound, "upper bound", "determinant", flops, None, definite or None)
+
+
+def _log_abs_det(name, payload):
+    if name == "ldl":
+        d = ldl_eigenvalues_of_d(payload)
+    else:
+        d = payload[0].diagonal().astype(float)
+    return float(np.log(np.abs(d)).sum()) * (2 if name == "cholesky" else 1)
+
+
+def _frobenius(matrix):
+    H = matrix.entries()
+    data = H.data if sparse.issparse(H) else H
+    scale = max(float(data.max(initial=0)), -float(data.min(initial=0))) or 1.0
+    squares = float(np.square(data / scale, dtype=float).sum()) * scale**2 if scale > 1e150 or scale < 1e-150 else float(
+        np.vdot(data, data)
+    )
+    shifted = squares + 2 * matrix.shift * float(H.diagonal().sum()) + matrix.n * matrix.shift**2
+    return math.sqrt(max(shifted, 0.0))
+
+
+def _trace(matrix):
+    return float(matrix.entries().diagonal().sum(dtype=float)) + matrix.n * matrix.shift
+
+
+SOLVES = {"cholesky": cholesky_solve, "ldl": ldl_solve, "lu": lu_solve}
+FACTORS = {"cholesky": (cholesky_factor, 1 / 3), "ldl": (ldl_factor, 1 / 3), "lu": (lu_factor, 2 / 3)}
+
+
+def factorisation(matrix, otherwise="ldl"):
+    """Return (name, payload, flops spent) of a dense factorisation: a kept one before a new one.
+
+    A new one is a Cholesky factorisation where the structure says definite, else the one named.
+    """
+    for name in SOLVES:
+        if name in matrix.kept:
+            payload = FACTORS[name][0](matrix)
+            if payload[-1] == 0:
+                return name, payload, 0.0
+    spent = 0.0
+    if matrix.semidefinite and matrix.shift > 0 and "cholesky" not in matrix.kept:
+        payload, spent = cholesky_factor(matrix), matrix.n**3 / 3
+        if payload[-1] == 0:
+            return "cholesky", payload, spent
+    factor, share = FACTORS[otherwise]
+    return otherwise, factor(matrix), spent + share * matrix.n**3
+
+
+def block_product(matrix):
+    """Return the function V -> A V for V of shape (n, k): one product of matrices where entries exist."""
+    if not matrix.assembled:
+        return lambda V: np.stack([matrix.product(v) for v in V.T], axis=1)
+    H, shift = matrix.entries(), matrix.shift
+    return lambda V: H @ V + shift * V if shift else H @ V
+
+
+class LanczosCondition(BaseEstimator):
+    """Extreme magnitudes by block Lanczos on the matrix and on its factorised inverse.
+
+    Parameters
+    ----------
+    tol : float, default=0.01
+        Stop either iteration once a step adds less than this share, twice in a row.
+    max_steps : int, default=40
+        Block steps at most.
+    block : int, default=8
+        Vectors a step.
+    """
+
+    def __init__(self, tol=0.01, max_steps=40, block=8):
+        self.tol = tol
+        self.max_steps = max_steps
+        self.block = block
+
+    def estimate(self, matrix):
+        """Return an estimate from below for one factorisation, unless kept, and some 10 n^2 block products."""
+        high = self._run(block_product(matrix), matrix)
+        name, payload, flops = factorisation(matrix, "ldl")
+        if payload[-1] != 0 or not np.isfinite(high.values).all():
+            return ConditionNumber(math.inf, "estimate", "lanczos", flops)
+        low = self._run(lambda V: SOLVES[name](payload, V), matrix)
+        norm = high.largest_magnitude
+        kappa = _ratio(norm * low.largest_magnitude, 1.0)
+        flops += high.products * matrix.product_flops + low.products * 2.0 * matrix.n**2
+        definite = name == "cholesky" or bool(min(low.values[0], high.values[0]) > 0)
+        return ConditionNumber(kappa, "estimate", "lanczos", flops, norm, definite)
+
+    def _run(self, apply, matrix):
+        return block_lanczos(
+            apply, matrix.n, block=self.block, max_steps=self.max_steps, tol=self.tol, dtype=_working(matrix.dtype)
+        )
+
+
+def _working(dtype):
+    return np.float32 if dtype == np.float32 else np.float64
+
+
+class OneNormCondition(BaseEstimator):
+    """LAPACK's estimate in the 1-norm (gecon, pocon, sycon), through a kept factorisation or a new one."""
+
+    def estimate(self, matrix):
+        """Return an estimate that lies above kappa_2 up to the slack of the estimator."""
+        name, payload, flops = factorisation(matrix, "lu")
+        if payload[-1] != 0:
+            return ConditionNumber(math.inf, "estimate", "one_norm", flops)
+        norm = _one_norm(matrix)
+        reciprocal = _reciprocal(name, payload, norm)
+        flops += 12.0 * matrix.n**2
+        return ConditionNumber(_ratio(1.0, reciprocal), "estimate", "one_norm", flops, None, name == "cholesky" or None)
+
+
+def _one_norm(matrix):
+    H, shift = matrix.entries(), matrix.shift
+    diagonal = H.diagonal()
+    sums = np.asarray(abs(H).sum(axis=0)).ravel()
+    return float((sums - np.abs(diagonal) + np.abs(diagonal + shift)).max())
+
+
+def _reciprocal(name, payload, norm):
+    routine = {"lu": "gecon", "cholesky": "pocon", "ldl": "sycon"}[name]
+    estimate = linalg.get_lapack_funcs(routine, (payload[0],))
+    if name == "lu":
+        return float(estimate(payload[0], norm)[0])
+    if name == "cholesky":
+        return float(estimate(payload[0], norm, uplo="L")[0])
+    return float(estimate(payload[0], payload[1], norm, lower=1)[0])
+
+
+class ShiftCondition(BaseEstimator):
+    """(upper bound of the norm) / (lower bound of the smallest eigenvalue), in O(n^2).
+
+    For H positive semidefinite by structure and A = H + shift I, the smallest eigenvalue is at least the
+    shift; for any matrix it is at least what Gershgorin's discs leave. The norm is bounded by the trace, the
+    Frobenius norm, and max_i (|H| x)_i / x_i with x = |H| 1 (Collatz, Wielandt).
+    """
+
+    def estimate(self, matrix):
+        """Return an upper bound, inf where nothing bounds the smallest eigenvalue away from 0."""
+        H, shift, n = matrix.entries(), matrix.shift, matrix.n
+        diagonal, magnitudes = H.diagonal().astype(float), abs(H)
+        sums = np.asarray(magnitudes.sum(axis=1, dtype=float)).ravel()
+        if not np.isfinite(sums).all():
+            return ConditionNumber(math.inf, "upper bound", "shift", n**2)
+        norm = min(_frobenius(matrix.shifted(0.0)), _collatz(magnitudes, sums))
+        low = float((diagonal - (sums - np.abs(diagonal))).min()) + shift
+        slack = 4 * n * float(np.finfo(matrix.dtype).eps)  # rounding of the sums and of H itself
+        norm *= 1 + slack
+        if matrix.semidefinite and shift > 0:
+            norm = min(norm, float(diagonal.sum()) * (1 + slack))
+            low = max(low, shift)
+        low -= slack * norm
+        norm += abs(shift)
+        return ConditionNumber(_ratio(norm, low), "upper bound", "shift", 6.0 * n**2, norm, low > 0 or None)
+
+
+def _collatz(magnitudes, sums):
+    positive = sums > 0
+    if not positive.any():
+        return 0.0
+    return float(((magnitudes @ sums)[positive] / sums[positive]).max())
+
+
+class ProductsCondition(BaseEstimator):
+    """Estimate from below by a few products alone; never assembles.
+
+    Parameters
+    ----------
+    products : int, default=24
+        How many; more only sharpen the estimate.
+    """
+
+    def __init__(self, products=24):
+        self.products = products
+
+    def estimate(self, matrix):
+        """Return max ||A x|| max 1/||A x|| over unit vectors of the Krylov space, at most kappa.
+
+        For a semidefinite matrix plus shift: max ||A x|| / shift, as the smallest eigenvalue is at least the shift.
+        """
+        ritz = block_lanczos(block_product(matrix), matrix.n, block=1, max_steps=self.products, dtype=_working(matrix.dtype))
+        flops = ritz.products * matrix.product_flops
+        if not np.isfinite(ritz.values).all():
+            return ConditionNumber(math.inf, "estimate", "products", flops)
+        definite = False if ritz.values[0] < 0 else None
+        norm = ritz.largest_magnitude
+        if matrix.semidefinite and matrix.shift > 0:
+            return ConditionNumber(_ratio(norm, matrix.shift), "estimate", "products", flops, norm, True)
+        kappa = math.inf if norm == 0 else _ratio(norm * ritz.inverse_bound, 1.0)
+        return ConditionNumber(kappa, "estimate", "products", flops, norm, definite)
+
+
+class AutoCondition(BaseEstimator):
+    """The cheapest of the others that serves, by size, structure and what has been paid for.
+
+    Kept factorisation: "lanczos". Semidefinite plus shift with entries: "shift". No entries: "products".
+    Up to order `exact_up_to`: "exact". Else "lanczos", whose factorisation the solver uses again.
+
+    Parameters
+    ----------
+    exact_up_to : int, default=48
+        Largest order for which all eigenvalues are computed.
+    """
+
+    def __init__(self, exact_up_to=48):
+        self.exact_up_to = exact_up_to
+
+    def choose(self, matrix):
+        """Return the estimator that `estimate` would use."""
+        if any(name in matrix.kept for name in SOLVES):
+            return METHODS["lanczos"]
+        if matrix.semidefinite and matrix.shift > 0:
+            return METHODS["shift"] if matrix.assembled else METHODS["products"]
+        if not matrix.assembled:
+            return METHODS["products"]
+        return METHODS["exact"] if matrix.n <= self.exact_up_to else METHODS["lanczos"]
+
+    def estimate(self, matrix):
+        """Return what the chosen estimator says."""
+        return self.choose(matrix).estimate(matrix)
+
+
+METHODS = {
+    "auto": AutoCondition(),
+    "exact": ExactCondition(),
+    "determinant": DeterminantCondition(),
+    "lanczos": LanczosCondition(),
+    "one_norm": OneNormCondition(),
+    "shift": ShiftCondition(),
+    "products": ProductsCondition(),
+}
