@@ -1,6 +1,7 @@
 """The house rules a reader relies on: imports point one way, extras are optional, modules say their job."""
 
 import ast
+import importlib
 import re
 import subprocess
 import sys
@@ -8,9 +9,7 @@ from pathlib import Path
 
 import pytest
 
-import qnewton_sk
-
-PACKAGE = Path(qnewton_sk.__file__).parent
+PACKAGE = Path(__file__).parents[1] / "qnewton_sk"
 MODULES = sorted(path.stem for path in PACKAGE.glob("*.py"))
 
 # Who may import whom, from the bottom up. A new module enters itself here, with the fewest imports it needs.
@@ -19,9 +18,11 @@ ALLOWED = {
     "costs": {"system"},
     "query_counts": set(),
     "quantum_hardware": set(),
-    "quantum_assumptions": set(),
+    "quantum_assumptions": {"readout"},
     "readout": set(),
+    "block_encoding": set(),
     "quantum_costs": {
+        "block_encoding",
         "quantum_assumptions",
         "quantum_hardware",
         "query_counts",
@@ -41,12 +42,12 @@ ALLOWED = {
     "sparsity": {"checks"},
     "condition_number": {"checks", "factorisations", "lanczos", "system"},
     "spectrum": {"factorisations", "lanczos", "system"},
-    "prepare": {"condition_number", "sparsity", "system"},
+    "prepare": {"condition_number", "lanczos", "sparsity", "system"},
     "solvers": {"factorisations", "costs", "system"},
     "sparse_solvers": {"factorisations", "costs", "system"},
     "chebyshev": set(),
-    "circuit": set(),
-    "qlsa": {"solvers", "chebyshev", "circuit", "quantum_costs", "query_counts", "readout", "system"},
+    "circuit": {"chebyshev"},
+    "qlsa": {"solvers", "chebyshev", "circuit", "block_encoding", "query_counts", "readout", "system"},
     "scheduler": {"qlsa", "quantum_costs", "solvers", "sparse_solvers", "costs", "system"},
     "step_control": {"system"},
     "newton": {"system"},
@@ -144,10 +145,10 @@ def test_importing_the_package_loads_no_extra():
     assert loaded.stdout.split() == []
 
 
-@pytest.mark.parametrize("name", qnewton_sk.__all__)
-def test_public_names_are_documented(name):
-    public = getattr(qnewton_sk, name)
-    assert not callable(public) or public.__doc__, f"{name} needs a docstring"
+def test_public_names_exist_and_are_documented():
+    package = importlib.import_module("qnewton_sk")
+    public = {name: getattr(package, name) for name in package.__all__}
+    assert [name for name, value in public.items() if callable(value) and not value.__doc__] == []
 
 
 @pytest.mark.parametrize("path", [*PACKAGE.glob("*.py")], ids=lambda path: path.stem)
