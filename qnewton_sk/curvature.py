@@ -1,10 +1,10 @@
 """The curvature of an objective as lazy blocks: exact Hessian, Gauss-Newton, empirical Fisher."""
 
-import numpy as np
 from sklearn.base import BaseEstimator
 
 from .assembly import assemble, assembly_flops
-from .products import CurvatureProduct, product_flops
+from .factors import gradient_gram, gradient_rows, jacobian_rows
+from .products import CurvatureProduct, FisherProduct, fisher_product_flops, product_flops
 from .system import Block, SystemMatrix
 
 
@@ -59,7 +59,18 @@ class GaussNewton(_Curvature):
     """
 
     def _matrix(self, objective, theta, layer):
-        return _second_order(objective, theta, layer, exact=False)
+        if not objective.network.loss.convex:
+            return _second_order(objective, theta, layer, exact=False)
+        rank = objective.n_samples * objective.network.widths[-1]
+        return _second_order(
+            objective,
+            theta,
+            layer,
+            exact=False,
+            factor=lambda: jacobian_rows(objective, theta, layer),
+            rank=rank,
+            factor_flops=2.0 * rank * objective.n_params,
+        )
 
 
 class EmpiricalFisher(_Curvature):
@@ -72,42 +83,35 @@ class EmpiricalFisher(_Curvature):
     """
 
     def _matrix(self, objective, theta, layer):
-        penalty = _penalty(objective, layer)
-        n = len(penalty)
-
-        def factor():
-            return np.concatenate([_gradient_rows(p, layer) for p in objective.passes(theta)])
-
-        def entries():
-            G = factor()
-            H = G.T @ G
-            H.reshape(-1)[:: n + 1] += penalty
-            return H
-
+        m, diagonal = objective.n_samples, _penalty(objective, layer)
+        n = len(diagonal)
         return SystemMatrix(
             n,
-            assemble=entries,
-            factor=factor,
-            rank=objective.n_samples,
-            factor_diagonal=penalty,
+            assemble=lambda: _plus_diagonal(gradient_gram(objective, theta, layer), diagonal),
+            product=FisherProduct(objective, theta, layer=layer),
+            factor=lambda: gradient_rows(objective, theta, layer),
+            rank=m,
+            factor_diagonal=diagonal,
             semidefinite=True,
-            assembly_flops=float(n) ** 2 * objective.n_samples,
-            factor_flops=float(n) * objective.n_samples,
+            assembly_flops=float(m) * n * n,
+            product_flops=fisher_product_flops(objective.network, m, layer=layer),
+            factor_flops=float(m) * n,
             dtype=objective.dtype,
         )
 
 
-def _second_order(objective, theta, layer, exact):
-    network, m = objective.network, objective.n_samples
-    n = len(_penalty(objective, layer))
+def _second_order(objective, theta, layer, exact, **factor):
+    network, m, diagonal = objective.network, objective.n_samples, _penalty(objective, layer)
     return SystemMatrix(
-        n,
+        len(diagonal),
         assemble=lambda: assemble(objective, theta, exact=exact, layer=layer),
         product=CurvatureProduct(objective, theta, exact=exact, layer=layer),
+        factor_diagonal=diagonal,
         semidefinite=not exact and network.loss.convex,
         assembly_flops=assembly_flops(network, m, exact=exact, layer=layer),
-        product_flops=product_flops(network, m, exact=exact),
+        product_flops=product_flops(network, m, exact=exact, layer=layer),
         dtype=objective.dtype,
+        **factor,
     )
 
 
@@ -116,16 +120,9 @@ def _penalty(objective, layer):
     return (objective.penalty * objective.network.penalised[part]).astype(objective.dtype)
 
 
-def _gradient_rows(p, layer):
-    """Return sqrt(w_n) g_n, one row a sample, of one layer or of all."""
-    layers = range(len(p.inputs)) if layer is None else [layer]
-    w = np.broadcast_to(np.asarray(p.weight, p.z[-1].dtype), (p.n_samples,))
-    scale = np.divide(1, np.sqrt(w), out=np.zeros_like(w), where=w > 0)[:, None, None]
-    rows = []
-    for l in layers:
-        abar = p.inputs[l] if isinstance(p.inputs[l], np.ndarray) else p.inputs[l].toarray()
-        rows.append((abar[:, :, None] * (scale * p.deltas[l][:, None, :])).reshape(p.n_samples, -1))
-    return np.concatenate(rows, axis=1)
+def _plus_diagonal(H, diagonal):
+    H.reshape(-1)[:: H.shape[0] + 1] += diagonal
+    return H
 
 
 CURVATURES = {"hessian": Hessian, "gauss_newton": GaussNewton, "empirical_fisher": EmpiricalFisher}
