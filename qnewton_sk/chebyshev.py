@@ -88,8 +88,8 @@ def inverse_polynomial(kappa, tol):
     """Return the `InversePolynomial` of least degree.
 
     Of all odd polynomials of degree 2 n - 1, [1 - T_n(y(x)) / T_n(y(0))] / x has the least largest relative
-    error as an approximation of 1/x, 1 / T_n(y(0)), where y(x) = (1 + a^2 - 2 x^2) / (1 - a^2) maps a <= |x| <= 1
-    to [-1, 1] and a = 1 / kappa. It serves definite and indefinite matrices alike.
+    error as an approximation of 1/x, 1 / T_n(y(0)), where y(x) = (1 + a^2 - 2 x^2) / (1 - a^2) maps a <=
+    |x| <= 1 to [-1, 1] and a = 1 / kappa. It serves definite and indefinite matrices alike.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""The polynomial of a matrix by a quantum circuit: singular value transformation, simulated with PennyLane."""
+"""The polynomial of a matrix by a simulated quantum circuit: singular value transformation in PennyLane."""
 
 from functools import lru_cache
 from importlib.util import find_spec

@@ -113,8 +113,8 @@ def padded(n):
 def polynomial_run(system, fidelity):
     """Return the `PolynomialRun` of a system, or the `Failure` that prevents it.
 
-    The degree follows from the condition number that the facts claim, as it would on a quantum computer: one that
-    is too small shows in the error. Without such a claim the true one is taken.
+    The degree follows from the condition number that the facts claim, as it would on a quantum computer:
+    one that is too small shows in the error. Without such a claim the true one is taken.
 
     Raises
     ------
@@ -140,8 +140,8 @@ def _check_symmetric(A):
     gap = np.abs(A - A.T).max()
     if gap > ASYMMETRY * np.abs(A).max():
         raise ValueError(
-            f"`system.matrix` must be symmetric; got entries that differ from their mirror images by up to {gap:.3g}; "
-            "solve the normal equations, or [[0, A], [A.T, 0]], instead"
+            f"`system.matrix` must be symmetric; got entries up to {gap:.3g} apart from their mirror images; "
+            "solve the system of [[0, A], [A.T, 0]] instead"
         )
 
 
@@ -153,6 +153,6 @@ def too_deep(fidelity, kappa, tol):
     if degree <= limit:
         return None
     return (
-        f"fidelity={fidelity!r} takes polynomials of degree up to {limit}; a condition number of {kappa:.3g} needs "
-        f"{degree:.3g} or more; raise `regularization` or use fidelity='noisy'"
+        f"fidelity={fidelity!r} takes polynomials of degree up to {limit}; a condition number of {kappa:.3g} "
+        f"needs {degree:.3g} or more; raise `regularization` or use fidelity='noisy'"
     )

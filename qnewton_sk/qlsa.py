@@ -34,16 +34,18 @@ class QLSA(BaseEstimator):
     ----------
     fidelity : {"ideal", "noisy", "polynomial", "circuit"}, default="ideal"
         - "ideal": the exact solution; only the cost is quantum.
-        - "noisy": the exact solution, its direction off by an error of size `tol` in a random direction, read out
-          from finitely many copies, its norm estimated.
+        - "noisy": the exact solution, its direction off by an error of size `tol` in a random direction,
+          read out from finitely many copies, its norm estimated.
         - "polynomial": P(A) b with the odd polynomial P ~ s/x of least degree: the true algorithmic error.
         - "circuit": the same by a state-vector simulation of the circuit, gate by gate (PennyLane, up to 64
           unknowns; ``pip install "qnewton_sk[quantum]"``).
     queries : str or callable, default="jennings2023"
-        Query count that fills ``info["queries"]``; see `query_count`. "polynomial" and "circuit" count their own.
+        Query count that fills ``info["queries"]``; see `query_count`. "polynomial" and "circuit" count
+        their own.
     readout_error : float, default=None
-        l2 error of reading the normalised solution, and relative error of its norm. None is the `tol` of the
-        system for "noisy"; for "polynomial" and "circuit" it means that amplitudes are read off the simulator.
+        l2 error of reading the normalised solution, and relative error of its norm. None is the `tol` of
+        the system for "noisy"; for "polynomial" and "circuit" it means that amplitudes are read off the
+        simulator.
     refinements : int, default=0
         Rounds of iterative refinement: further solves for the residual, each by the same imperfect solver.
     random_state : int, RandomState instance or None, default=None
@@ -51,22 +53,22 @@ class QLSA(BaseEstimator):
 
     Notes
     -----
-    ``Solution.info`` holds "queries", "copies" and "norm_estimation_runs" (expected, of all rounds), "rounds",
-    "success_probability" (of one run in the first round), "qubits", "padded_n" (the power of two that the
-    registers hold), "degree" (of the polynomial, else None), and the sizes of the errors that were put in, in
-    every round: "state_error", "readout_error", "norm_error". Failures are statuses, with a "reason" in `info`;
-    only what no status can mend raises: a setting that does not exist, a matrix that is not symmetric, a
-    missing extra.
+    ``Solution.info`` holds "queries", "copies" and "norm_estimation_runs" (expected, of all rounds),
+    "rounds", "success_probability" (of one run in the first round), "qubits", "padded_n" (the power of two
+    that the registers hold), "degree" (of the polynomial, else None), and the sizes of the errors that were
+    put in, in every round: "state_error", "readout_error", "norm_error". Failures are statuses, with a
+    "reason" in `info`; only what no status can mend raises: a setting that does not exist, a matrix that is
+    not symmetric, a missing extra.
 
-    `system.tol` sets the error of the state and `readout_error` the number of copies, n / error^2: 1e-12 would
-    take 1e24 n of them, so that high precision is a matter of `refinements`, each of which multiplies the error
-    of x by the error of one solve, whatever the condition number.
+    `system.tol` sets the error of the state and `readout_error` the number of copies, n / error^2: 1e-12
+    would take 1e24 n of them, so that high precision is a matter of `refinements`, each of which multiplies
+    the error of x by the error of one solve, whatever the condition number.
 
     References
     ----------
-    Readout: Kerenidis, Prakash (2020), arXiv:1812.11173, algorithm 4.1. Norm: Brassard et al. (2002),
-    arXiv:quant-ph/0005055. Polynomial: Gribling et al. (2021), arXiv:2109.04248. Circuit: Gilyen et al. (2019),
-    arXiv:1806.01838, corollary 18.
+    Readout: Kerenidis, Prakash (2020), arXiv:1812.11173, algorithm 4.1. Norm: Brassard et al.
+    (2002), arXiv:quant-ph/0005055. Polynomial: Gribling et al. (2021), arXiv:2109.04248. Circuit: Gilyen et
+    al. (2019), arXiv:1806.01838, corollary 18.
 
     Examples
     --------
@@ -104,7 +106,7 @@ class QLSA(BaseEstimator):
         if facts.kappa is None or not isfinite(facts.kappa):
             return f"the condition number must be known and finite; got {facts.kappa!r}"
         if self.fidelity == "circuit" and facts.n > LARGEST_CIRCUIT:
-            return f"a circuit takes at most {LARGEST_CIRCUIT} unknowns; got {facts.n}; use fidelity='polynomial'"
+            return f"a circuit takes up to {LARGEST_CIRCUIT} unknowns, got {facts.n}; try 'polynomial'"
         if self.fidelity == "circuit" and missing_extra():
             return missing_extra()
         return too_deep(self.fidelity, facts.kappa, REFUSAL_TOL) if self.fidelity in LARGEST_DEGREE else None
@@ -137,9 +139,8 @@ class QLSA(BaseEstimator):
         if not np.isfinite(system.rhs).all():
             return failure(system, SolveStatus.NON_FINITE, reason="the right-hand side is not finite")
         if not system.rhs.any():
-            return Solution(
-                np.zeros_like(system.rhs), SolveStatus.SUCCESS, 0.0, _account(system, []), system.rhs
-            )
+            zero = np.zeros_like(system.rhs)
+            return Solution(zero, SolveStatus.SUCCESS, 0.0, _account(system, []), zero)
         if self.fidelity == "ideal":
             return self._ideal(system, reference or LU())
         run = self._run(system, reference or LU())
@@ -178,7 +179,7 @@ class QLSA(BaseEstimator):
         if self.fidelity == "noisy":
             return NoisyRun(system, reference, self._tol(system), self._queries(system))
         if self.fidelity == "circuit" and system.matrix.n > LARGEST_CIRCUIT:
-            return Failure(SolveStatus.FAILED, f"a circuit takes at most {LARGEST_CIRCUIT} unknowns")
+            return Failure(SolveStatus.FAILED, f"a circuit takes up to {LARGEST_CIRCUIT} unknowns")
         return polynomial_run(system, self.fidelity)
 
     def _rounds(self, system, run):

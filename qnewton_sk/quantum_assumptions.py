@@ -13,8 +13,8 @@ LOADING = {
 figure of resource estimators; trades of ancillas for gates (QROAM) would lower it."""
 
 RHS_LOADING = {"none": lambda n: 0.0, "qrom": lambda n: 4.0 * n}
-"""Toffoli gates of one query's preparations of the right-hand side: two of them (arXiv:2305.11352, theorem 1), each
-with n rotation angles loaded and unloaded by QROM."""
+"""Toffoli gates of one query's preparations of the right-hand side: two of them (arXiv:2305.11352, theorem
+1), each with n rotation angles loaded and unloaded by QROM."""
 
 NORM = ("none", "amplitude_estimation")
 

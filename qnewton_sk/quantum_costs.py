@@ -35,8 +35,9 @@ class QuantumCost(BaseEstimator):
     hardware : str or QuantumHardware, default="fault_tolerant"
         A name from `HARDWARE`, or a machine of your own.
     assumptions : {"paper", "end_to_end"} or dict, default="paper"
-        What is charged. "paper": one gate a query and nothing else. "end_to_end": data loading, readout and norm
-        estimation too. A dict sets single switches over those of its entry "base" ("paper" by default):
+        What is charged. "paper": one gate a query and nothing else. "end_to_end": data loading, readout and
+        norm estimation too. A dict sets single switches over those of its entry "base" ("paper" by
+        default):
 
         - "alpha": "sparse" for d max|A_ij| / ||A||_2, or a number;
         - "loading": "none", "qrom" (the nonzeros) or "qrom_dense" (all n^2 entries);
@@ -44,15 +45,15 @@ class QuantumCost(BaseEstimator):
         - "readout": "none", "sampling", "proven", "coherent" or "swap_test" (see `READOUTS`);
         - "readout_tol": l2 error of the readout of the normalised solution; None for `tol`;
         - "norm": "none" or "amplitude_estimation", to the same error as the readout;
-        - "refinement_tol": None, or the error of each solve where several, ceil(ln tol / ln refinement_tol), are
-          combined into one by iterative refinement.
+        - "refinement_tol": None, or the error of each solve where several, ceil(ln tol / ln
+          refinement_tol), are combined into one by iterative refinement.
 
     Notes
     -----
-    Solver, readout and norm estimation are allowed the error `tol` each. Norm estimation is charged at the
-    solver's proven success probability: the O(kappa / delta) of variable-time methods (Chakraborty, Gilyen,
-    Jeffery 2019, arXiv:1804.01973), a favour to the quantum side. Error correction shows only in the times of the
-    hardware.
+    Solver, readout and norm estimation are allowed the error `tol` each. Norm estimation is charged
+    at the solver's proven success probability: the O(kappa / delta) of variable-time methods (Chakraborty,
+    Gilyen, Jeffery 2019, arXiv:1804.01973), a favour to the quantum side. Error correction shows only in
+    the times of the hardware.
 
     References
     ----------
@@ -218,9 +219,9 @@ def quantum_cost_table(
     Returns
     -------
     dict of str to ndarray
-        Columns of equal length, one row a point of the grid: "n", "kappa", "row_nonzeros", "tol", "gate_seconds",
-        "queries", "logical_qubits", "quantum_seconds" (nan where "refusal" is not empty), "refusal", and with a
-        classical cost "classical_seconds" and "break_even_gate_seconds".
+        Columns of equal length, one row a point of the grid: "n", "kappa", "row_nonzeros", "tol",
+        "gate_seconds", "queries", "logical_qubits", "quantum_seconds" (nan where "refusal" is not empty),
+        "refusal", and with a classical cost "classical_seconds" and "break_even_gate_seconds".
 
     Examples
     --------

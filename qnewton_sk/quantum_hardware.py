@@ -4,7 +4,7 @@ from sklearn.base import BaseEstimator
 
 TOFFOLI_TWO_QUBIT_GATES = 6
 TOFFOLI_ONE_QUBIT_GATES = 9
-"""Gates of one Toffoli: 6 CNOT and 9 one-qubit gates (Nielsen and Chuang, figure 4.9), taken one after another."""
+"""Gates of one Toffoli: 6 CNOT and 9 one-qubit gates (Nielsen and Chuang, figure 4.9), one after another."""
 
 
 class QuantumHardware(BaseEstimator):
@@ -101,10 +101,10 @@ HARDWARE = {
         "fault_tolerant",
         1e-6,
         toffoli_seconds=1e-6,
-        source="usual assumption: a logical cycle of 1 us, one Toffoli a cycle (magic states are never waited for)",
+        source="usual assumption: a logical cycle of 1 us, one Toffoli a cycle, no wait for magic states",
     ),
 }
-"""Presets by name. One-qubit and readout times that no snapshot here records take the two-qubit gate's time."""
+"""Presets by name. Where only the two-qubit gate is known, one-qubit gates and readout take its time."""
 
 
 def hardware_named(hardware):

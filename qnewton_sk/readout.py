@@ -5,8 +5,8 @@ from math import ceil, log, pi, sqrt
 import numpy as np
 
 NORM_REPEATS = 9
-"""Amplitude estimations of which the median is taken: each is within its bound with probability 8/pi^2 (Brassard
-et al. 2002, theorem 12), the median of nine with 98 %."""
+"""Amplitude estimations of which the median is taken: each is within its bound with probability 8/pi^2
+(Brassard et al. 2002, theorem 12), the median of nine with 98 %."""
 
 LARGEST_MULTINOMIAL = 10**15
 """From this many copies on, counts are drawn from the normal limit: integers of 64 bits end at 9e18."""
@@ -35,13 +35,15 @@ READOUTS = {
     "coherent": _coherent,
     "swap_test": _swap_test,
 }
-"""Copies of the solution by readout, each ``(n, delta) -> float`` for an l2 error delta of a real vector of n entries.
+"""Copies of the solution by readout, each ``(n, delta) -> float`` for an l2 error delta of a real vector of
+n entries.
 
 - "none": one run, nothing is read.
 - "sampling": n / delta^2, what amplitudes and signs take in practice; no theorem.
-- "proven": 36 n ln(n) / delta^2 in each of two rounds (Kerenidis, Prakash 2020, arXiv:1812.11173, theorem 4.3).
-- "coherent": n / delta with access to the inverse of the preparation (van Apeldoorn et al. 2023, arXiv:2207.08800),
-  logarithms and constants left out: optimistic.
+- "proven": 36 n ln(n) / delta^2 in each of two rounds (Kerenidis, Prakash 2020, arXiv:1812.11173, theorem
+  4.3).
+- "coherent": n / delta with access to the inverse of the preparation (van Apeldoorn et al. 2023,
+  arXiv:2207.08800), logarithms and constants left out: optimistic.
 - "swap_test": each of n overlaps to delta / sqrt(n), 1 / error^2 shots each; gives no signs.
 """
 
@@ -76,15 +78,15 @@ def norm_estimation_size(amplitude, delta):
 
 
 def norm_estimation_runs(amplitude, delta):
-    """Return the runs of the solver behind one estimate of ||x||: a preparation and its inverse an evaluation."""
+    """Return the runs of the solver behind one estimate of ||x||: two an evaluation, one is its inverse."""
     return NORM_REPEATS * (2 * norm_estimation_size(amplitude, delta) + 1)
 
 
 def read_amplitudes(state, copies, rng):
     """Return what `copies` measured copies tell of a real normalised state, signs included.
 
-    Half of the copies are measured as they are and give the magnitudes; the other half interferes with a state
-    of these magnitudes, and gives the signs.
+    Half of the copies are measured as they are and give the magnitudes; the other half interferes with a
+    state of these magnitudes, and gives the signs.
 
     Parameters
     ----------
@@ -145,11 +147,11 @@ def estimate_norm_factor(amplitude, delta, rng):
 
 
 PHASE_WINDOW = 512
-"""Outcomes of phase estimation drawn on each side of the true one; all others have 2 / (pi^2 512), 0.04 %, together."""
+"""Outcomes of phase estimation drawn on each side of the true one; all others together have 0.04 %."""
 
 
 def _estimated_phase(phase, M, rng):
-    """Draw an outcome y / M of phase estimation: P(y) ~ [sin(M pi (phase - y/M)) / (M sin(pi (phase - y/M)))]^2."""
+    """Draw an outcome y / M of phase estimation: P(y) = [sin(M pi z) / (M sin(pi z))]^2, z = phase - y/M."""
     nearest = round(phase * M)
     outcomes = nearest + np.arange(-min(PHASE_WINDOW, (M - 1) // 2), min(PHASE_WINDOW, M // 2) + 1)
     offset = M * phase - outcomes
