@@ -1,6 +1,8 @@
 """What a quantum solve is charged: the switches of `QuantumCost` and their named sets."""
 
+from collections.abc import Mapping
 from math import ceil, isfinite, log
+from numbers import Real
 
 from .readout import READOUTS
 
@@ -49,7 +51,7 @@ def resolve_assumptions(assumptions):
     ValueError
         If a name or a value is unknown.
     """
-    if isinstance(assumptions, str):
+    if not isinstance(assumptions, Mapping):
         return _named(assumptions)
     switches = dict(_named(assumptions.get("base", "paper")))
     switches.update((name, value) for name, value in assumptions.items() if name != "base")
@@ -58,7 +60,7 @@ def resolve_assumptions(assumptions):
 
 
 def _named(name):
-    if name not in ASSUMPTIONS:
+    if not isinstance(name, str) or name not in ASSUMPTIONS:
         raise ValueError(f"`assumptions` must be a dict or one of {sorted(ASSUMPTIONS)}; got {name!r}")
     return ASSUMPTIONS[name]
 
@@ -80,10 +82,9 @@ def _check(switches):
     for name in ("readout_tol", "refinement_tol"):
         if switches[name] is not None and not 0 < switches[name] < 1:
             raise ValueError(f"`assumptions[{name!r}]` must be None or in (0, 1); got {switches[name]!r}")
-    if switches["alpha"] != "sparse" and not (isfinite(switches["alpha"]) and switches["alpha"] >= 1):
-        raise ValueError(
-            f"`assumptions['alpha']` must be 'sparse' or a number >= 1; got {switches['alpha']!r}"
-        )
+    alpha = switches["alpha"]
+    if alpha != "sparse" and not (isinstance(alpha, Real) and isfinite(alpha) and alpha >= 1):
+        raise ValueError(f"`assumptions['alpha']` must be 'sparse' or a number >= 1; got {alpha!r}")
 
 
 def refinement_rounds(tol, solve_tol):

@@ -115,13 +115,10 @@ def hardware_named(hardware):
     ValueError
         If no preset has that name, or a time is not positive.
     """
-    if isinstance(hardware, str):
-        if hardware not in HARDWARE:
-            raise ValueError(
-                f"`hardware` must be a QuantumHardware or one of {sorted(HARDWARE)}; got {hardware!r}"
-            )
-        return HARDWARE[hardware]
-    fault = hardware.fault()
+    machine = HARDWARE.get(hardware) if isinstance(hardware, str) else hardware
+    if not isinstance(machine, QuantumHardware):
+        raise ValueError(f"`hardware` must be a QuantumHardware or one of {sorted(HARDWARE)}; got {hardware!r}")
+    fault = machine.fault()
     if fault:
         raise ValueError(fault)
-    return hardware
+    return machine
