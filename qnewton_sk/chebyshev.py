@@ -132,7 +132,7 @@ def _optimal(x, kappa, n):
 def _largest_value(kappa, n):
     # the maximum lies at x ~ 1.6 a / sqrt(ln(2 / tol)) or, for large tol, on the first ripple right of a
     x = np.linspace(1e-3, 4, 16001) / kappa
-    return np.abs(_optimal(x[x <= 1], kappa, n)).max() * (1 + 1e-6)
+    return np.abs(_optimal(np.minimum(x, 1.0), kappa, n)).max() * (1 + 1e-6)
 
 
 def _interpolate(f, degree):

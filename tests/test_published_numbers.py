@@ -96,7 +96,9 @@ def test_break_even_gate_time_end_to_end():
 
 def test_the_papers_cost_is_gate_time_times_queries():
     cost = QuantumCost(hardware="attosecond")
-    assert cost(FACTS, 1e-12).seconds == pytest.approx(1e-18 * query_count(100.0, 1e-12, alpha=10.0), rel=1e-15)
+    assert cost(FACTS, 1e-12).seconds == pytest.approx(
+        1e-18 * query_count(100.0, 1e-12, alpha=10.0), rel=1e-15
+    )
 
 
 def test_readout_copies():

@@ -31,7 +31,8 @@ def test_the_models_are_those_that_the_documentation_lists():
         ]
     )
 
-# jennings2023 proves less success for a larger error, so that a loose solve is repeated more often; childs2017
+
+# jennings2023 proves less success for a larger error, so a loose solve is repeated more often; childs2017
 # counts whole repetitions
 MONOTONY = {"jennings2023": 0.88, "childs2017": 0.9}
 
@@ -56,7 +57,9 @@ def test_harder_systems_take_more_queries(name, kappa, tol, alpha, factor):
     assert query_count(kappa, tol, alpha=alpha * factor, model=name) >= least
 
 
-@pytest.mark.parametrize("name", ["jennings2025", "dalzell2024", "costa2023", "costa2023_numerical", "costa2026"])
+@pytest.mark.parametrize(
+    "name", ["jennings2025", "dalzell2024", "costa2023", "costa2023_numerical", "costa2026"]
+)
 @given(kappa=KAPPA, tol=TOL, alpha=ALPHA)
 def test_models_stated_without_a_factor_take_it_into_kappa(name, kappa, tol, alpha):
     expected = query_count(alpha * kappa, tol, model=name)
