@@ -19,7 +19,10 @@ extensions = [
 exclude_patterns = ["_build", "generated/**.ipynb", "gallery/**.ipynb", "gallery/**.md5", "gallery/**.py"]
 myst_enable_extensions = ["dollarmath", "colon_fence"]
 myst_heading_anchors = 3
-suppress_warnings = ["config.cache"]  # the sort key of the gallery is not pickled, and need not be
+suppress_warnings = [
+    "config.cache",  # the sort key of the gallery is not pickled, and need not be
+    "ref.ref",  # inherited docstrings point into scikit-learn's own pages
+]
 
 autosummary_generate = True
 numpydoc_show_class_members = False  # the templates of autosummary list them
