@@ -283,7 +283,7 @@ class _Run:
 
     def _first_order(self, objective):
         """A gradient step; but for the fixed control the loss may not climb, and the rate adapts."""
-        point, fixed = self.point, not self._adaptive
+        point, fixed = self.point, not self.settings.step_control.monotone
         if self._flat(0.0):
             return self._record("first_order", False, 0.0), ("converged", True, "")
         slope, rate = float(point.gradient @ point.gradient), self.rate
@@ -297,11 +297,6 @@ class _Run:
             rate /= 2
         ending = self._ending("diverged", SolveStatus.NON_FINITE) if fixed else ("converged", True, "")
         return self._record("first_order", False, 0.0), ending
-
-    @property
-    def _adaptive(self):
-        """Whether the control reacts to the loss; the paper's does not."""
-        return not hasattr(self.settings.step_control, "relative")
 
     def _newton(self, objective):
         point, control = self.point, self.settings.step_control
@@ -325,7 +320,7 @@ class _Run:
 
     def _exhausted(self, solved):
         """The ending after a rejected trial, if there is one."""
-        if not self._adaptive:
+        if not self.settings.step_control.monotone:
             return self._ending("diverged", SolveStatus.NON_FINITE)
         noise = 4 * np.finfo(self.point.gradient.dtype).eps * abs(self.point.value)
         if solved.predicted <= noise:  # the promised decrease is rounding error: this is the minimum
@@ -337,7 +332,7 @@ class _Run:
         damping = self.state.damping
         self.state = self.settings.step_control.failed(self.state)
         before = self.point
-        if self._adaptive and solved.status is SolveStatus.NOT_POSITIVE_DEFINITE:
+        if self.settings.step_control.monotone and solved.status is SolveStatus.NOT_POSITIVE_DEFINITE:
             return self._record("newton", False, 0.0, solved, before, damping), None
         slope = float(before.gradient @ before.gradient)
         rate = self.rate

@@ -42,6 +42,7 @@ class Trial:
 class _Control(BaseEstimator):
     """What the controls share: damping as a constant shift, and more of it after a failure."""
 
+    monotone = True  # whether the loss may never climb
     _smallest_raise = 1e-6  # where the damping was zero, a rise must start somewhere
 
     def shift(self, state, matrix):
@@ -72,6 +73,8 @@ class FixedStep(_Control):
     relative : bool, default=False
         Add eps max|H| rather than eps, as in the paper's published code.
     """
+
+    monotone = False
 
     def __init__(self, damping=1.0, learning_rate=1.0, clip=100.0, relative=False):
         self.damping = damping
@@ -191,7 +194,7 @@ def resolve_step_control(step_control, *, regularization, learning_rate_init):
     Parameters
     ----------
     step_control : {"trust_region", "line_search", "fixed"} or object
-        An object needs `initial`, `shift`, `take`, `failed` and `stuck`.
+        An object needs `initial`, `shift`, `take`, `failed`, `stuck` and `monotone`.
     regularization : float
         Damping at the start, in units of the Hessian.
     learning_rate_init : float
@@ -202,7 +205,7 @@ def resolve_step_control(step_control, *, regularization, learning_rate_init):
     ValueError
         For anything else.
     """
-    if all(hasattr(step_control, method) for method in ("initial", "shift", "take", "failed", "stuck")):
+    if all(hasattr(step_control, method) for method in ("initial", "shift", "take", "failed", "stuck", "monotone")):
         return step_control
     named = {"trust_region": TrustRegion, "line_search": LineSearch, "fixed": FixedStep}
     if not isinstance(step_control, str) or step_control not in named:
