@@ -21,6 +21,7 @@ from .fitting import Stopping, drive, extend
 from .mlp import CHUNK_BYTES, Network, Objective
 from .newton import Newton, history_table
 from .prepare import prepare
+from .samples import distinct_samples
 from .scheduler import resolve_scheduler
 from .solvers import CG, Woodbury
 from .step_control import resolve_step_control
@@ -123,7 +124,7 @@ class QNewtonBase(CallbackSupportMixin, BaseEstimator):
         data = {"X": X, "y": y, "metadata": None if weight is None else {"sample_weight": weight}}
         epochs = loop.run(objective, theta, random_state)
         outcome = self._drive(epochs, theta, network, validation, data, loop.max_iter)
-        self._finish(outcome, network, objective, keep, incremental)
+        self._finish(outcome, network, objective, len(train[1]), keep, incremental)
         return self
 
     def _loop(self, incremental):
@@ -181,11 +182,10 @@ class QNewtonBase(CallbackSupportMixin, BaseEstimator):
         return network.pack(self.coefs_, self.intercepts_, dtype)
 
     def _objective(self, network, X, targets, weight):
-        """The training objective; samples of weight zero are left out, as if they had not been passed."""
+        """The training objective; with the full batch, on distinct samples."""
         weight = self._with_class_weight(targets, weight)
-        if weight is not None and not weight.all():
-            rows = np.flatnonzero(weight)
-            X, targets, weight = X[rows], targets[rows], weight[rows]
+        if isinstance(self.batch_size, str):
+            X, targets, weight = distinct_samples(X, targets, weight)
         return Objective(network, X, targets, weight, self.alpha)
 
     def _with_class_weight(self, targets, weight):
@@ -272,12 +272,12 @@ class QNewtonBase(CallbackSupportMixin, BaseEstimator):
             "out_activation_": network.loss.out_activation,
         }
 
-    def _finish(self, outcome, network, objective, keep, incremental):
+    def _finish(self, outcome, network, objective, n_samples, keep, incremental):
         """Set the fitted attributes and warn of what went wrong."""
         vars(self).update(self._parameters(network, outcome.theta))
         before = self if keep else None
         self.n_iter_ = len(outcome.losses)
-        self.t_ = getattr(before, "t_", 0) + self.n_iter_ * objective.n_samples
+        self.t_ = getattr(before, "t_", 0) + self.n_iter_ * n_samples
         self.loss_curve_ = getattr(before, "loss_curve_", []) + outcome.losses
         self.loss_ = outcome.losses[-1] if outcome.losses else objective.value(outcome.theta)
         self.best_loss_ = None if self.early_stopping else min(self.loss_curve_, default=self.loss_)

@@ -288,8 +288,7 @@ class QNewtonClassifier(ClassifierMixin, QNewtonBase):
         z = self._raw(X)
         if self.out_activation_ == "softmax":
             return SoftmaxCrossEntropy().predict(z)
-        p = expit(z)
-        return p if self._multilabel else np.hstack([1 - p, p])
+        return _inside(expit(z)) if self._multilabel else np.hstack([expit(-z), expit(z)])
 
     def predict_log_proba(self, X):
         """Return the logarithm of `predict_proba`, finite where a probability underflows.
@@ -403,6 +402,11 @@ def _labels(z, out_activation):
         return z.argmax(axis=1)
     positive = (z > 0).astype(int)
     return positive[:, 0] if z.shape[1] == 1 else positive
+
+
+def _inside(p):
+    """Keep probabilities within the open unit interval: rounding is no certainty."""
+    return np.clip(p, np.finfo(p.dtype).tiny, np.nextafter(p.dtype.type(1), p.dtype.type(0)))
 
 
 def _codes(targets):
