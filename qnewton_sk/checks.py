@@ -7,7 +7,7 @@ from scipy import sparse
 
 
 def checked_symmetric(H, name="H"):
-    """Return H in float32 or float64, dense or CSR, exactly symmetric; ValueError where it is not symmetric."""
+    """Return H in float32 or float64, dense or CSR, exactly symmetric; ValueError where it is not."""
     H = _checked_square(H, name)
     asymmetry, scale = _asymmetry(H), abs(H).max()
     allowed = math.sqrt(np.finfo(H.dtype).eps) * float(scale)

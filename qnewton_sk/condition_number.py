@@ -12,9 +12,13 @@ from qnewton_sk.factorisations import (
     cholesky_solve,
     ldl_eigenvalues_of_d,
     ldl_factor,
+    ldl_inertia,
     ldl_solve,
     lu_factor,
     lu_solve,
+    sparse_lu_factor,
+    sparse_lu_flops,
+    sparse_lu_solve,
 )
 from qnewton_sk.lanczos import block_lanczos
 from qnewton_sk.system import SystemMatrix
@@ -76,9 +80,9 @@ def condition_number(H, method="lanczos"):
         shift, what is known of its definiteness and the factorisations that it keeps.
     method : str or object, default="lanczos"
         - "exact": all eigenvalues, 4/3 n^3 flops.
-        - "determinant": the upper bound of Merikoski et al. from |det| and the Frobenius norm. The determinant
-          is itself a factorisation of 2/3 n^3 flops (1/3 where definite) unless one is kept, and the bound is
-          loose by tens of orders of magnitude from n of about 100 on.
+        - "determinant": the upper bound of Merikoski et al. from |det| and the Frobenius norm. The
+          determinant is itself a factorisation of 2/3 n^3 flops (1/3 where definite) unless one is kept, and
+          the bound is loose by tens of orders of magnitude from n of about 100 on.
         - "lanczos": an estimate, from below, by Lanczos on the matrix and on its factorised inverse.
         - "one_norm": LAPACK's estimate of the condition number in the 1-norm from a factorisation;
           at least the one in the 2-norm, up to the estimator's slack.
@@ -168,7 +172,7 @@ class ExactCondition(BaseEstimator):
         return ConditionNumber(kappa, "exact", "exact", flops, norm, bool(values[0] > 0))
 
 
-def determinant_bound(n, log_abs_det, log_size, definite=False):
+def determinant_bound(n, log_abs_det, log_size, definite=False, eps=2.0**-52):
     """Upper bound of kappa_2 from the determinant, in logarithms throughout.
 
     With q = (n / ||A||_F^2)^n |det A|^2 and x = sqrt(1 - q): kappa <= sqrt((1 + x) / (1 - x)) for any
@@ -184,6 +188,8 @@ def determinant_bound(n, log_abs_det, log_size, definite=False):
         ln ||A||_F, or ln tr A for the definite form.
     definite : bool, default=False
         Use the definite form.
+    eps : float, default=2**-52
+        Relative rounding error of the arithmetic that gave the determinant.
 
     Returns
     -------
@@ -202,11 +208,17 @@ def determinant_bound(n, log_abs_det, log_size, definite=False):
     >>> round(determinant_bound(2, np.linalg.slogdet(A)[1], np.log(np.linalg.norm(A))), 3)
     14.933
     """
-    log_q = n * (math.log(n) - log_size) + log_abs_det if definite else n * (math.log(n) - 2 * log_size) + 2 * log_abs_det
-    # By the means inequality q <= 1; what rounding may have added to ln q is taken off, so that the bound holds.
-    log_q -= 8 * n * np.finfo(float).eps * (1 + abs(log_size) + abs(log_abs_det) / n)
+    log_q = (
+        n * (math.log(n) - log_size) + log_abs_det
+        if definite
+        else n * (math.log(n) - 2 * log_size) + 2 * log_abs_det
+    )
+    # What rounding may have added to ln q is taken off, so that the bound holds.
+    log_q -= 8 * n * eps * (1 + abs(log_size) + abs(log_abs_det) / n)
     x = math.sqrt(max(-math.expm1(log_q), 0.0)) if log_q < 0 else 0.0
     log_bound = 2 * math.log1p(x) - log_q if definite else math.log1p(x) - log_q / 2
+    # The factorisation is that of a matrix closer than n eps ||A||, whose determinant differs by n eps kappa.
+    log_bound += min(1.0, 8 * n * eps * math.exp(min(log_bound, 700.0)))
     return math.exp(log_bound) if log_bound < 709 else math.inf
 
 
@@ -215,13 +227,15 @@ class DeterminantCondition(BaseEstimator):
 
     def estimate(self, matrix):
         """Return an upper bound for the cost of a factorisation, 2/3 n^3 flops (1/3 where definite)."""
-        name, payload, flops = factorisation(matrix, "lu")
+        name, payload, flops = factorisation(matrix, "lu", sparse_too=False)
         if payload[-1] != 0:
             return ConditionNumber(math.inf, "upper bound", "determinant", flops)
         log_abs_det = _log_abs_det(name, payload)
         definite = name == "cholesky"
         size = _trace(matrix) if definite else _frobenius(matrix)
-        bound = determinant_bound(matrix.n, log_abs_det, math.log(size), definite)
+        bound = determinant_bound(
+            matrix.n, log_abs_det, math.log(size), definite, float(np.finfo(_working(matrix.dtype)).eps)
+        )
         return ConditionNumber(bound, "upper bound", "determinant", flops, None, definite or None)
 
 
@@ -237,8 +251,10 @@ def _frobenius(matrix):
     H = matrix.entries()
     data = H.data if sparse.issparse(H) else H
     scale = max(float(data.max(initial=0)), -float(data.min(initial=0))) or 1.0
-    squares = float(np.square(data / scale, dtype=float).sum()) * scale**2 if scale > 1e150 or scale < 1e-150 else float(
-        np.vdot(data, data)
+    squares = (
+        float(np.square(data / scale, dtype=float).sum()) * scale**2
+        if scale > 1e150 or scale < 1e-150
+        else float(np.vdot(data, data))
     )
     shifted = squares + 2 * matrix.shift * float(H.diagonal().sum()) + matrix.n * matrix.shift**2
     return math.sqrt(max(shifted, 0.0))
@@ -248,27 +264,46 @@ def _trace(matrix):
     return float(matrix.entries().diagonal().sum(dtype=float)) + matrix.n * matrix.shift
 
 
-SOLVES = {"cholesky": cholesky_solve, "ldl": ldl_solve, "lu": lu_solve}
-FACTORS = {"cholesky": (cholesky_factor, 1 / 3), "ldl": (ldl_factor, 1 / 3), "lu": (lu_factor, 2 / 3)}
+SOLVES = {"cholesky": cholesky_solve, "ldl": ldl_solve, "lu": lu_solve, "sparse_lu": sparse_lu_solve}
+FACTORS = {"cholesky": cholesky_factor, "ldl": ldl_factor, "lu": lu_factor, "sparse_lu": sparse_lu_factor}
+
+SUPERLU_SLOWDOWN = 6.0
+"""Rate of a dense LDL^T over that of SuperLU, per flop (measured, n = 2000 to 4000)."""
 
 
-def factorisation(matrix, otherwise="ldl"):
-    """Return (name, payload, flops spent) of a dense factorisation: a kept one before a new one.
+def factorisation(matrix, otherwise="ldl", sparse_too=True):
+    """Return (name, payload, flops spent) of a factorisation: a kept one before a new one.
 
-    A new one is a Cholesky factorisation where the structure says definite, else the one named.
+    A new one is a Cholesky factorisation where the structure says definite, a sparse LU where that is
+    predicted to be faster, else the one named.
     """
     for name in SOLVES:
-        if name in matrix.kept:
-            payload = FACTORS[name][0](matrix)
+        if name in matrix.kept and (sparse_too or name != "sparse_lu"):
+            payload = FACTORS[name](matrix)
             if payload[-1] == 0:
                 return name, payload, 0.0
-    spent = 0.0
-    if matrix.semidefinite and matrix.shift > 0 and "cholesky" not in matrix.kept:
-        payload, spent = cholesky_factor(matrix), matrix.n**3 / 3
-        if payload[-1] == 0:
-            return "cholesky", payload, spent
-    factor, share = FACTORS[otherwise]
-    return otherwise, factor(matrix), spent + share * matrix.n**3
+    name = _new_factorisation(matrix, otherwise, sparse_too)
+    payload, flops = FACTORS[name](matrix), _factor_flops(name, matrix)
+    if payload[-1] > 0 and name == "cholesky":
+        return otherwise, FACTORS[otherwise](matrix), flops + _factor_flops(otherwise, matrix)
+    return name, payload, flops
+
+
+def _new_factorisation(matrix, otherwise, sparse_too):
+    if sparse_too and matrix.is_sparse:
+        if SUPERLU_SLOWDOWN * _factor_flops("sparse_lu", matrix) < matrix.n**3 / 3:
+            return "sparse_lu"
+    return (
+        "cholesky"
+        if matrix.semidefinite and matrix.shift > 0 and "cholesky" not in matrix.kept
+        else otherwise
+    )
+
+
+def _factor_flops(name, matrix):
+    if name == "sparse_lu":
+        return sparse_lu_flops(matrix.n, matrix.entries().nnz)
+    return (2 / 3 if name == "lu" else 1 / 3) * float(matrix.n) ** 3
 
 
 def block_product(matrix):
@@ -284,36 +319,58 @@ class LanczosCondition(BaseEstimator):
 
     Parameters
     ----------
-    tol : float, default=0.01
-        Stop either iteration once a step adds less than this share, twice in a row.
-    max_steps : int, default=40
+    tol : float, default=0.005
+        Stop either iteration once a step adds no more than this share.
+    patience : int, default=3
+        For so many steps in a row: a step alone may add little while another eigenvalue comes up.
+    max_steps : int, default=60
         Block steps at most.
-    block : int, default=8
-        Vectors a step.
+    block : int, default=4
+        Vectors a step; with a few at once, an eigenvalue is harder to miss.
     """
 
-    def __init__(self, tol=0.01, max_steps=40, block=8):
+    def __init__(self, tol=0.005, patience=3, max_steps=60, block=4):
         self.tol = tol
+        self.patience = patience
         self.max_steps = max_steps
         self.block = block
 
     def estimate(self, matrix):
-        """Return an estimate from below for one factorisation, unless kept, and some 10 n^2 block products."""
+        """Return an estimate from below for one factorisation, unless kept, and some 10 products."""
         high = self._run(block_product(matrix), matrix)
+        if not np.isfinite(high.values).all():
+            return ConditionNumber(math.inf, "estimate", "lanczos", high.products * matrix.product_flops)
         name, payload, flops = factorisation(matrix, "ldl")
-        if payload[-1] != 0 or not np.isfinite(high.values).all():
-            return ConditionNumber(math.inf, "estimate", "lanczos", flops)
-        low = self._run(lambda V: SOLVES[name](payload, V), matrix)
+        flops += high.products * matrix.product_flops
         norm = high.largest_magnitude
-        kappa = _ratio(norm * low.largest_magnitude, 1.0)
-        flops += high.products * matrix.product_flops + low.products * 2.0 * matrix.n**2
-        definite = name == "cholesky" or bool(min(low.values[0], high.values[0]) > 0)
+        if payload[-1] != 0:
+            return ConditionNumber(math.inf, "estimate", "lanczos", flops, norm)
+        low = self._run(lambda V: SOLVES[name](payload, V), matrix)
+        flops += low.products * 2.0 * matrix.n**2
+        definite = _definite(name, payload, min(low.values[0], high.values[0]))
+        kappa = _ratio(norm, 1 / low.largest_magnitude)
         return ConditionNumber(kappa, "estimate", "lanczos", flops, norm, definite)
 
     def _run(self, apply, matrix):
         return block_lanczos(
-            apply, matrix.n, block=self.block, max_steps=self.max_steps, tol=self.tol, dtype=_working(matrix.dtype)
+            apply,
+            matrix.n,
+            block=self.block,
+            max_steps=self.max_steps,
+            tol=self.tol,
+            patience=self.patience,
+            dtype=_working(matrix.dtype),
         )
+
+
+def _definite(name, payload, lowest):
+    """Whether a matrix is positive definite: known from Cholesky and LDL^T, else False or unknown (None)."""
+    if name == "cholesky":
+        return True
+    if name == "ldl":
+        inertia = ldl_inertia(payload)
+        return inertia.negative == 0 and inertia.zero == 0
+    return None if lowest > 0 else False
 
 
 def _working(dtype):
@@ -325,13 +382,15 @@ class OneNormCondition(BaseEstimator):
 
     def estimate(self, matrix):
         """Return an estimate that lies above kappa_2 up to the slack of the estimator."""
-        name, payload, flops = factorisation(matrix, "lu")
+        name, payload, flops = factorisation(matrix, "lu", sparse_too=False)
         if payload[-1] != 0:
             return ConditionNumber(math.inf, "estimate", "one_norm", flops)
         norm = _one_norm(matrix)
         reciprocal = _reciprocal(name, payload, norm)
         flops += 12.0 * matrix.n**2
-        return ConditionNumber(_ratio(1.0, reciprocal), "estimate", "one_norm", flops, None, name == "cholesky" or None)
+        return ConditionNumber(
+            _ratio(1.0, reciprocal), "estimate", "one_norm", flops, None, name == "cholesky" or None
+        )
 
 
 def _one_norm(matrix):
@@ -400,9 +459,12 @@ class ProductsCondition(BaseEstimator):
     def estimate(self, matrix):
         """Return max ||A x|| max 1/||A x|| over unit vectors of the Krylov space, at most kappa.
 
-        For a semidefinite matrix plus shift: max ||A x|| / shift, as the smallest eigenvalue is at least the shift.
+        For a semidefinite matrix plus shift: max ||A x|| / shift, as the smallest eigenvalue is at least the
+        shift.
         """
-        ritz = block_lanczos(block_product(matrix), matrix.n, block=1, max_steps=self.products, dtype=_working(matrix.dtype))
+        ritz = block_lanczos(
+            block_product(matrix), matrix.n, block=1, max_steps=self.products, dtype=_working(matrix.dtype)
+        )
         flops = ritz.products * matrix.product_flops
         if not np.isfinite(ritz.values).all():
             return ConditionNumber(math.inf, "estimate", "products", flops)
@@ -417,32 +479,36 @@ class ProductsCondition(BaseEstimator):
 class AutoCondition(BaseEstimator):
     """The cheapest of the others that serves, by size, structure and what has been paid for.
 
-    Kept factorisation: "lanczos". Semidefinite plus shift with entries: "shift". No entries: "products".
-    Up to order `exact_up_to`: "exact". Else "lanczos", whose factorisation the solver uses again.
+    Kept factorisation: a few steps of "lanczos" with it. Semidefinite plus shift with entries: "shift". No
+    entries: "products". Up to order `exact_up_to`: "exact". Else a few steps of "lanczos" with a new
+    factorisation that the solver uses again.
 
     Parameters
     ----------
-    exact_up_to : int, default=48
+    exact_up_to : int, default=64
         Largest order for which all eigenvalues are computed.
     """
 
-    def __init__(self, exact_up_to=48):
+    def __init__(self, exact_up_to=64):
         self.exact_up_to = exact_up_to
 
     def choose(self, matrix):
         """Return the estimator that `estimate` would use."""
         if any(name in matrix.kept for name in SOLVES):
-            return METHODS["lanczos"]
+            return QUICK
         if matrix.semidefinite and matrix.shift > 0:
             return METHODS["shift"] if matrix.assembled else METHODS["products"]
         if not matrix.assembled:
             return METHODS["products"]
-        return METHODS["exact"] if matrix.n <= self.exact_up_to else METHODS["lanczos"]
+        return METHODS["exact"] if matrix.n <= self.exact_up_to else QUICK
 
     def estimate(self, matrix):
         """Return what the chosen estimator says."""
         return self.choose(matrix).estimate(matrix)
 
+
+QUICK = LanczosCondition(tol=0.1, patience=1, max_steps=6, block=1)
+"""Within some 25 % in a few products and substitutions: enough to choose a solver by."""
 
 METHODS = {
     "auto": AutoCondition(),

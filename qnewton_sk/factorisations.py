@@ -3,7 +3,8 @@
 from typing import NamedTuple
 
 import numpy as np
-from scipy import linalg
+from scipy import linalg, sparse
+from scipy.sparse.linalg import splu
 
 NON_FINITE = -4
 """`info` of a matrix with NaN or inf, as LAPACKE reports it (its NaN check of argument 4)."""
@@ -78,6 +79,31 @@ def ldl_factor(matrix):
         negative for a matrix that is not finite.
     """
     return matrix.cached("ldl", lambda: _ldl(_fortran(matrix)))
+
+
+def sparse_lu_factor(matrix):
+    """Return the SuperLU factorisation of a matrix held sparse, kept under "sparse_lu".
+
+    Minimum degree ordering of the symmetric pattern, pivots from the diagonal where they are not small.
+
+    Parameters
+    ----------
+    matrix : SystemMatrix
+        Whose entries are a scipy.sparse array.
+
+    Returns
+    -------
+    (lu, info)
+        A `scipy.sparse.linalg.SuperLU`, or None where `info` is not 0: 1 for an exactly singular matrix,
+        negative for one that is not finite.
+    """
+    return matrix.cached("sparse_lu", lambda: _sparse_lu(matrix))
+
+
+def sparse_lu_solve(payload, b):
+    """Return x with A x = b, for b of shape (n,) or (n, k) and the payload of `sparse_lu_factor`."""
+    lu, _ = payload
+    return lu.solve(np.asarray(b, dtype=lu.L.dtype))
 
 
 def lu_solve(payload, b):
@@ -159,8 +185,35 @@ def _ldl(A):
     return factorise(A, lower=1, lwork=int(query(A.shape[0], lower=1)[0]), overwrite_a=1)
 
 
+def _sparse_lu(matrix):
+    H = matrix.entries()
+    A = (H + matrix.shift * sparse.eye_array(matrix.n, dtype=H.dtype, format="csr")).tocsc()
+    if not is_finite(A.data):
+        return None, NON_FINITE
+    try:
+        return splu(A, permc_spec="MMD_AT_PLUS_A", diag_pivot_thresh=0.1, options={"SymmetricMode": True}), 0
+    except RuntimeError:  # "Factor is exactly singular"
+        return None, 1
+
+
 def is_finite(A):
     """Whether all entries of an array are finite, in one pass over it where they are."""
     with np.errstate(over="ignore", invalid="ignore"):
         total = A.sum()
     return bool(np.isfinite(total)) or bool(np.isfinite(A).all())
+
+
+SPARSE_CORE = (1.6, 0.64)
+"""(a, b) of core / n = 1 - a / c^b for c neighbours a row, fitted to SuperLU's fill on pruned Gaussian matrices, n =
+500 to 4000, c = 3 to 39, to within 0.05; matrices whose large entries gather in few rows fill less."""
+
+
+def sparse_lu_core(n, nnz):
+    """Order of the dense core that minimum degree leaves of a random pattern with `nnz` nonzeros."""
+    neighbours = max(nnz / n - 1, 1.0)
+    return n * max(0.0, 1 - SPARSE_CORE[0] / neighbours ** SPARSE_CORE[1])
+
+
+def sparse_lu_flops(n, nnz):
+    """Predicted operations of a sparse LU: nothing much outside the core, 2/3 of its cube inside."""
+    return 2 / 3 * sparse_lu_core(n, nnz) ** 3 + 20.0 * nnz

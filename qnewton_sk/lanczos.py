@@ -1,4 +1,4 @@
-"""Block Lanczos with full orthogonalisation: extreme eigenvalues of a symmetric operator from its products."""
+"""Block Lanczos with full orthogonalisation: extreme eigenvalues of a symmetric operator."""
 
 from typing import NamedTuple
 
@@ -25,7 +25,7 @@ class Ritz(NamedTuple):
         return float(np.abs(self.values[[0, -1]]).max())
 
 
-def block_lanczos(apply, n, *, block=4, max_steps=8, tol=0.0, seed=0, dtype=np.float64):
+def block_lanczos(apply, n, *, block=4, max_steps=8, tol=0.0, patience=2, seed=0, dtype=np.float64):
     """Project a symmetric operator on the block Krylov space of random vectors.
 
     Parameters
@@ -39,7 +39,9 @@ def block_lanczos(apply, n, *, block=4, max_steps=8, tol=0.0, seed=0, dtype=np.f
     max_steps : int, default=8
         Block products at most.
     tol : float, default=0.0
-        Stop once the largest magnitude has grown by less than this share for two steps in a row.
+        Stop once the largest magnitude has grown by no more than this share; 0 for all steps.
+    patience : int, default=2
+        For so many steps in a row.
     seed : int, default=0
         Of the random start.
     dtype : dtype, default=numpy.float64
@@ -63,57 +65,70 @@ def block_lanczos(apply, n, *, block=4, max_steps=8, tol=0.0, seed=0, dtype=np.f
     5.0
     """
     V = _start(n, min(block, n), seed, dtype)
-    space, images, largest, calm = V, None, 0.0, 0
-    for step in range(max_steps):
+    basis = np.empty((n, min(n, block * max_steps)), dtype=dtype, order="F")
+    T = np.zeros((basis.shape[1],) * 2)
+    width, largest, calm = 0, 0.0, 0
+    while True:
         AV = apply(V)
         if not np.isfinite(AV).all():
-            return Ritz(np.full(1, np.nan), np.nan, np.nan, np.nan, space.shape[1])
-        images = AV if images is None else np.hstack((images, AV))
-        last = step == max_steps - 1 or space.shape[1] >= n
-        if tol > 0 and not last:
-            previous, largest = largest, _largest(space, images)
+            return Ritz(np.full(1, np.nan), np.nan, np.nan, np.nan, width + V.shape[1])
+        new = slice(width, width + V.shape[1])
+        basis[:, new], width = V, new.stop
+        space = basis[:, :width]
+        coefficients, W = _orthogonalise(AV, space)
+        T[:width, new], T[new, :width] = coefficients, coefficients.T
+        if width == basis.shape[1]:
+            break
+        if tol > 0:
+            previous, largest = largest, float(np.abs(np.linalg.eigvalsh(T[:width, :width])[[0, -1]]).max())
             calm = calm + 1 if largest - previous <= tol * largest else 0
-            last = calm >= 2
-        V = None if last else _next_block(space, AV, n)
+            if calm >= patience:
+                break
+        V = _directions(W, basis.shape[1] - width, space, np.abs(AV).max())
         if V is None:
             break
-        space = np.hstack((space, V))
-    return _ritz(space, images)
+    return _ritz(T[:width, :width], W)
 
 
 def _start(n, block, seed, dtype):
-    V = np.random.default_rng(seed).standard_normal((n, block)).astype(dtype)
-    return np.linalg.qr(V)[0]
+    return _qr(np.random.default_rng(seed).standard_normal((n, block)).astype(dtype))[0]
 
 
-def _next_block(space, AV, n):
-    """Orthonormal directions that A V adds to the space, or None where it adds none."""
-    size = np.linalg.norm(AV)
-    W = AV - space @ (space.T @ AV)
-    W -= space @ (space.T @ W)
-    W = W[:, : n - space.shape[1]]
-    Q, R = np.linalg.qr(W)
-    new = np.abs(R.diagonal()) > 100 * np.finfo(AV.dtype).eps * size
-    if not new.any():
+def _qr(W):
+    if W.shape[1] > 1:
+        return np.linalg.qr(W)
+    size = np.linalg.norm(W)
+    return (W / size if size > 0 else W), np.full((1, 1), size)
+
+
+def _orthogonalise(AV, space):
+    """Coefficients of A V in the space, and what is left; twice, as once loses digits (Kahan, Parlett)."""
+    first = space.T @ AV
+    W = AV - space @ first
+    second = space.T @ W
+    W -= space @ second
+    return first + second, W
+
+
+def _directions(W, room, space, size):
+    """At most `room` orthonormal directions that W adds to the space, or None where it adds none."""
+    Q, R = _qr(W)
+    size *= 100 * np.finfo(W.dtype).eps * np.sqrt(W.shape[0])
+    new = np.flatnonzero(np.abs(R.diagonal()) > size)[:room]
+    if new.size == 0:
         return None
+    if new.size == Q.shape[1] and np.abs(R.diagonal()).min() > 1e3 * size:
+        return Q
     Q = Q[:, new]
-    Q -= space @ (space.T @ Q)
-    return np.linalg.qr(Q)[0]
+    return _qr(Q - space @ (space.T @ Q))[0]
 
 
-def _projection(space, images):
-    T = space.T @ images
-    return (T + T.T) / 2
-
-
-def _largest(space, images):
-    return float(np.abs(np.linalg.eigvalsh(_projection(space, images))[[0, -1]]).max())
-
-
-def _ritz(space, images):
-    values, vectors = np.linalg.eigh(_projection(space, images))
-    ends = vectors[:, [0, -1]]
-    residuals = np.linalg.norm(images @ ends - space @ (ends * values[[0, -1]]), axis=0)
-    smallest = np.linalg.svd(np.linalg.qr(images, mode="r"), compute_uv=False)[-1]
+def _ritz(T, W):
+    values, vectors = np.linalg.eigh(T)
+    last = W.shape[1]
+    residuals = np.linalg.norm(W @ vectors[-last:, [0, -1]].astype(W.dtype), axis=0)
+    extended = np.zeros((T.shape[0] + last, T.shape[0]))
+    extended[: T.shape[0]], extended[T.shape[0] :, -last:] = T, _qr(W)[1]
+    smallest = np.linalg.svd(extended, compute_uv=False)[-1]
     inverse = float(1 / smallest) if smallest > 0 else np.inf
-    return Ritz(values.astype(float), float(residuals[0]), float(residuals[1]), inverse, space.shape[1])
+    return Ritz(values, float(residuals[0]), float(residuals[1]), inverse, T.shape[0])

@@ -16,7 +16,7 @@ SAMPLED_ROWS = 16
 SPARSE_BELOW = 0.2
 """Share of nonzeros below which a pruned matrix is held in CSR: its product is faster than a dense one."""
 
-NORM_STEPS = {False: 8, True: 4}
+NORM_STEPS = {False: 6, True: 3}
 """Lanczos products for the norm, by whether the order is above `LARGE`: a few cost 5 % of a solve."""
 
 LARGE = 1500
@@ -32,6 +32,7 @@ def prepare(
     condition_number="auto",
     norm_hint=None,
     iterations=None,
+    radius=None,
     measure=True,
 ):
     """Build the system (H + shift I) x = rhs, pruned if asked for, and measure what the costs depend on.
@@ -49,8 +50,8 @@ def prepare(
     shift : float
         Damping plus regularisation, added to the diagonal.
     oracle_sparsity : int or float, default=None
-        Prune to so many nonzeros a row (int), or to that share of n (float in (0, 1]); the diagonal is kept, so
-        that the shift adds no nonzero. The pruned matrix is measured, and kept for further shifts.
+        Prune to so many nonzeros a row (int), or to that share of n (float in (0, 1]); the diagonal is kept,
+        so that the shift adds no nonzero. The pruned matrix is measured, and kept for further shifts.
     condition_number : str or object, default="auto"
         Name of an estimator, see `qnewton_sk.condition_number`, or an object with
         ``estimate(matrix) -> ConditionNumber``.
@@ -58,6 +59,8 @@ def prepare(
         Estimate of the spectral norm of H from a step before; saves measuring it.
     iterations : float, default=None
         Products that an iterative solve is expected to take, copied to the facts.
+    radius : float, default=None
+        Length at which an iterative solver may cut the step instead of adding the shift; copied to the facts.
     measure : bool, default=True
         Whether to measure; else only what costs nothing is filled in.
 
@@ -80,7 +83,7 @@ def prepare(
     >>> H = SystemMatrix.from_entries(np.diag([0.0, 1.0, 3.0]), semidefinite=True)
     >>> facts = prepare(H, np.ones(3), 1e-6, shift=1.0).facts
     >>> round(facts.kappa, 6), facts.kappa_kind, facts.positive_definite
-    (4.0, 'upper bound', True)
+    (4.0, 'estimate', True)
     """
     estimator = as_estimator(condition_number)
     base = matrix if oracle_sparsity is None else pruned(matrix, oracle_sparsity)
@@ -89,8 +92,8 @@ def prepare(
     if oracle_sparsity is not None:
         found["row_nonzeros"] = resolve_row_limit(oracle_sparsity, A.n)
     if measure:
-        found |= _measured(A, estimator, norm_hint)
-    return LinearSystem(A, rhs, tol, _facts(A, iterations, found))
+        found = _measured(A, estimator, norm_hint) | found
+    return LinearSystem(A, rhs, tol, _facts(A, iterations, found | {"radius": radius}))
 
 
 def pruned(matrix, d):
@@ -104,7 +107,7 @@ def pruned(matrix, d):
         Nonzeros a row, or the share of n.
     """
     limit = resolve_row_limit(d, matrix.n)
-    kept = matrix._shared.setdefault("pruned", {})
+    kept = matrix.shared("pruned", dict)
     if limit not in kept:
         kept[limit] = SystemMatrix.from_entries(_pruned_entries(matrix.entries(), limit))
     return kept[limit].shifted(matrix.shift)
@@ -130,7 +133,7 @@ def _facts(A, iterations, found):
         "nnz": A.entries().nnz if sparse_held else None,
         "rank": A.rank,
         "factor_flops": 0.0 if A.factored else A.factor_flops,
-        "factorised": tuple(name for name in A.kept if name in (*SOLVES, "sparse_lu")),
+        "factorised": tuple(name for name in A.kept if name in SOLVES),
         "iterations": iterations,
         "itemsize": A.dtype.itemsize,
     }

@@ -52,7 +52,9 @@ def oracle_sparsity(H, fraction=0.5):
     rows = max(1, CHUNK_VALUES // max(H.shape[1], 1))
     for start in range(0, H.shape[0], rows):
         part = H[start : start + rows]
-        counts[:, start : start + rows] = row_counts(part.toarray() if sparse.issparse(part) else part, shares)
+        counts[:, start : start + rows] = row_counts(
+            part.toarray() if sparse.issparse(part) else part, shares
+        )
     return counts[0] if np.ndim(fraction) == 0 else counts
 
 
@@ -105,8 +107,8 @@ def prune_symmetric(H, d=None, *, keep=None, keep_diagonal=False, output="auto")
     d : int or float, default=None
         Nonzeros a row: an int from 1 to n, or a float in (0, 1] as share of n.
     keep : float in (0, 1], default=None
-        In place of d: the smallest d (by bisection: it serves and d - 1 does not) that keeps this share of the
-        Frobenius norm.
+        In place of d: the smallest d (by bisection: it serves and d - 1 does not) that keeps this share of
+        the Frobenius norm.
     keep_diagonal : bool, default=False
         Visit the diagonal first, so that a multiple of the identity can be added without a further nonzero.
     output : {"auto", "dense", "csr"}, default="auto"
@@ -216,12 +218,14 @@ def greedy_pairs(H, d, keep_diagonal=False):
     for i, j in _falling(H, room, keep_diagonal):
         accepted = _greedy_chunk(i, j, room)
         taken.append((i[accepted], j[accepted]))
-        room -= np.bincount(i[accepted], minlength=n) + np.bincount(j[accepted][i[accepted] != j[accepted]], minlength=n)
+        room -= np.bincount(i[accepted], minlength=n) + np.bincount(
+            j[accepted][i[accepted] != j[accepted]], minlength=n
+        )
     return np.concatenate([t[0] for t in taken]), np.concatenate([t[1] for t in taken])
 
 
 def _falling(H, room, skip_diagonal):
-    """Yield chunks (i, j) of the upper triangle by falling magnitude, between rows that have room when asked for.
+    """Yield chunks (i, j) of the upper triangle by falling magnitude, between rows that have room.
 
     `room` changes between the chunks. What lies below a threshold is not looked at before what lies above
     has filled its rows, so that most entries are never sorted.
@@ -244,11 +248,11 @@ def _falling(H, room, skip_diagonal):
 
 
 MIN_CHUNK, CHUNK_PER_ROW = 4096, 8
-"""Entries whose conflicts are resolved together; more a chunk mean more rounds, fewer more calls (measured)."""
+"""Entries whose conflicts are resolved together: more mean more rounds, fewer mean more calls (measured)."""
 
 
 def _threshold(magnitudes, wanted):
-    """Magnitude of about the `wanted`-th largest, at least an eighth of all being above; 0 where all are 0."""
+    """Magnitude of about the `wanted`-th largest, an eighth of all at least; 0 where all are 0."""
     size = magnitudes.size
     count = min(max(wanted, size // 8, 4 * MIN_CHUNK), size)
     at = magnitudes.max(initial=0.0) if count == 0 else np.partition(magnitudes, size - count)[size - count]
@@ -260,7 +264,7 @@ def _smallest_positive(magnitudes):
 
 
 def _upper(H, rows, skip_diagonal):
-    """Magnitudes of the upper triangle of H[rows][:, rows], row by row, and the function position -> (i, j)."""
+    """Magnitudes of the upper triangle of H[rows][:, rows] by rows, and the function position -> (i, j)."""
     if sparse.issparse(H):
         return _upper_sparse(H, rows, skip_diagonal)
     m, first = rows.size, int(skip_diagonal)
@@ -291,7 +295,9 @@ def _greedy_chunk(i, j, room):
     A pair is taken for certain once all pairs before it that are not rejected fit into both of its rows, and
     rejected once the taken ones before it fill one of them. Every round decides at least the first open pair.
     """
-    room = np.append(room, np.iinfo(np.int64).max)  # a diagonal entry fills its row once: its mirror goes here
+    room = np.append(
+        room, np.iinfo(np.int64).max
+    )  # a diagonal entry fills its row once: its mirror goes here
     j = np.where(i == j, room.size - 1, j)
     open_or_taken = np.arange(i.size)
     while True:
