@@ -68,7 +68,7 @@ class QuantumCost(BaseEstimator):
     '5.7e-13 s'
     >>> honest = QuantumCost(hardware="attosecond", assumptions="end_to_end")
     >>> f"{honest(facts, 1e-2).seconds:.0f} s"
-    '173 s'
+    '180 s'
     >>> f"{honest(facts, 1e-2).terms['readout_copies']:.0e}"
     '1e+08'
     """

@@ -69,7 +69,7 @@ def norm_estimation_size(amplitude, delta):
     --------
     >>> from qnewton_sk.readout import norm_estimation_size
     >>> norm_estimation_size(0.39, 1e-2)
-    396
+    397
     """
     spread = sqrt(amplitude * (1 - amplitude))
     # the small root of a quadratic, written without cancellation

@@ -1,7 +1,9 @@
 """Cost of a quantum solve: what is charged, break-even gate times, tables, and what is refused."""
 
+import re
 import time
 from itertools import pairwise
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -242,3 +244,9 @@ def _seconds(cost):
     start = time.perf_counter()
     cost(FACTS, 1e-3)
     return time.perf_counter() - start
+
+
+def test_the_machines_in_the_documentation_are_the_presets():
+    text = (Path(__file__).parents[1] / "docs" / "quantum.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| `(\w+)` \| (\S+) \| [^|]*\|$", text, re.MULTILINE)
+    assert {name: float(seconds) for name, seconds in rows} == {n: h.gate_seconds for n, h in HARDWARE.items()}

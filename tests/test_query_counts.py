@@ -1,6 +1,8 @@
 """Query counts: published values, shape, ranges, and what is refused."""
 
 import math
+import re
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,6 +13,7 @@ from qnewton_sk import query_count
 from qnewton_sk.query_counts import QUERY_MODELS, jennings2023_single_run, query_model, success_probability
 from qnewton_sk.query_models import _costa2023_at
 
+DOCS = Path(__file__).parents[1] / "docs" / "quantum.md"
 NAMES = sorted(QUERY_MODELS)
 KAPPA = st.floats(3.5, 1e4)
 TOL = st.floats(1e-12, 0.2)
@@ -143,3 +146,12 @@ def test_a_callable_is_a_model():
     assert query_model(mine).name == "mine"
     with pytest.raises(ValueError, match="`kappa`"):
         query_count(0.1, 0.5, model=mine)
+
+
+def test_the_table_in_the_documentation_is_what_the_functions_return():
+    rows = re.findall(r"^\| `(\w+)` \| (\w+) \| (.*?) \|[^|]*\|$", DOCS.read_text(encoding="utf-8"), re.MULTILINE)
+    assert sorted(name for name, *_ in rows) == NAMES
+    for name, standing, cells in rows:
+        at = [query_count(kappa, tol, model=name) for kappa in (1e2, 1e4) for tol in (1e-2, 1e-12)]
+        assert [f"{count:.2e}" for count in at] == cells.split(" | ")
+        assert standing == QUERY_MODELS[name].standing

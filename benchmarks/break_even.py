@@ -1,0 +1,131 @@
+"""Where would a quantum linear solver win: the gate time at which it costs what the best classical solve costs.
+
+    python benchmarks/break_even.py [--quick]
+
+Three tables, each with the paper's view (queries alone) beside the end-to-end view (data loading, readout, norm): a grid of N,
+kappa and d far past what fits into a memory; random matrices measured like those of a fit; Hessians of fits on digits after 0, 5
+and 20 steps, as they are and pruned. A gate that is slower than the figure shown, and the classical solver wins.
+"""
+
+import argparse
+import warnings
+
+import numpy as np
+from sklearn.datasets import load_digits
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.preprocessing import StandardScaler
+
+from qnewton_sk import HARDWARE, QNewtonClassifier, QuantumCost, SystemFacts, prune_symmetric
+from qnewton_sk.costs import CGCost, CostEstimate, DirectCost, calibrate
+from qnewton_sk.quantum_costs import quantum_cost_table
+
+TOL = 1e-2
+"""Relative error of the solution; serves a Newton step."""
+
+VIEWS = {
+    "paper": QuantumCost(),
+    "end to end": QuantumCost(assumptions="end_to_end"),
+    "end to end, dalzell2024": QuantumCost("dalzell2024", assumptions="end_to_end"),
+}
+
+
+def best_classical(facts, tol):
+    """The cheaper of LU (Cholesky where it is known to do) and conjugate gradients."""
+    direct = DirectCost("cholesky" if facts.positive_definite else "lu")
+    candidates = [direct] + [CGCost()] * (facts.positive_definite is True)
+    return min((cost(facts, tol) for cost in candidates), key=lambda estimate: estimate.seconds)
+
+
+def lu_only(facts, tol):
+    """The paper's competitor, at this machine's rate for large matrices, whatever their memory."""
+    rates = calibrate()
+    return CostEstimate(rates.seconds("lu", 2 / 3 * float(facts.n) ** 3, facts.n))
+
+
+def grid():
+    print("\nGrid, against LU at this machine's rate: break-even seconds a gate")
+    print(f"{'N':>12}{'kappa':>9}{'d':>8}" + "".join(f"{view:>26}" for view in VIEWS))
+    axes = {"n": [10**3, 10**4, 10**6, 10**9], "kappa": [1e2, 1e4], "row_nonzeros": [10, 1000]}
+    tables = {view: quantum_cost_table(cost, tol=TOL, classical_cost=lu_only, **axes) for view, cost in VIEWS.items()}
+    first = tables["paper"]
+    for row in range(len(first["n"])):
+        times = "".join(f"{table['break_even_gate_seconds'][row]:>26.1e}" for table in tables.values())
+        print(f"{first['n'][row]:>12,}{first['kappa'][row]:>9.0e}{first['row_nonzeros'][row]:>8}{times}")
+
+
+def facts_of(A):
+    """Exact facts of a symmetric matrix."""
+    values = np.linalg.eigvalsh(A)
+    size = np.abs(values)
+    return SystemFacts(
+        n=len(A),
+        kappa=size.max() / size.min(),
+        row_nonzeros=int(np.count_nonzero(A, axis=1).max()),
+        norm=size.max(),
+        max_abs=np.abs(A).max(),
+        positive_definite=bool(values[0] > 0),
+    )
+
+
+def matrix_row(label, A):
+    facts = facts_of(A)
+    classical = best_classical(facts, TOL).seconds
+    times = [cost.break_even_gate_time(facts, TOL, classical) for cost in VIEWS.values()]
+    sign = "definite" if facts.positive_definite else "indefinite"
+    print(
+        f"{label:<34}{facts.n:>6}{facts.row_nonzeros:>6}{facts.kappa:>10.1e} {sign:<11}{classical:>10.1e}"
+        + "".join(f"{t:>26.1e}" for t in times)
+    )
+
+
+def matrix_header(title):
+    print(f"\n{title}")
+    print(
+        f"{'matrix':<34}{'N':>6}{'d':>6}{'kappa':>10} {'':<11}{'classical':>10}" + "".join(f"{v:>26}" for v in VIEWS)
+    )
+
+
+def random_matrices(sizes):
+    matrix_header("Random matrices, against the best classical solver: break-even seconds a gate")
+    rng = np.random.default_rng(0)
+    for n in sizes:
+        B = rng.standard_normal((n, n)) / np.sqrt(n)
+        matrix_row("symmetric", (B + B.T) / 2)
+        matrix_row("B B^T + I", B @ B.T + np.eye(n))
+
+
+def hessians(hidden, steps):
+    matrix_header(f"Hessians of digits, 64-{'-'.join(map(str, hidden))}-10, against the best classical solver")
+    X, y = load_digits(return_X_y=True)
+    X = StandardScaler().fit_transform(X)
+    for k in steps:
+        H = hessian_after(k, hidden, X, y)
+        for regularization in (1e-2, 1.0):
+            A = H + regularization * np.eye(len(H))
+            matrix_row(f"step {k}, eps {regularization:g}", A)
+            matrix_row(f"step {k}, eps {regularization:g}, pruned to 10 %", prune_symmetric(A, len(A) // 10))
+
+
+def hessian_after(k, hidden, X, y):
+    """The exact Hessian of the objective after k Newton steps; k = 0 is where the fit starts."""
+    net = QNewtonClassifier(hidden, max_iter=max(k, 1), tol=0.0, random_state=0, scheduler="classical")
+    if k == 0:
+        net.set_params(step_control="fixed", learning_rate_init=1e-12)  # one step that goes nowhere
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)  # a Hessian on the way is what is asked for
+        return net.fit(X, y).hessian(X, y)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--quick", action="store_true", help="small matrices and two steps")
+    options = parser.parse_args()
+    print("Gate times of machines: " + ", ".join(f"{name} {h.gate_seconds:.1e} s" for name, h in HARDWARE.items()))
+    print(f"Relative error of the solution {TOL:g}; queries by {VIEWS['paper'].queries} unless said otherwise")
+    grid()
+    random_matrices((100, 300) if options.quick else (100, 300, 1000))
+    hessians((4,) if options.quick else (16,), (0, 2) if options.quick else (0, 5, 20))
+
+
+if __name__ == "__main__":
+    main()
