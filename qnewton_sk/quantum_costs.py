@@ -50,10 +50,11 @@ class QuantumCost(BaseEstimator):
 
     Notes
     -----
-    Solver, readout and norm estimation are allowed the error `tol` each. Norm estimation is charged
-    at the solver's proven success probability: the O(kappa / delta) of variable-time methods (Chakraborty,
-    Gilyen, Jeffery 2019, arXiv:1804.01973), a favour to the quantum side. Error correction shows only in
-    the times of the hardware.
+    Solver, readout and norm estimation are allowed the error `tol` each; one that is larger than the model
+    allows is priced as the largest that it does. Norm estimation is charged at the solver's proven success
+    probability: the O(kappa / delta) of variable-time methods (Chakraborty, Gilyen, Jeffery 2019,
+    arXiv:1804.01973), a favour to the quantum side. Error correction shows only in the times of the
+    hardware.
 
     References
     ----------
@@ -104,7 +105,7 @@ class QuantumCost(BaseEstimator):
         if not 0 < tol < 1:
             return f"`tol` must be in (0, 1); got {tol!r}"
         model, switches = query_model(self.queries), self._switches()
-        solve_tol, alpha = _solve_tol(switches, tol), _alpha(switches, facts)
+        solve_tol, alpha = _solve_tol(switches, model, tol), _alpha(switches, facts)
         return argument_fault(facts.kappa, solve_tol, alpha) or model.refusal(facts.kappa, solve_tol, alpha)
 
     def break_even_gate_time(self, facts, tol, classical_seconds):
@@ -142,7 +143,7 @@ class QuantumCost(BaseEstimator):
             facts.n,
             facts.row_nonzeros,
             _alpha(switches, facts),
-            _solve_tol(switches, tol),
+            _solve_tol(switches, model, tol),
         )
         queries = model(facts.kappa, solve_tol, alpha)
         loading = LOADING[switches["loading"]](n, d)
@@ -180,8 +181,9 @@ def _alpha(switches, facts):
     return block_encoding_factor(facts) if switches["alpha"] == "sparse" else float(switches["alpha"])
 
 
-def _solve_tol(switches, tol):
-    return tol if switches["refinement_tol"] is None else max(tol, switches["refinement_tol"])
+def _solve_tol(switches, model, tol):
+    # a solve that the model allows meets every larger error too
+    return min(max(tol, switches["refinement_tol"] or 0.0), model.tol_max)
 
 
 def _copies(switches, n, tol):

@@ -133,7 +133,7 @@ def test_rounds_reach_the_tolerance_and_no_round_is_spare(tol, solve_tol):
         (SystemFacts(n=10), 1e-3, "condition number is not known"),
         (SystemFacts(n=10, kappa=np.inf), 1e-3, "must be finite"),
         (FACTS, 0.0, r"`tol` must be in \(0, 1\)"),
-        (FACTS, 0.3, "at most 0.24"),
+        (FACTS, 1.0, r"`tol` must be in \(0, 1\)"),
     ],
 )
 def test_what_cannot_be_priced_is_refused_with_the_reason(facts, tol, reason):
@@ -142,6 +142,14 @@ def test_what_cannot_be_priced_is_refused_with_the_reason(facts, tol, reason):
         cost(facts, tol)
     assert cost.refusal(facts, tol) in str(pytest.raises(ValueError, cost, facts, tol).value)
     assert cost.refusal(FACTS, 1e-3) is None
+
+
+def test_a_loose_error_is_priced_as_the_loosest_that_the_model_allows():
+    cost = QuantumCost()
+    assert cost.refusal(FACTS, 0.3) is None
+    assert cost(FACTS, 0.3).seconds == cost(FACTS, 0.24).seconds
+    assert cost(FACTS, 0.3).terms["solve_tol"] == 0.24
+    assert QuantumCost("dalzell2024")(FACTS, 0.3).terms["solve_tol"] == 0.3
 
 
 def test_a_model_out_of_its_range_is_refused():
