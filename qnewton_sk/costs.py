@@ -9,7 +9,7 @@ from functools import lru_cache
 import numpy as np
 from scipy import linalg
 from sklearn.base import BaseEstimator
-from threadpoolctl import threadpool_info
+from threadpoolctl import ThreadpoolController
 
 
 @dataclass(frozen=True)
@@ -102,22 +102,28 @@ def calibrate(refresh=False):
 
 def blas_threads():
     """Return the number of threads that BLAS may use now."""
-    return max([lib["num_threads"] for lib in threadpool_info() if lib["user_api"] == "blas"], default=1)
+    return max((lib.num_threads for lib in _blas_libraries()), default=1)
+
+
+@lru_cache(maxsize=1)
+def _blas_libraries():
+    """The loaded BLAS libraries; finding them reads the memory map of the process, so it is done once."""
+    return ThreadpoolController().select(user_api="blas").lib_controllers
 
 
 @lru_cache(maxsize=8)
 def _measure(threads):
     rng = np.random.default_rng(0)
     table = {kernel: [] for kernel in FLOPS}
-    for n in (16, 64, 256, 768):
+    for n in (16, 64, 192, 512):
         B = rng.standard_normal((n, n))
         A = np.asfortranarray(B + B.T + 4 * math.sqrt(n) * np.eye(n))
         for kernel, run in _kernels(A).items():
-            table[kernel].append((n, FLOPS[kernel] * n**3 / _best_seconds(run, 5 if n < 500 else 2)))
-    v, large = np.ones(2048), np.ones((2048, 2048))
+            table[kernel].append((n, FLOPS[kernel] * n**3 / _best_seconds(run, 3 if n < 500 else 1)))
+    v, large = np.ones(1024), np.ones((1024, 1024))
     return Calibration(
         flops_per_second={kernel: tuple(rates) for kernel, rates in table.items()},
-        bytes_per_second=large.nbytes / _best_seconds(lambda: large @ v, 3),
+        bytes_per_second=large.nbytes / _best_seconds(lambda: large @ v, 2),
         threads=threads,
     )
 

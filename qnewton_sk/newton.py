@@ -14,11 +14,17 @@ import numpy as np
 from sklearn.base import BaseEstimator
 from sklearn.utils import gen_batches
 
-from .system import SolveStatus
+from .system import Direction, SolveStatus
 
-LARGEST_FORCING = 0.1
-"""Loosest relative residual of an inexact Newton system (Eisenstat and Walker 1996 start at 0.5; a tenth
-costs few more products and saves steps)."""
+LARGEST_FORCING = 0.3
+"""Loosest relative residual of an inexact Newton system (Eisenstat and Walker 1996 start at 0.5)."""
+FIRST_FORECAST = 10
+"""Products expected of the first iterative solve: early steps end at the radius after a few."""
+NORM_AGE = 10
+"""Steps after which the norm of the curvature is measured anew; it changes slowly along a fit."""
+FORGETTING = 0.95
+"""Factor on the forecast of an iterative solver after each step that a direct one took; where the direct one
+was cheaper by two, the iterative one gets its next try after some 14 steps."""
 
 
 @dataclass(frozen=True)
@@ -113,8 +119,32 @@ class _Memory:
     """What one step leaves for the next one to predict with, for each block."""
 
     norms: dict
-    iterations: dict
+    products: dict
     first_gradient_norm: float | None = None
+
+    def forecast(self, index):
+        """Products that an iterative solver is expected to take."""
+        return self.products.get(index, FIRST_FORECAST)
+
+    def norm(self, index):
+        """A norm of the matrix seen of late, or None where it is to be measured anew."""
+        norm, age = self.norms.get(index, (None, 0))
+        return norm if age < NORM_AGE else None
+
+    def learn(self, index, solution, decision, facts):
+        """Note what the solve took; a solve cut short by its limit would have taken more than twice that."""
+        seen, age = solution.info.get("norm"), self.norms.get(index, (None, NORM_AGE))[1] + 1
+        if seen is not None:
+            self.norms[index] = seen, 0
+        elif facts.norm is not None:
+            self.norms[index] = max(facts.norm - facts.shift, 0.0), 0 if age > NORM_AGE else age
+        taken = solution.info.get("iterations")
+        if taken is None:
+            self.products[index] = self.forecast(index) * FORGETTING
+        elif solution.status is SolveStatus.MAX_ITERATIONS:
+            self.products[index] = 2.0 * (decision.max_products or taken)
+        else:
+            self.products[index] = max(1.0, float(taken))
 
 
 @dataclass
@@ -130,6 +160,11 @@ class _Solved:
     schedule_seconds: float
     solve_seconds: float
     usable: bool
+    shift: float | None = None
+
+    def as_direction(self):
+        """What the step control needs of it."""
+        return Direction(self.direction, self.predicted, self.shift)
 
 
 class Newton(BaseEstimator):
@@ -227,6 +262,7 @@ class _Run:
         self.theta = theta.copy()
         self.offered = settings.scheduler.offer()
         self.state = settings.step_control.initial()
+        self.curvature_state = None  # of a curvature that adapts
         self.rate = settings.first_order_rate
         self.memory = _Memory({}, {})
         self.steps = 0
@@ -307,11 +343,13 @@ class _Run:
             return self._record("newton", False, 0.0, solved), ("converged", True, "")
         with np.errstate(over="ignore", invalid="ignore"):
             trial = control.take(
-                objective, point.theta, point.value, point.gradient, solved.direction, solved.predicted, self.state
+                objective, point.theta, point.value, point.gradient, solved.as_direction(), self.state
             )
         before, damping = point, self.state.damping
         self.state = trial.state
         if trial.accepted:
+            if self.curvature_state is not None:
+                self.curvature_state = self.settings.curvature.after(self.curvature_state, before.value, trial.value)
             self._move(objective, trial.theta, trial.value)
             ending = None
         else:
@@ -364,14 +402,14 @@ class _Run:
             return self.settings.scheduler.tol
         norm = math.sqrt(self.point.gradient @ self.point.gradient)
         share = norm / self.memory.first_gradient_norm if self.memory.first_gradient_norm else 0.0
-        return max(min(LARGEST_FORCING, math.sqrt(share) * LARGEST_FORCING), 1e-6)
+        return max(min(LARGEST_FORCING, math.sqrt(share)), 1e-6)
 
     def _solve(self, objective):
         """Solve every block at the damping in force."""
         point, settings = self.point, self.settings
         if point.blocks is None:
             start = time.perf_counter()
-            point.blocks = settings.curvature.blocks(objective, point.theta)
+            point.blocks = self._blocks(objective)
             point.hessian_seconds += time.perf_counter() - start
         direction = np.zeros_like(point.gradient)
         solved = _Solved(direction, 0.0, SolveStatus.SUCCESS, [], [], [], 0.0, 0.0, True)
@@ -380,6 +418,15 @@ class _Run:
             self._solve_block(index, block, tol, solved)
         return solved
 
+    def _blocks(self, objective):
+        """The blocks at this point; a curvature that adapts gets its state back."""
+        curvature = self.settings.curvature
+        if not hasattr(curvature, "after"):
+            return curvature.blocks(objective, self.point.theta)
+        if self.curvature_state is None:
+            self.curvature_state = curvature.initial(objective)
+        return curvature.blocks(objective, self.point.theta, self.curvature_state)
+
     def _solve_block(self, index, block, tol, solved):
         point, settings, memory = self.point, self.settings, self.memory
         assembled = block.matrix.assembly_seconds
@@ -387,7 +434,13 @@ class _Run:
         shift = settings.step_control.shift(self.state, block.matrix)
         gradient = point.gradient[block.part]
         system = settings.prepare(
-            block.matrix, -gradient, tol, shift, norm_hint=memory.norms.get(index), iterations=memory.iterations.get(index)
+            block.matrix,
+            -gradient,
+            tol,
+            shift,
+            norm_hint=memory.norm(index),
+            iterations=memory.forecast(index),
+            radius=settings.step_control.radius_of(self.state),
         )
         decision = settings.scheduler.choose(system.facts, tol, self.offered)
         middle = time.perf_counter()
@@ -408,9 +461,10 @@ class _Run:
             return
         if solution.status is not SolveStatus.SUCCESS:
             solved.status = solution.status
-        memory.norms[index] = system.facts.norm
-        memory.iterations[index] = solution.info.get("iterations", memory.iterations.get(index))
-        x = solution.x
+        memory.learn(index, solution, decision, system.facts)
+        x, own_shift = solution.x, solution.info.get("shift")
+        if own_shift is not None:
+            solved.shift = max(own_shift, solved.shift or 0.0)
         image = system.matrix.product(x) if solution.image is None else solution.image
         solved.direction[block.part] = x
         solved.predicted += float(-gradient @ x - 0.5 * (x @ image - shift * (x @ x)))

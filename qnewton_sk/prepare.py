@@ -159,18 +159,22 @@ def _measured(A, estimator, norm_hint):
 
 
 def _structural(A, norm_hint):
-    """kappa of a semidefinite matrix plus shift from its norm alone, (norm + shift) / shift; else None."""
-    if not (A.semidefinite and A.shift > 0) or any(name in A.kept for name in SOLVES):
+    """kappa from the norm and the shift alone, (norm + shift) / shift; None where more is known or needed.
+
+    For a semidefinite matrix this is an upper bound but for the error of the norm. For any other one without
+    entries it is an estimate: the Hessian of a net has a bulk of eigenvalues about zero (Sagun, Evci, Guney,
+    Dauphin, Bottou 2017, arXiv:1706.04454), which the shift lifts.
+    """
+    if not A.shift > 0 or any(name in A.kept for name in SOLVES) or not (A.semidefinite or not A.assembled):
         return None
-    flops = 0.0
+    flops, definite = 0.0, True if A.semidefinite else None
     if norm_hint is None:
         ritz = _norm(A)
         norm, flops = ritz.largest_magnitude, ritz.products * A.product_flops
     else:
         norm = norm_hint + A.shift
-    if not math.isfinite(norm):
-        return ConditionNumber(math.inf, "estimate", "shift", flops)
-    return ConditionNumber(max(1.0, norm / A.shift), "estimate", "shift", flops, norm, True)
+    kappa = max(1.0, norm / A.shift) if math.isfinite(norm) else math.inf
+    return ConditionNumber(kappa, "estimate", "shift", flops, norm if math.isfinite(norm) else None, definite)
 
 
 def _norm(A):

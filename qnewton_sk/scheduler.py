@@ -1,15 +1,19 @@
 """Who solves a system: backends with their predicted costs, and the choice of the cheapest."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from sklearn.base import BaseEstimator
 
-from .costs import CGCost, CostEstimate, DirectCost, WoodburyCost
+from .costs import CGCost, CostEstimate, DirectCost, WoodburyCost, calibrate
 from .qlsa import QLSA
 from .quantum_costs import QuantumCost
 from .solvers import CG, LDL, LU, Cholesky, Woodbury
 from .sparse_solvers import SparseCG, SparseCGCost, SparseLU, SparseLUCost
+
+
+FEWEST_PRODUCTS = 5
+"""A path of conjugate gradients shorter than this is hardly better than the gradient itself."""
 
 
 class Backend(BaseEstimator):
@@ -68,6 +72,8 @@ class Decision:
         Modelled cost of the cheapest of each kind.
     realised_by : str or None
         The classical backend that computes the solution of an ideally emulated quantum solver.
+    max_products : int or None
+        Where an iterative solver was chosen: the products after which a direct one would have cost less.
     """
 
     chosen: str | None
@@ -77,6 +83,7 @@ class Decision:
     classical_seconds: float | None = None
     quantum_seconds: float | None = None
     realised_by: str | None = None
+    max_products: int | None = None
 
 
 def classical_backends():
@@ -153,6 +160,7 @@ class Scheduler(BaseEstimator):
         ValueError
             If `backends` is empty, holds something else, or uses a name twice.
         """
+        calibrate()  # now, so that no timed step ever pays for it
         if self.backends is None:
             return default_backends(self.hardware, self.queries, self.assumptions)
         offered = list(self.backends)
@@ -193,6 +201,7 @@ class Scheduler(BaseEstimator):
             classical_seconds=classical and estimates[classical.name].seconds,
             quantum_seconds=quantum and estimates[quantum.name].seconds,
             realised_by=classical.name if classical and chosen.kind == "quantum" else None,
+            max_products=_products_worth(chosen, willing, estimates),
         )
 
     def solve(self, system, decision, offered=None):
@@ -204,15 +213,31 @@ class Scheduler(BaseEstimator):
         by_name = {backend.name: backend for backend in (self.offer() if offered is None else offered)}
         chosen = by_name[decision.chosen]
         if chosen.kind == "quantum":
+            # The quantum solver answers the damped system, so its stand-in may not cut the step instead.
+            system = replace(system, facts=replace(system.facts, radius=None))
             reference = by_name.get(decision.realised_by) or _cheapest_real(system)
             return chosen.solver.solve(system, reference=reference.solver)
-        return chosen.solver.solve(system)
+        return chosen.solver.solve(replace(system, max_products=decision.max_products))
 
 
 def _cheapest(backends, estimates, kind=None):
     """The backend of lowest predicted cost, of a kind if asked; the first offered wins a tie."""
     candidates = [backend for backend in backends if kind in (None, backend.kind)]
     return min(candidates, key=lambda backend: estimates[backend.name].seconds, default=None)
+
+
+def _products_worth(chosen, willing, estimates):
+    """How many products an iterative solve may take before the cheapest direct one would have cost less.
+
+    Stopping there bounds the loss from a wrong forecast to a factor of two, whatever the matrix (the
+    ski-rental argument; Karlin, Manasse, Rudolph, Sleator 1988).
+    """
+    product_seconds = chosen and estimates[chosen.name].terms.get("product_seconds")
+    real = [estimates[backend.name] for backend in willing if backend.kind == "classical"]
+    direct = [estimate.seconds for estimate in real if "product_seconds" not in estimate.terms]
+    if not product_seconds or not direct:
+        return None
+    return max(FEWEST_PRODUCTS, int(min(direct) / product_seconds))
 
 
 def _cheapest_real(system):

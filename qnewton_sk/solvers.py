@@ -15,6 +15,7 @@ from .factorisations import (
     lu_factor,
     lu_solve,
 )
+from .krylov import KrylovPath
 from .system import Solution, SolveStatus
 
 
@@ -128,62 +129,73 @@ class Woodbury(BaseEstimator):
 
 
 class CG(BaseEstimator):
-    """Conjugate gradients on products alone, stopped at negative curvature (Steihaug 1983).
+    """Conjugate gradients on products alone.
+
+    A system with a radius is solved without its shift, cut where the path leaves the ball or meets
+    negative curvature (Steihaug 1983); the products are kept on the matrix for a retry. A system without one
+    is solved with its shift; at negative curvature x is the last iterate, or the right-hand side where that
+    is the very first direction: both descend.
 
     Parameters
     ----------
     max_iter : int, default=None
-        Products at most; by default 2 n.
-    preconditioned : bool, default=True
-        Use the matrix's preconditioner where it has one.
+        Products at most; by default 2 n, or fewer where the system says that a direct solver is then cheaper.
     """
 
-    def __init__(self, max_iter=None, preconditioned=True):
+    def __init__(self, max_iter=None):
         self.max_iter = max_iter
-        self.preconditioned = preconditioned
 
     def refusal(self, facts):
-        """Refuse a matrix known to be indefinite."""
-        return "the matrix is not positive definite" if facts.positive_definite is False else None
+        """Refuse a matrix known to be indefinite, unless a radius bounds the step."""
+        if facts.positive_definite is False and facts.radius is None:
+            return "the matrix is not positive definite"
+        return None
 
     def solve(self, system):
-        """Return the `Solution` of a `LinearSystem`; `info` has "iterations".
+        """Return the `Solution`; `info` has "iterations" and, with a radius, the "shift" that x belongs to."""
+        limit = self.max_iter or 2 * system.matrix.n
+        if system.max_products is not None:
+            limit = min(limit, system.max_products)
+        if system.facts.radius is None:
+            return self._damped(system, limit)
+        return self._bounded(system, limit)
 
-        At negative curvature x is the last iterate, or the preconditioned right-hand side where that is
-        the very first direction; both descend.
-        """
-        matrix, b = system.matrix, system.rhs
-        limit = self.max_iter or 2 * matrix.n
-        solve = matrix.preconditioner(matrix.shift) if self.preconditioned and matrix.preconditioner else None
-        x, r = np.zeros_like(b), b.copy()
-        target = system.tol * math.sqrt(b @ b)
-        z = solve(r) if solve else r
-        p, rz, status = z.copy(), r @ z, SolveStatus.SUCCESS
-        iterations = 0
-        while math.sqrt(r @ r) > target:
-            if iterations == limit:
-                status = SolveStatus.MAX_ITERATIONS
-                break
-            Ap = matrix.product(p)
-            iterations += 1
-            curvature = p @ Ap
-            if not math.isfinite(curvature):
-                return failure(system, SolveStatus.NON_FINITE, iterations=iterations)
-            if curvature <= 0:
-                status = SolveStatus.NEGATIVE_CURVATURE
-                if iterations == 1:
-                    x = z.copy()
-                    r = b - matrix.product(x)
-                break
-            step = rz / curvature
-            x += step * p
-            r -= step * Ap
-            z = solve(r) if solve else r
-            rz, rz_old = r @ z, rz
-            p *= rz / rz_old
-            p += z
-        size = math.sqrt(b @ b)
-        relative = math.sqrt(r @ r) / size if size else 0.0
-        if not math.isfinite(relative):
-            return failure(system, SolveStatus.NON_FINITE, iterations=iterations)
-        return Solution(x, status, relative, {"iterations": iterations}, b - r)
+    def _damped(self, system, limit):
+        path = KrylovPath(system.matrix.product, system.rhs)
+        cut = path.cut(math.inf, system.tol, limit)
+        x, image = cut.x, cut.image
+        if cut.how == "negative" and not x.any():
+            x, image = system.rhs.copy(), system.matrix.product(system.rhs)
+        return self._solution(system, x, image, cut.how, system.rhs - image, {"iterations": path.products})
+
+    def _bounded(self, system, limit):
+        matrix = system.matrix.shifted(0.0)
+        path = matrix.shared("krylov", lambda: KrylovPath(matrix.product, system.rhs))
+        before = path.products
+        cut = path.cut(system.facts.radius, system.tol, limit)
+        residual, size = system.rhs - cut.image, float(cut.x @ cut.x)
+        # On the boundary x is nearly the solution of (H + shift I) x = rhs: the shift of least residual.
+        on_boundary = cut.how in ("boundary", "negative") and size > 0
+        shift = max(0.0, float(residual @ cut.x) / size) if on_boundary else 0.0
+        image = cut.image + system.matrix.shift * cut.x
+        how = "boundary" if cut.how == "negative" else cut.how
+        info = {"iterations": path.products, "new_products": path.products - before, "shift": shift}
+        info["norm"] = path.norm()
+        return self._solution(system, cut.x, image, how, residual - shift * cut.x, info)
+
+    def _solution(self, system, x, image, how, residual, info):
+        size = math.sqrt(system.rhs @ system.rhs)
+        relative = math.sqrt(residual @ residual) / size if size else 0.0
+        status = _STATUS[how] if math.isfinite(relative) else SolveStatus.NON_FINITE
+        if status is SolveStatus.NON_FINITE:
+            return failure(system, status, **info)
+        return Solution(x, status, relative, info, image)
+
+
+_STATUS = {
+    "inside": SolveStatus.SUCCESS,
+    "boundary": SolveStatus.SUCCESS,
+    "negative": SolveStatus.NEGATIVE_CURVATURE,
+    "limit": SolveStatus.MAX_ITERATIONS,
+    "non_finite": SolveStatus.NON_FINITE,
+}

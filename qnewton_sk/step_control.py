@@ -5,11 +5,11 @@ the next damping. State goes in and comes out, so that a control is settings onl
 
 - `FixedStep`: theta + beta p, constant damping: the paper's step.
 - `LineSearch`: backtrack along p until the loss falls enough; damping rises when the solve fails.
-- `TrustRegion`: take p or leave it, by the ratio of actual to predicted decrease; damping follows.
+- `TrustRegion`: take p or leave it, by the ratio of actual to predicted decrease; damping and radius follow.
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from sklearn.base import BaseEstimator
@@ -22,10 +22,11 @@ LARGEST_DAMPING = 1e16
 
 @dataclass(frozen=True)
 class ControlState:
-    """What a control carries from step to step: the damping, and the factor by which a rejection raises it."""
+    """What a control carries: damping, the factor by which a rejection raises it, and the radius of trust."""
 
     damping: float
     growth: float = 2.0
+    radius: float | None = None
 
 
 @dataclass(frozen=True)
@@ -49,10 +50,15 @@ class _Control(BaseEstimator):
         """Return the multiple of the identity to add to `matrix`."""
         return state.damping
 
+    def radius_of(self, state):
+        """Return the length at which a step may be cut instead of being damped, or None."""
+        return state.radius
+
     def failed(self, state):
         """Return the state after a solve that gave no usable direction."""
         damping = max(state.damping * state.growth, self._smallest_raise)
-        return ControlState(min(damping, LARGEST_DAMPING), 2 * state.growth)
+        radius = None if state.radius is None else state.radius / 4
+        return ControlState(min(damping, LARGEST_DAMPING), 2 * state.growth, radius)
 
     def stuck(self, state):
         """Whether the damping cannot usefully rise any more."""
@@ -94,9 +100,9 @@ class FixedStep(_Control):
         """Return the state unchanged: this control is constant."""
         return state
 
-    def take(self, objective, theta, value, gradient, direction, predicted, state):
+    def take(self, objective, theta, value, gradient, direction, state):
         """Return the `Trial`; it is refused only where the loss is no number any more."""
-        new = theta + self.learning_rate * np.clip(direction, -self.clip, self.clip)
+        new = theta + self.learning_rate * np.clip(direction.x, -self.clip, self.clip)
         new_value = objective.value(new)
         if not math.isfinite(new_value):
             return Trial(theta, value, self.learning_rate, False, state)
@@ -128,13 +134,13 @@ class LineSearch(_Control):
         """Return the state before the first step."""
         return ControlState(self.damping)
 
-    def take(self, objective, theta, value, gradient, direction, predicted, state):
+    def take(self, objective, theta, value, gradient, direction, state):
         """Return the `Trial`; a direction that does not descend is refused and the damping raised."""
-        slope = float(gradient @ direction)
+        slope = float(gradient @ direction.x)
         length = self.learning_rate
         if slope < 0:
             for _ in range(self.max_trials):
-                new = theta + length * direction
+                new = theta + length * direction.x
                 new_value = objective.value(new)
                 if new_value <= value + SUFFICIENT_DECREASE * length * slope:
                     return Trial(new, new_value, length, True, self._relaxed(state))
@@ -147,15 +153,22 @@ class LineSearch(_Control):
 
 
 class TrustRegion(_Control):
-    """Levenberg-Marquardt damping by the ratio of actual to predicted decrease.
+    """Damping and radius by the ratio rho of actual to predicted decrease.
 
-    The damping is multiplied by max(1/3, 1 - (2 rho - 1)^3) after a step of ratio rho > 0, and by 2, 4, 8, ..
-    after rejections (Nielsen 1999, IMM-REP-1999-05, equation 2.5).
+    The two bound the same step: a direct solver takes the damping, an iterative one the radius. After a
+    damped step the radius is set by its length; after a cut one the damping is the shift it belongs to.
+
+    Damping: times max(1/3, 1 - (2 rho - 1)^3) after a step, times 2, 4, 8, .. after rejections (Nielsen
+    1999, IMM-REP-1999-05, equation 2.5). Radius: three times the step's length where rho > 3/4, and the
+    minimiser of the parabola through both values where rho < 1/4 (Lin, More 1999, "Newton's method for
+    large bound-constrained problems", section 4).
 
     Parameters
     ----------
     damping : float, default=1e-3
         At the start.
+    radius : float, default=1.0
+        At the start, in units of the parameters.
     learning_rate : float, default=1.0
         Factor on every step.
     accept : float, default=1e-4
@@ -164,28 +177,55 @@ class TrustRegion(_Control):
         Below this the damping does not fall.
     """
 
-    def __init__(self, damping=1e-3, learning_rate=1.0, accept=1e-4, smallest=1e-14):
+    def __init__(self, damping=1e-3, radius=1.0, learning_rate=1.0, accept=1e-4, smallest=1e-14):
         self.damping = damping
+        self.radius = radius
         self.learning_rate = learning_rate
         self.accept = accept
         self.smallest = smallest
 
     def initial(self):
         """Return the state before the first step."""
-        return ControlState(self.damping)
+        return ControlState(self.damping, radius=self.radius)
 
-    def take(self, objective, theta, value, gradient, direction, predicted, state):
-        """Return the `Trial`; `predicted` is the decrease that the undamped model promises."""
-        if not predicted > 0:
+    def take(self, objective, theta, value, gradient, direction, state):
+        """Return the `Trial`."""
+        if not direction.predicted > 0:
             return Trial(theta, value, 0.0, False, self.failed(state))
-        new = theta + self.learning_rate * direction
+        step = self.learning_rate * direction.x
+        new = theta + step
         new_value = objective.value(new)
-        ratio = (value - new_value) / predicted
+        ratio = (value - new_value) / direction.predicted
+        length, slope = math.sqrt(step @ step), float(gradient @ step)
+        shorter = length * _parabola_share(slope, new_value - value)
         if not ratio > self.accept:  # also where the value is NaN
-            return Trial(theta, value, 0.0, False, self.failed(state))
+            state = replace(self.failed(state), radius=shorter)
+            return Trial(theta, value, 0.0, False, state)
+        state = ControlState(self._damping(direction, ratio, state), radius=_radius(state, length, ratio, shorter, direction))
+        return Trial(new, new_value, self.learning_rate, True, state)
+
+    def _damping(self, direction, ratio, state):
         factor = max(1 / 3, 1 - (2 * min(ratio, 2.0) - 1) ** 3)
-        damping = min(max(state.damping * factor, self.smallest), LARGEST_DAMPING)
-        return Trial(new, new_value, self.learning_rate, True, ControlState(damping))
+        start = state.damping if not direction.shift else direction.shift
+        return min(max(start * factor, self.smallest), LARGEST_DAMPING)
+
+
+def _parabola_share(slope, change):
+    """Share of the step at which the parabola through both values and the slope is least, in [0.1, 0.5]."""
+    if not math.isfinite(change):
+        return 0.1
+    bend = change - slope
+    return min(max(-0.5 * slope / bend, 0.1), 0.5) if bend > 0 else 0.25
+
+
+def _radius(state, length, ratio, shorter, direction):
+    """The next radius after an accepted step."""
+    if ratio < 0.25:
+        return shorter
+    if ratio <= 0.75:
+        return length if direction.shift is None else state.radius
+    # A step inside the ball tells little about its size: it then grows less.
+    return 3 * length if direction.shift != 0 else max(state.radius, 1.5 * length)
 
 
 def resolve_step_control(step_control, *, regularization, learning_rate_init):

@@ -83,9 +83,6 @@ class SystemMatrix:
         Rows of G; needed with `factor`.
     factor_diagonal : ndarray of shape (n,) or float, default=0.0
         The nonnegative diagonal of H that G does not hold, such as the L2 penalty.
-    preconditioner : callable, default=None
-        ``preconditioner(shift) -> solve`` with ``solve(v)`` close to (H + shift I)^-1 v, symmetric
-        positive definite.
     semidefinite : bool, default=False
         Whether H is known from structure to be positive semidefinite.
     shift : float, default=0.0
@@ -109,7 +106,6 @@ class SystemMatrix:
         factor=None,
         rank=None,
         factor_diagonal=0.0,
-        preconditioner=None,
         semidefinite=False,
         shift=0.0,
         assembly_flops=0.0,
@@ -127,7 +123,6 @@ class SystemMatrix:
         self.factor_flops = float(factor_flops)
         self._product_flops = product_flops
         self._assemble, self._product, self._factor = assemble, product, factor
-        self.preconditioner = preconditioner
         self._shared = {}  # entries and factor of H, whatever the shift
         self._kept = {}  # what belongs to this shift alone
 
@@ -216,6 +211,12 @@ class SystemMatrix:
             self._kept[name] = compute()
         return self._kept[name]
 
+    def shared(self, name, compute):
+        """Return what is kept under `name` for H whatever the shift, computing it the first time."""
+        if name not in self._shared:
+            self._shared[name] = compute()
+        return self._shared[name]
+
     @property
     def kept(self):
         """Names of what has been computed for this shift, such as factorisations."""
@@ -260,6 +261,8 @@ class SystemFacts:
         Products that an iterative solve is expected to take; by default derived from kappa and tol.
     itemsize : int, default=8
         Bytes of one entry.
+    radius : float, default=None
+        Length at which the step may be cut instead of being damped by the shift; None where it may not.
 
     Examples
     --------
@@ -284,6 +287,7 @@ class SystemFacts:
     factorised: tuple = ()
     iterations: float | None = None
     itemsize: int = 8
+    radius: float | None = None
 
     def __post_init__(self):
         if not self.n >= 1:
@@ -302,13 +306,16 @@ class SystemFacts:
 class LinearSystem:
     """One system A x = rhs to be solved to the relative error `tol`, with the facts measured on it.
 
-    `matrix` is a `SystemMatrix`, `rhs` has shape (n,).
+    `matrix` is a `SystemMatrix`, `rhs` has shape (n,). The shift of A and the `radius` are two ways to bound
+    the same step: a direct solver takes the shift; an iterative one may instead leave the shift out and stop
+    where ||x|| reaches `facts.radius`. After `max_products` products a direct solver would have been cheaper.
     """
 
     matrix: SystemMatrix
     rhs: np.ndarray
     tol: float
     facts: SystemFacts
+    max_products: int | None = None
 
 
 @dataclass(frozen=True)
@@ -323,6 +330,15 @@ class Solution:
     relative_residual: float
     info: dict[str, Any] = field(default_factory=dict)
     image: np.ndarray | None = None
+
+
+class Direction(NamedTuple):
+    """Where a step may go: x of shape (n_params,), the decrease that the undamped model promises, and the
+    shift that belongs to x, None where it was the system's own."""
+
+    x: np.ndarray
+    predicted: float
+    shift: float | None = None
 
 
 class Block(NamedTuple):

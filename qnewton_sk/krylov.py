@@ -1,0 +1,119 @@
+"""Conjugate gradients inside a trust region, on a path that is kept: a smaller radius costs no product."""
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+from scipy.linalg import eigvalsh_tridiagonal
+
+KEPT_BYTES = 2**28
+"""Memory for the vectors of a path; it bounds the products where the unknowns are many."""
+
+
+class Cut(NamedTuple):
+    """Where the path was left: x, A x, and how ("inside", "boundary", "negative", "limit", "non_finite")."""
+
+    x: np.ndarray
+    image: np.ndarray
+    how: str
+
+
+class KrylovPath:
+    """The iterates of conjugate gradients for A x = b, grown on demand and cut at any radius.
+
+    The norms of the iterates grow along the path, so that it leaves a ball once; inside the ball it
+    descends on b.x - x.A x / 2 (Steihaug 1983, "The conjugate gradient method and trust regions in large
+    scale optimization", theorem 2.1). A step that is retried with a smaller radius reuses all products.
+
+    Parameters
+    ----------
+    product : callable
+        ``product(v) -> A v``, A symmetric.
+    b : ndarray of shape (n,)
+        Right-hand side.
+    """
+
+    def __init__(self, product, b):
+        self.product, self.b = product, b
+        self.directions, self.images, self.lengths = [], [], []
+        self.curvatures, self.ratios, self.norms = [], [], [0.0]
+        self.residual, self.direction = b.copy(), b.copy()
+        self.x, self.image = np.zeros_like(b), np.zeros_like(b)
+        self.rr = self.start = float(b @ b)
+
+    @property
+    def products(self):
+        """Products that the path has taken so far."""
+        return len(self.directions)
+
+    def norm(self):
+        """Return an estimate, from below, of ||A||_2: the largest |Ritz value| of the path; None before it has one."""
+        if not self.lengths:
+            return None
+        inverse = 1 / np.array(self.lengths)
+        betas = np.array(self.ratios[: len(inverse) - 1])
+        diagonal = inverse.copy()
+        diagonal[1:] += betas * inverse[:-1]
+        ritz = eigvalsh_tridiagonal(diagonal, np.sqrt(betas) * inverse[:-1]) if betas.size else diagonal
+        return float(np.abs(ritz).max())
+
+    def cut(self, radius, tol, max_products):
+        """Return the `Cut` at ||x|| = radius, or where ||b - A x|| <= tol ||b||, or after the last product."""
+        limit = min(max_products, max(1, KEPT_BYTES // (2 * self.b.nbytes)))
+        for k, norm in enumerate(self.norms[1:]):
+            if norm >= radius:
+                return self._leave(k, radius, "boundary")
+        while True:
+            if self._ends_negative() and len(self.lengths) < len(self.directions):
+                return self._leave(len(self.lengths), radius, "negative")
+            if math.sqrt(self.rr) <= tol * math.sqrt(self.start):
+                return Cut(self.x, self.image, "inside")
+            if self.products >= limit:
+                return Cut(self.x, self.image, "limit")
+            if not self._grow():
+                return Cut(self.x, self.image, "non_finite")
+            if self.norms[-1] >= radius and len(self.lengths) == len(self.directions):
+                return self._leave(len(self.lengths) - 1, radius, "boundary")
+
+    def _ends_negative(self):
+        return bool(self.curvatures) and self.curvatures[-1] <= 0
+
+    def _grow(self):
+        """Take one product; a direction of negative curvature ends the path."""
+        d = self.direction
+        Ad = self.product(d)
+        curvature = float(d @ Ad)
+        if not math.isfinite(curvature):
+            return False
+        self.directions.append(d)
+        self.images.append(Ad)
+        self.curvatures.append(curvature)
+        if curvature <= 0:
+            return True
+        step = self.rr / curvature
+        self.lengths.append(step)
+        self.x = self.x + step * d
+        self.image = self.image + step * Ad
+        self.residual = self.residual - step * Ad
+        before, self.rr = self.rr, float(self.residual @ self.residual)
+        self.norms.append(math.sqrt(self.x @ self.x))
+        self.ratios.append(self.rr / before)
+        self.direction = self.residual + self.ratios[-1] * d
+        return True
+
+    def _leave(self, k, radius, how):
+        """The point at which direction k leaves the ball."""
+        x, image = self._iterate(k)
+        d = self.directions[k]
+        xd, dd, gap = float(x @ d), float(d @ d), max(radius**2 - float(x @ x), 0.0)
+        step = gap / (xd + math.sqrt(xd**2 + dd * gap)) if gap else 0.0
+        return Cut(x + step * d, image + step * self.images[k], how)
+
+    def _iterate(self, k):
+        if k == len(self.lengths):
+            return self.x, self.image
+        x, image = np.zeros_like(self.b), np.zeros_like(self.b)
+        for step, d, Ad in zip(self.lengths[:k], self.directions, self.images):
+            x += step * d
+            image += step * Ad
+        return x, image
