@@ -1,4 +1,4 @@
-"""Scikit-learn neural networks fitted by Newton's method, every linear system given to the cheapest solver."""
+"""Neural networks for scikit-learn, fitted by Newton's method with the cheapest solver at every step."""
 
 from .condition_number import condition_number
 from .diagnostics import HessianDisplay, LossCurveDisplay, ScheduleDisplay

@@ -1,4 +1,4 @@
-"""What the two estimators share: fit, the hand-over to the loop, prediction, and what stays when a fit is done."""
+"""What the two estimators share: fit, the hand-over to the loop, prediction, and what stays of a fit."""
 
 import warnings
 from functools import partial
@@ -14,6 +14,7 @@ from sklearn.utils.parallel import Parallel, delayed
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from .activations import resolve_activation
+from .auto import AutoCurvature
 from .callbacks import CallbackSupportMixin, with_callbacks
 from .condition_number import as_estimator
 from .curvature import resolve_curvature
@@ -58,7 +59,7 @@ _TABLE = {
 class QNewtonBase(CallbackSupportMixin, BaseEstimator):
     """Everything but targets, losses and scores, which are those of a classifier or a regressor.
 
-    A subclass says `_learn_targets(y)`, `_encode(y, dtype, name)`, `_checked_targets(y)`, `_loss(n_outputs)`,
+    A subclass says `_learn_targets(y)`, `_encode(y, dtype, name)`, `_loss(n_outputs)`,
     `_score_raw(z, targets, weight)`, and may say `_with_class_weight(targets, weight)`, `_strata(targets)`.
     """
 
@@ -97,17 +98,19 @@ class QNewtonBase(CallbackSupportMixin, BaseEstimator):
     def _partial_fit(self, X, y, sample_weight, X_val, y_val, classes=None):
         if self.early_stopping:
             raise ValueError(
-                "`early_stopping` must be False for partial_fit, which takes a single pass; got True. Pass X_val "
-                "and y_val, and stop calling when `validation_scores_` no longer rises"
+                "`early_stopping` must be False for partial_fit, which takes a single pass; got True. "
+                "Pass X_val and y_val, and stop calling when `validation_scores_` no longer rises"
             )
         keep = hasattr(self, "coefs_")
         return self._fit(X, y, sample_weight, X_val, y_val, keep=keep, incremental=True, classes=classes)
 
     def _fit(self, X, y, sample_weight, X_val, y_val, *, keep, incremental=False, classes=None):
         check_parameters(self.get_params(deep=False))
-        loop = self._loop(incremental)
+        loop = self._loop(keep)
         random_state = check_random_state(self.random_state)
-        X, y = validate_data(self, X, y, multi_output=True, reset=not keep, **self._target_checks, **DATA_CHECKS)
+        X, y = validate_data(
+            self, X, y, multi_output=True, reset=not keep, **self._target_checks, **DATA_CHECKS
+        )
         y = self._checked_targets(y)
         weight = check_sample_weight(sample_weight, X.shape[0], X.dtype)
         if not keep:
@@ -123,27 +126,32 @@ class QNewtonBase(CallbackSupportMixin, BaseEstimator):
         objective = self._objective(network, *train)
         data = {"X": X, "y": y, "metadata": None if weight is None else {"sample_weight": weight}}
         epochs = loop.run(objective, theta, random_state)
-        outcome = self._drive(epochs, theta, network, validation, data, loop.max_iter)
-        self._finish(outcome, network, objective, len(train[1]), keep, incremental)
+        outcome = self._drive(epochs, theta, network, validation, data, incremental)
+        self._finish(outcome, network, objective, len(train[1]), keep)
         return self
 
-    def _loop(self, incremental):
-        """The `Newton` loop of these settings, every part resolved and so checked."""
-        curvature = self.curvature
-        if isinstance(curvature, str) and curvature == "auto":
-            curvature = "gauss_newton"
-        done = len(self.history_["step"]) if incremental and hasattr(self, "history_") else 0
+    def _loop(self, keep):
+        """The `Newton` loop of these settings, every part resolved and so checked.
+
+        A fit that is continued has its first-order steps and its search for a damping behind it.
+        """
+        auto = isinstance(self.curvature, str) and self.curvature == "auto"
+        done, damping = (
+            (self.n_steps_, float(self.history_["damping"][-1])) if keep and self.n_steps_ else (0, None)
+        )
         condition_number = as_estimator(self.condition_number)
         return Newton(
-            resolve_curvature(curvature, self.partition),
+            AutoCurvature(self.partition) if auto else resolve_curvature(self.curvature, self.partition),
             resolve_scheduler(self.scheduler),
             resolve_step_control(
-                self.step_control, regularization=self.regularization, learning_rate_init=self.learning_rate_init
+                self.step_control,
+                regularization=self.regularization if damping is None else damping,
+                learning_rate_init=self.learning_rate_init,
             ),
             partial(prepare, oracle_sparsity=self.oracle_sparsity, condition_number=condition_number),
             first_order_steps=max(0, self.first_order_steps - done),
             batch_size=None if isinstance(self.batch_size, str) else self.batch_size,
-            max_iter=1 if incremental else self.max_iter,
+            max_iter=self.max_iter,
             tol=self.tol,
             n_iter_no_change=self.max_iter if self.early_stopping else self.n_iter_no_change,
             shuffle=self.shuffle,
@@ -164,7 +172,9 @@ class QNewtonBase(CallbackSupportMixin, BaseEstimator):
             return f"oracle_sparsity={self.oracle_sparsity!r}"
         if isinstance(self.condition_number, str) and self.condition_number not in ("auto", "products"):
             return f"condition_number={self.condition_number!r}"
-        matrix_free = Woodbury if isinstance(self.curvature, str) and self.curvature == "empirical_fisher" else CG
+        matrix_free = (
+            Woodbury if isinstance(self.curvature, str) and self.curvature == "empirical_fisher" else CG
+        )
         if not any(isinstance(backend.solver, matrix_free) for backend in loop.scheduler.offer()):
             return f"scheduler={self.scheduler!r}"
         return None
@@ -176,8 +186,8 @@ class QNewtonBase(CallbackSupportMixin, BaseEstimator):
         fitted = (self.coefs_[0].shape[0], *(W.shape[1] for W in self.coefs_))
         if fitted != network.widths:
             raise ValueError(
-                f"`hidden_layer_sizes` and y must give the layers of the fit that is continued, {fitted}; got "
-                f"{network.widths}. Use a new estimator, or warm_start=False in fit"
+                f"`hidden_layer_sizes` and y must give the layers of the fit that is continued, {fitted}; "
+                f"got {network.widths}. Use a new estimator, or warm_start=False in fit"
             )
         return network.pack(self.coefs_, self.intercepts_, dtype)
 
@@ -198,7 +208,9 @@ class QNewtonBase(CallbackSupportMixin, BaseEstimator):
         if X_val is None or y_val is None:
             given, missing = ("X_val", "y_val") if y_val is None else ("y_val", "X_val")
             raise ValueError(f"`{missing}` must be passed together with `{given}`; got None")
-        X_val, y_val = validate_data(self, X_val, y_val, multi_output=True, reset=False, **self._target_checks, **DATA_CHECKS)
+        X_val, y_val = validate_data(
+            self, X_val, y_val, multi_output=True, reset=False, **self._target_checks, **DATA_CHECKS
+        )
         return X_val, self._encode(self._checked_targets(y_val), X_val.dtype, "y_val"), None
 
     def _split(self, train, random_state):
@@ -220,24 +232,27 @@ class QNewtonBase(CallbackSupportMixin, BaseEstimator):
     def _bad_split(self, n_samples, reason):
         return (
             "`validation_fraction` must leave samples of every class to train on and to hold out; got "
-            f"{self.validation_fraction!r} of {n_samples} samples: {reason.rstrip('.')}. Change it, or pass X_val and y_val"
+            f"{self.validation_fraction!r} of {n_samples} samples: {reason.rstrip('.')}. "
+            "Change it, or pass X_val and y_val"
         )
 
     def _strata(self, targets):
         return None
 
-    def _drive(self, epochs, theta, network, validation, data, max_epochs):
+    def _drive(self, epochs, theta, network, validation, data, one_pass):
         """Run the loop with all that watches it; return its `Outcome`."""
         evaluate = stopping = None
         if validation is not None:
             evaluate = partial(self._evaluate, network, *validation)
             stopping = Stopping(self.n_iter_no_change, self.tol) if self.early_stopping else None
-        context = self._init_callback_context(max_subtasks=max_epochs)
+        context = self._init_callback_context(max_subtasks=self.max_iter)
         context.call_on_fit_task_begin(estimator=self, **data)
         begin_epoch = partial(self._begin_epoch, context, network, data)
         if self.verbose:
             print("  ".join(f"{name:>{width}}" for name, (width, _) in _TABLE.items()))
-        outcome = drive(epochs, theta, evaluate=evaluate, stopping=stopping, begin_epoch=begin_epoch)
+        outcome = drive(
+            epochs, theta, evaluate=evaluate, stopping=stopping, begin_epoch=begin_epoch, one_pass=one_pass
+        )
         fitted = partial(self._parameters, network, outcome.theta)
         context.call_on_fit_task_end(estimator=self, **data, reconstruction_attributes=fitted)
         return outcome
@@ -272,7 +287,7 @@ class QNewtonBase(CallbackSupportMixin, BaseEstimator):
             "out_activation_": network.loss.out_activation,
         }
 
-    def _finish(self, outcome, network, objective, n_samples, keep, incremental):
+    def _finish(self, outcome, network, objective, n_samples, keep):
         """Set the fitted attributes and warn of what went wrong."""
         vars(self).update(self._parameters(network, outcome.theta))
         before = self if keep else None
@@ -289,7 +304,7 @@ class QNewtonBase(CallbackSupportMixin, BaseEstimator):
         self._summarise_history()
         self.converged_ = bool(outcome.converged)
         self.stop_reason_ = outcome.stop_reason
-        self._warn(outcome, incremental)
+        self._warn(outcome)
 
     def _summarise_history(self):
         solved = self.history_["backend"] != ""
@@ -299,14 +314,14 @@ class QNewtonBase(CallbackSupportMixin, BaseEstimator):
             values = self.history_[name][solved]
             setattr(self, name + "_", float(values[-1]) if len(values) else None)
 
-    def _warn(self, outcome, incremental):
+    def _warn(self, outcome):
         if outcome.stop_reason == "interrupted":
             warnings.warn(
-                f"The fit was interrupted; the model of epoch {self.n_iter_}, the last one finished, is kept. "
-                "Set warm_start=True and call fit again to go on.",
+                f"The fit was interrupted; the model of epoch {self.n_iter_}, the last one finished, is "
+                "kept. Set warm_start=True and call fit again to go on.",
                 stacklevel=4,
             )
-        elif outcome.message and not (incremental and outcome.stop_reason == "max_iter"):
+        elif outcome.message:
             warnings.warn(
                 f"{type(self).__name__} has not converged: {outcome.message} The last good model is kept.",
                 ConvergenceWarning,
@@ -314,7 +329,7 @@ class QNewtonBase(CallbackSupportMixin, BaseEstimator):
             )
 
     def _raw(self, X):
-        """Return the raw outputs of shape (n_samples, n_outputs_), in bounded memory, by threads where asked."""
+        """Return the raw outputs of shape (n_samples, n_outputs_), in bounded memory."""
         check_is_fitted(self, "coefs_")
         X = validate_data(self, X, reset=False, **DATA_CHECKS)
         network = self._network(X.shape[1], self.n_outputs_)
@@ -349,7 +364,7 @@ class QNewtonBase(CallbackSupportMixin, BaseEstimator):
         Returns
         -------
         H : ndarray of shape (n_params, n_params)
-            Rows and columns layer by layer: the weights of shape (n_in, n_out) in C order, then the intercepts.
+            Rows and columns layer by layer: the weights (n_in, n_out) in C order, then the intercepts.
 
         Raises
         ------
@@ -383,8 +398,9 @@ class QNewtonBase(CallbackSupportMixin, BaseEstimator):
         written = state.pop("_qnewton_sk_version", "unknown")
         if written != __version__:
             warnings.warn(
-                f"{type(self).__name__} was pickled by qnewton_sk {written} and is loaded by {__version__}. It may fail "
-                "or predict something else; fit it again, or install the version that wrote it.",
+                f"{type(self).__name__} was pickled by qnewton_sk {written} and is loaded by "
+                f"{__version__}. It may fail or predict something else; fit it again, or install the version "
+                "that wrote it.",
                 stacklevel=2,
             )
         super().__setstate__(state)

@@ -116,8 +116,8 @@ class QNewtonClassifier(ClassifierMixin, QNewtonBase):
     converged_ : bool
         Whether a minimum was found.
     stop_reason_ : str
-        Why the last call ended: "converged", "no_improvement", "max_iter", "early_stopping", "callback",
-        "interrupted", "stalled", "diverged" or "solver_failed".
+        Why the last call ended: "converged", "no_improvement", "max_iter", "early_stopping", "one_pass"
+        (of partial_fit), "callback", "interrupted", "stalled", "diverged" or "solver_failed".
     condition_number_ : float or None
         Of the last system that was solved; None where none was.
     oracle_sparsity_ : float or None
@@ -147,8 +147,8 @@ class QNewtonClassifier(ClassifierMixin, QNewtonBase):
     >>> from qnewton_sk import QNewtonClassifier
     >>> X, y = load_iris(return_X_y=True)
     >>> model = QNewtonClassifier((4,), alpha=0.1, random_state=0).fit(X, y)
-    >>> model.score(X, y) > 0.95
-    True
+    >>> f"{model.score(X, y):.1f}"
+    '1.0'
     >>> model.predict(X[:2])
     array([0, 0])
     """
@@ -208,7 +208,7 @@ class QNewtonClassifier(ClassifierMixin, QNewtonBase):
 
     @with_callbacks
     def partial_fit(self, X, y, classes=None, sample_weight=None, X_val=None, y_val=None):
-        """Take one pass over X, from where the last call ended.
+        """Take one pass over X from where the last call ended, more only until a step is accepted.
 
         Parameters
         ----------
@@ -237,7 +237,7 @@ class QNewtonClassifier(ClassifierMixin, QNewtonBase):
         """
         if isinstance(self.class_weight, str):
             raise ValueError(
-                '`class_weight` must be None or a dict for partial_fit, since "balanced" needs all the data; got '
+                '`class_weight` must be None or a dict for partial_fit, since "balanced" needs all data; got '
                 f"{self.class_weight!r}"
             )
         classes = self._checked_classes(classes, y)
@@ -322,8 +322,8 @@ class QNewtonClassifier(ClassifierMixin, QNewtonBase):
         if kind not in ("binary", "multiclass", "multilabel-indicator"):
             check_classification_targets(y)
             raise ValueError(
-                f"`y` must be one column of labels, or a matrix of 0 and 1 for multilabel targets; got {kind} targets "
-                "(sklearn.multioutput.MultiOutputClassifier fits one estimator a column)"
+                f"`y` must be a column of labels, or a matrix of 0 and 1 for multilabel targets; got {kind} "
+                "targets (sklearn.multioutput.MultiOutputClassifier fits one estimator a column)"
             )
         return y
 
@@ -331,12 +331,12 @@ class QNewtonClassifier(ClassifierMixin, QNewtonBase):
         """Return the sorted labels of the first call to partial_fit; None where y itself tells."""
         if hasattr(self, "coefs_"):
             if classes is not None and not np.array_equal(np.unique(classes), self.classes_):
-                raise ValueError(f"`classes` must stay those of the first call, {self.classes_}; got {classes!r}")
+                raise ValueError(f"`classes` must be those of the first call, {self.classes_}; got {classes}")
             return None
         if np.ndim(y) == 2 and np.shape(y)[1] > 1:
             return None
         if classes is None:
-            raise ValueError("`classes` must be passed on the first call to partial_fit: all labels of all calls; got None")
+            raise ValueError("`classes` must be passed on the first call to partial_fit, all of them; got None")
         return np.unique(classes)
 
     def _learn_targets(self, y):
@@ -357,7 +357,7 @@ class QNewtonClassifier(ClassifierMixin, QNewtonBase):
         codes = np.minimum(np.searchsorted(self.classes_, y), n_classes - 1)
         unknown = self.classes_[codes] != y
         if np.any(unknown):
-            raise ValueError(f"`{name}` must hold only the classes {self.classes_}; got {np.unique(y[unknown])}")
+            raise ValueError(f"`{name}` must hold only classes {self.classes_}; got {np.unique(y[unknown])}")
         if n_classes == 2:
             return codes[:, None].astype(dtype)
         return np.eye(n_classes, dtype=dtype)[codes]
@@ -373,7 +373,8 @@ class QNewtonClassifier(ClassifierMixin, QNewtonBase):
             return weight
         if self._multilabel:
             raise ValueError(
-                f"`class_weight` must be None for multilabel targets; got {self.class_weight!r}. Pass sample_weight"
+                f"`class_weight` must be None for multilabel targets; got {self.class_weight!r}. "
+                "Use sample_weight"
             )
         codes = _codes(targets)
         ones = np.ones(len(codes), targets.dtype) if weight is None else weight
@@ -515,8 +516,8 @@ class QNewtonRegressor(RegressorMixin, QNewtonBase):
     converged_ : bool
         Whether a minimum was found.
     stop_reason_ : str
-        Why the last call ended: "converged", "no_improvement", "max_iter", "early_stopping", "callback",
-        "interrupted", "stalled", "diverged" or "solver_failed".
+        Why the last call ended: "converged", "no_improvement", "max_iter", "early_stopping", "one_pass"
+        (of partial_fit), "callback", "interrupted", "stalled", "diverged" or "solver_failed".
     condition_number_ : float or None
         Of the last system that was solved; None where none was.
     oracle_sparsity_ : float or None
@@ -545,8 +546,8 @@ class QNewtonRegressor(RegressorMixin, QNewtonBase):
     >>> import numpy as np
     >>> from qnewton_sk import QNewtonRegressor
     >>> X = np.linspace(-1, 1, 50)[:, None]
-    >>> model = QNewtonRegressor((8,), alpha=1e-6, random_state=0).fit(X, np.sin(3 * X[:, 0]))
-    >>> model.loss_ < 1e-5
+    >>> model = QNewtonRegressor((8,), alpha=0.001, random_state=0).fit(X, np.sin(3 * X[:, 0]))
+    >>> bool(np.abs(model.predict(X) - np.sin(3 * X[:, 0])).max() < 0.1)
     True
     """
 
@@ -605,7 +606,7 @@ class QNewtonRegressor(RegressorMixin, QNewtonBase):
 
     @with_callbacks
     def partial_fit(self, X, y, sample_weight=None, X_val=None, y_val=None):
-        """Take one pass over X, from where the last call ended.
+        """Take one pass over X from where the last call ended, more only until a step is accepted.
 
         Parameters
         ----------
@@ -660,7 +661,7 @@ class QNewtonRegressor(RegressorMixin, QNewtonBase):
         loss = resolve_loss(self.loss)
         probe_loss(self.loss, loss)
         if loss.name == "poisson" and (y < 0).any():
-            raise ValueError(f'`{name}` must be >= 0 for loss="poisson"; got {y.min()}. Use loss="squared_error"')
+            raise ValueError(f'`{name}` must be >= 0 for loss="poisson"; got {y.min()}. Use loss="huber"')
         return (y[:, None] if y.ndim == 1 else y).astype(dtype)
 
     def _score_raw(self, loss, z, targets, weight):

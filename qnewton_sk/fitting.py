@@ -58,7 +58,7 @@ class Stopping:
         return self.waited > self.patience
 
 
-def drive(epochs, theta, *, evaluate=None, stopping=None, begin_epoch=None):
+def drive(epochs, theta, *, evaluate=None, stopping=None, begin_epoch=None, one_pass=False):
     """Run an iterator of Progress to its end, or until the validation score, a callback or Ctrl-C ends it.
 
     Parameters
@@ -74,6 +74,9 @@ def drive(epochs, theta, *, evaluate=None, stopping=None, begin_epoch=None):
     begin_epoch : callable, default=None
         ``begin_epoch() -> end_epoch`` with ``end_epoch(progress) -> bool``; True ends the run.
 
+    one_pass : bool, default=False
+        End with the first epoch that changes the parameters.
+
     Returns
     -------
     Outcome
@@ -81,7 +84,7 @@ def drive(epochs, theta, *, evaluate=None, stopping=None, begin_epoch=None):
     curves = losses, steps, validation_losses, validation_scores = [], [], [], []
     kept, last, reason = theta, None, None
     try:
-        while last is None or last.stop_reason is None:
+        while True:
             end_epoch = begin_epoch() if begin_epoch else None
             last = next(epochs)
             if evaluate is not None:
@@ -93,16 +96,17 @@ def drive(epochs, theta, *, evaluate=None, stopping=None, begin_epoch=None):
             stopping = stopping and stopping.after(score)
             losses.append(last.loss)
             steps.extend(last.steps)
-            reason = last.stop_reason
-            if end_epoch and end_epoch(last) and reason is None:
-                reason = "callback"
-                break
-            if stopping and stopping.exhausted and reason is None:
-                reason = "early_stopping"
+            wishes = {
+                "callback": end_epoch and end_epoch(last),
+                "early_stopping": stopping and stopping.exhausted,
+                "one_pass": one_pass and any(step.accepted for step in last.steps),
+            }
+            reason = last.stop_reason or next((wish for wish, granted in wishes.items() if granted), None)
+            if reason:
                 break
     except KeyboardInterrupt:
         reason = "interrupted"
-    ended_by_loop = last is not None and reason == last.stop_reason
+    ended_by_loop = last is not None and reason == last.stop_reason  # only then has the loop more to say
     converged, message = (last.converged, last.message) if ended_by_loop else (False, "")
     return Outcome(kept, *curves, reason, converged, message)
 

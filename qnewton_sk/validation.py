@@ -7,7 +7,7 @@ from numbers import Integral, Real
 import numpy as np
 
 _FACTOR_COPIES = 2.5
-"""Arrays of size N^2 alive in a direct solve: the entries, the shifted copy that is factorised, work space."""
+"""Arrays of size N^2 alive in a direct solve: the entries, the copy that is factorised, work space."""
 
 _VECTOR_COPIES = 16
 """Vectors of length N alive in a matrix-free step: parameters, gradient, CG's four, trial points, passes."""
@@ -36,6 +36,11 @@ def _real_from(low):
     return lambda v: is_real(v) and v >= low
 
 
+def _are_class_weights(value):
+    weights = list(value.values()) if isinstance(value, Mapping) else []
+    return any(weights) and all(is_real(weight) and weight >= 0 for weight in weights)
+
+
 _BOOL = (lambda v: isinstance(v, (bool, np.bool_)), "be True or False")
 
 _SIMPLE = {
@@ -62,10 +67,13 @@ _SIMPLE = {
     "validation_fraction": (lambda v: is_real(v) and 0 < v < 1, "be a float in (0, 1)"),
     "warm_start": _BOOL,
     "shuffle": _BOOL,
-    "verbose": (lambda v: isinstance(v, (bool, np.bool_)) or _int_from(0)(v), "be True, False or an int >= 0"),
+    "verbose": (
+        lambda v: isinstance(v, (bool, np.bool_)) or _int_from(0)(v),
+        "be True, False or an int >= 0",
+    ),
     "class_weight": (
-        lambda v: v is None or isinstance(v, Mapping) or (isinstance(v, str) and v == "balanced"),
-        'be None, "balanced" or a dict from label to weight',
+        lambda v: v is None or (isinstance(v, str) and v == "balanced") or _are_class_weights(v),
+        'be None, "balanced" or a dict from label to weight, finite and >= 0, not all zero',
     ),
     "n_jobs": (lambda v: v is None or (is_int(v) and v != 0), "be None or an int other than 0"),
 }
@@ -103,7 +111,11 @@ def check_hidden_layer_sizes(sizes):
     widths = sizes if isinstance(sizes, Iterable) and not isinstance(sizes, str) else (sizes,)
     widths = tuple(widths)
     if not all(is_int(h) and h >= 1 for h in widths):
-        raise must("hidden_layer_sizes", "be an int >= 1 or a sequence of them, one a layer, () for a linear model", sizes)
+        raise must(
+            "hidden_layer_sizes",
+            "be an int >= 1 or a sequence of them, one a layer, () for a linear model",
+            sizes,
+        )
     return tuple(int(h) for h in widths)
 
 
@@ -124,7 +136,11 @@ def check_activation(activation, n_hidden, resolve):
         _probe("activation", activation, resolved.value, resolved.slope)
         return (resolved,) * n_hidden
     if len(activation) != n_hidden:
-        raise must("activation", f"hold one activation per hidden layer, {n_hidden} in all, or be a single one", activation)
+        raise must(
+            "activation",
+            f"hold one activation per hidden layer, {n_hidden} in all, or be a single one",
+            activation,
+        )
     return tuple(check_activation(single, 1, resolve)[0] for single in activation)
 
 
@@ -148,7 +164,9 @@ def probe_loss(given, loss):
     if isinstance(given, str) or hasattr(given, "gradient"):
         return
     z, y = np.linspace(0.1, 0.9, 6).reshape(3, 2), np.full((3, 2), 0.5)
-    expected = "be a function loss(y, raw_prediction) -> array of shape (n_samples,) written with autograd.numpy"
+    expected = (
+        "be a function loss(y, raw_prediction) -> array of shape (n_samples,) written with autograd.numpy"
+    )
     try:
         good = np.shape(loss.value(z, y)) == (3,) and np.shape(loss.gradient(z, y)) == z.shape
     except Exception as error:
@@ -171,11 +189,17 @@ def check_sample_weight(sample_weight, n_samples, dtype):
     if weight.ndim == 0:
         weight = np.full(n_samples, weight)
     if weight.shape != (n_samples,):
-        raise ValueError(f"`sample_weight` must have shape ({n_samples},), one number a sample; got shape {weight.shape}")
+        raise ValueError(
+            f"`sample_weight` must have shape ({n_samples},), one number a sample; got shape {weight.shape}"
+        )
     if not np.isfinite(weight).all():
-        raise ValueError("`sample_weight` must be finite; got NaN or inf. Drop these samples or give them weight 0")
+        raise ValueError(
+            "`sample_weight` must be finite; got NaN or inf. Drop these samples or give them weight 0"
+        )
     if (weight < 0).any():
-        raise ValueError(f"`sample_weight` must be >= 0; got {weight.min()}. Drop these samples or give them weight 0")
+        raise ValueError(
+            f"`sample_weight` must be >= 0; got {weight.min()}. Drop these samples or give them weight 0"
+        )
     if not weight.any():
         raise ValueError("`sample_weight` must be positive for some sample; got zeros only")
     return weight
@@ -230,10 +254,10 @@ def check_memory(layer_params, itemsize, partition, entries_needed_by=None):
         by_layer = int(_FACTOR_COPIES * max(layer_params) ** 2 * itemsize)
         layerwise = f'partition="layer" ({_gigabytes(by_layer)}), ' if partition == "full" else ""
         raise ValueError(
-            f"`hidden_layer_sizes` must give a matrix that fits into memory, since {entries_needed_by} needs its "
-            f"entries; got {order:,} unknowns, which need {_gigabytes(matrix)} of {_gigabytes(available)} available. "
-            f'Use {layerwise}scheduler="auto" or "classical" without pruning, whose conjugate gradients need no '
-            "matrix, or smaller layers"
+            f"`hidden_layer_sizes` must give a matrix that fits into memory, since {entries_needed_by} needs "
+            f"its entries; got {order:,} unknowns, which need {_gigabytes(matrix)} of "
+            f'{_gigabytes(available)} available. Use {layerwise}scheduler="auto" or "classical" without pruning, whose conjugate '
+            "gradients need no matrix, or smaller layers"
         )
 
 
