@@ -10,7 +10,7 @@ from .circuit import apply_polynomial, phase_factors
 from .query_counts import success_probability
 from .system import LinearSystem, SolveStatus
 
-LARGEST_DEGREE = {"polynomial": 2_000_000, "circuit": 50_000}
+LARGEST_DEGREE = {"polynomial": 200_000, "circuit": 50_000}
 """Largest degree: a product with the matrix each in the first; a gate of a fifth of a millisecond each in the
 second, where the phase factors take as long again."""
 
