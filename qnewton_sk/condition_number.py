@@ -250,14 +250,15 @@ def _log_abs_det(name, payload):
 def _frobenius(matrix):
     H = matrix.entries()
     data = H.data if sparse.issparse(H) else H
-    scale = max(float(data.max(initial=0)), -float(data.min(initial=0))) or 1.0
-    squares = (
-        float(np.square(data / scale, dtype=float).sum()) * scale**2
-        if scale > 1e150 or scale < 1e-150
-        else float(np.vdot(data, data))
-    )
-    shifted = squares + 2 * matrix.shift * float(H.diagonal().sum()) + matrix.n * matrix.shift**2
-    return math.sqrt(max(shifted, 0.0))
+    unit = max(float(data.max(initial=0)), -float(data.min(initial=0)), abs(matrix.shift)) or 1.0
+    if 1e-100 < unit < 1e100:
+        unit = 1.0
+    else:
+        data = data / unit  # its squares would under- or overflow
+    shift = matrix.shift / unit
+    trace = float(H.diagonal().sum(dtype=float)) / unit
+    squares = float(np.vdot(data, data)) + 2 * shift * trace + matrix.n * shift**2
+    return unit * math.sqrt(max(squares, 0.0))
 
 
 def _trace(matrix):
@@ -411,7 +412,7 @@ def _reciprocal(name, payload, norm):
 
 
 class ShiftCondition(BaseEstimator):
-    """(upper bound of the norm) / (lower bound of the smallest eigenvalue), in O(n^2).
+    """(upper bound of the norm) / (lower bound of the smallest magnitude), in O(n^2).
 
     For H positive semidefinite by structure and A = H + shift I, the smallest eigenvalue is at least the
     shift; for any matrix it is at least what Gershgorin's discs leave. The norm is bounded by the trace, the
@@ -426,15 +427,16 @@ class ShiftCondition(BaseEstimator):
         if not np.isfinite(sums).all():
             return ConditionNumber(math.inf, "upper bound", "shift", n**2)
         norm = min(_frobenius(matrix.shifted(0.0)), _collatz(magnitudes, sums))
-        low = float((diagonal - (sums - np.abs(diagonal))).min()) + shift
+        low = float((np.abs(diagonal + shift) - (sums - np.abs(diagonal))).min())
+        definite = True if low > 0 and (diagonal + shift > 0).all() else None
         slack = 4 * n * float(np.finfo(matrix.dtype).eps)  # rounding of the sums and of H itself
         norm *= 1 + slack
         if matrix.semidefinite and shift > 0:
             norm = min(norm, float(diagonal.sum()) * (1 + slack))
-            low = max(low, shift)
+            low, definite = max(low, shift), True
         low -= slack * norm
         norm += abs(shift)
-        return ConditionNumber(_ratio(norm, low), "upper bound", "shift", 6.0 * n**2, norm, low > 0 or None)
+        return ConditionNumber(_ratio(norm, low), "upper bound", "shift", 6.0 * n**2, norm, definite)
 
 
 def _collatz(magnitudes, sums):

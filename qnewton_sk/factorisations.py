@@ -204,8 +204,8 @@ def is_finite(A):
 
 
 SPARSE_CORE = (1.6, 0.64)
-"""(a, b) of core / n = 1 - a / c^b for c neighbours a row, fitted to SuperLU's fill on pruned Gaussian matrices, n =
-500 to 4000, c = 3 to 39, to within 0.05; matrices whose large entries gather in few rows fill less."""
+"""(a, b) of core / n = 1 - a / c^b for c neighbours a row, fitted to SuperLU's fill on pruned Gaussians
+(n = 500 to 4000, c = 3 to 39, to within 0.05); matrices whose large entries gather in few rows fill less."""
 
 
 def sparse_lu_core(n, nnz):

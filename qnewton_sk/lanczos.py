@@ -65,29 +65,63 @@ def block_lanczos(apply, n, *, block=4, max_steps=8, tol=0.0, patience=2, seed=0
     5.0
     """
     V = _start(n, min(block, n), seed, dtype)
-    basis = np.empty((n, min(n, block * max_steps)), dtype=dtype, order="F")
-    T = np.zeros((basis.shape[1],) * 2)
+    T, W, products = _iterate(apply, V, min(n, block * max_steps), tol, patience)
+    return Ritz(np.full(1, np.nan), np.nan, np.nan, np.nan, products) if T is None else _ritz(T, W)
+
+
+def quadrature(apply, start, steps):
+    """Return nodes and weights of the Gauss quadrature of the spectrum as seen from one vector.
+
+    For every polynomial p up to degree 2 steps - 1, start^T p(A) start / start^T start = sum(weights *
+    p(nodes)).
+
+    Parameters
+    ----------
+    apply : callable
+        ``apply(V) -> A V`` for V of shape (n, 1).
+    start : ndarray of shape (n,)
+        The vector.
+    steps : int
+        Lanczos steps, one product each.
+
+    Returns
+    -------
+    (nodes, weights)
+        Each of shape (at most steps,), or (None, None) where a product was not finite.
+
+    References
+    ----------
+    Golub, Meurant (2010), Matrices, Moments and Quadrature, chapter 6.
+    """
+    V = (start / np.linalg.norm(start))[:, None]
+    T, _, _ = _iterate(apply, V, min(start.size, steps), 0.0, 1)
+    if T is None:
+        return None, None
+    nodes, vectors = np.linalg.eigh(T)
+    return nodes, vectors[0] ** 2
+
+
+def _iterate(apply, V, limit, tol, patience):
+    """Projection T of the operator on at most `limit` vectors, what the last step left, products."""
+    basis = np.empty((V.shape[0], limit), dtype=V.dtype, order="F")
+    T = np.zeros((limit, limit))
     width, largest, calm = 0, 0.0, 0
     while True:
         AV = apply(V)
         if not np.isfinite(AV).all():
-            return Ritz(np.full(1, np.nan), np.nan, np.nan, np.nan, width + V.shape[1])
+            return None, None, width + V.shape[1]
         new = slice(width, width + V.shape[1])
         basis[:, new], width = V, new.stop
         space = basis[:, :width]
         coefficients, W = _orthogonalise(AV, space)
         T[:width, new], T[new, :width] = coefficients, coefficients.T
-        if width == basis.shape[1]:
-            break
         if tol > 0:
             previous, largest = largest, float(np.abs(np.linalg.eigvalsh(T[:width, :width])[[0, -1]]).max())
             calm = calm + 1 if largest - previous <= tol * largest else 0
-            if calm >= patience:
-                break
-        V = _directions(W, basis.shape[1] - width, space, np.abs(AV).max())
+        done = width == limit or (tol > 0 and calm >= patience)
+        V = None if done else _directions(W, limit - width, space, AV)
         if V is None:
-            break
-    return _ritz(T[:width, :width], W)
+            return T[:width, :width], W, width
 
 
 def _start(n, block, seed, dtype):
@@ -110,10 +144,10 @@ def _orthogonalise(AV, space):
     return first + second, W
 
 
-def _directions(W, room, space, size):
+def _directions(W, room, space, AV):
     """At most `room` orthonormal directions that W adds to the space, or None where it adds none."""
     Q, R = _qr(W)
-    size *= 100 * np.finfo(W.dtype).eps * np.sqrt(W.shape[0])
+    size = 100 * np.finfo(W.dtype).eps * np.sqrt(W.shape[0]) * np.abs(AV).max()
     new = np.flatnonzero(np.abs(R.diagonal()) > size)[:room]
     if new.size == 0:
         return None

@@ -216,18 +216,14 @@ def greedy_pairs(H, d, keep_diagonal=False):
         room[on] -= 1
         taken.append((on, on))
     for i, j in _falling(H, room, keep_diagonal):
-        accepted = _greedy_chunk(i, j, room)
-        taken.append((i[accepted], j[accepted]))
-        room -= np.bincount(i[accepted], minlength=n) + np.bincount(
-            j[accepted][i[accepted] != j[accepted]], minlength=n
-        )
-    return np.concatenate([t[0] for t in taken]), np.concatenate([t[1] for t in taken])
+        taken.extend(_visit(i, j, room))
+    return np.concatenate([i for i, _ in taken]), np.concatenate([j for _, j in taken])
 
 
 def _falling(H, room, skip_diagonal):
-    """Yield chunks (i, j) of the upper triangle by falling magnitude, between rows that have room.
+    """Yield batches (i, j) of the upper triangle by falling magnitude, between rows that have room.
 
-    `room` changes between the chunks. What lies below a threshold is not looked at before what lies above
+    `room` changes between the batches. What lies below a threshold is not looked at before what lies above
     has filled its rows, so that most entries are never sorted.
     """
     bound = np.inf
@@ -238,17 +234,37 @@ def _falling(H, room, skip_diagonal):
         if bound == 0:
             return
         positions = np.flatnonzero(magnitudes >= bound)
-        positions = positions[np.argsort(-magnitudes[positions], kind="stable")]
+        falling = np.argsort(-magnitudes[positions], kind="stable")
         del magnitudes
-        size = max(MIN_CHUNK, CHUNK_PER_ROW * room.size)
-        for start in range(0, positions.size, size):
-            i, j = locate(positions[start : start + size])
-            fit = (room[i] > 0) & (room[j] > 0)
-            yield i[fit], j[fit]
+        yield locate(positions[falling])
 
 
 MIN_CHUNK, CHUNK_PER_ROW = 4096, 8
-"""Entries whose conflicts are resolved together: more mean more rounds, fewer mean more calls (measured)."""
+"""Pairs whose conflicts are resolved together, at least and at first: more mean more rounds for each, fewer
+more calls (measured at n = 4000)."""
+
+
+def _visit(i, j, room):
+    """Yield what a greedy visit of the pairs (i, j), in this order, takes, and take its `room`."""
+    start, size = 0, max(MIN_CHUNK, CHUNK_PER_ROW * room.size)
+    while start < i.size and (room > 0).any():
+        first, second = i[start : start + size], j[start : start + size]
+        fit = (room[first] > 0) & (room[second] > 0)
+        first, second = first[fit], second[fit]
+        taken, rounds = _greedy_chunk(first, second, room)
+        first, second = first[taken], second[taken]
+        room -= np.bincount(first, minlength=room.size)
+        room -= np.bincount(second[first != second], minlength=room.size)
+        yield first, second
+        start += size
+        if rounds > MANY_ROUNDS:
+            size = max(MIN_CHUNK, size // 2)
+        elif rounds <= FEW_ROUNDS:
+            size *= 2
+
+
+FEW_ROUNDS, MANY_ROUNDS = 2, 6
+"""Rounds of a chunk after which the next is larger, and after which it is smaller (measured at n = 4000)."""
 
 
 def _threshold(magnitudes, wanted):
@@ -290,7 +306,7 @@ def _upper_sparse(H, rows, skip_diagonal):
 
 
 def _greedy_chunk(i, j, room):
-    """Positions that a greedy visit of the pairs (i, j), in this order, takes.
+    """Positions that a greedy visit of the pairs (i, j), in this order, takes, and the rounds it needed.
 
     A pair is taken for certain once all pairs before it that are not rejected fit into both of its rows, and
     rejected once the taken ones before it fill one of them. Every round decides at least the first open pair.
@@ -299,19 +315,25 @@ def _greedy_chunk(i, j, room):
         room, np.iinfo(np.int64).max
     )  # a diagonal entry fills its row once: its mirror goes here
     j = np.where(i == j, room.size - 1, j)
-    open_or_taken = np.arange(i.size)
+    candidates, rounds = np.arange(i.size), 0
     while True:
-        ends = np.stack((i[open_or_taken], j[open_or_taken]), axis=1).ravel()
-        order = np.argsort(ends.astype(np.uint16) if room.size <= 65536 else ends, kind="stable")
-        grouped = ends[order]
-        counts = np.bincount(ends, minlength=room.size)
-        starts = np.cumsum(counts) - counts
+        rounds += 1
+        ends = np.stack((i[candidates], j[candidates]), axis=1).ravel()
+        order, grouped, first = _by_row(ends, room.size)
         fits = np.empty(ends.size, dtype=bool)
-        fits[order] = np.arange(ends.size) - starts[grouped] < room[grouped]
+        fits[order] = np.arange(ends.size) - first < room[grouped]
         taken = fits.reshape(-1, 2).all(axis=1)
         if taken.all():
-            return open_or_taken
+            return candidates, rounds
         before = np.concatenate(([0], np.cumsum(np.repeat(taken, 2)[order])))
         full = np.empty(ends.size, dtype=bool)
-        full[order] = before[:-1] - before[starts[grouped]] >= room[grouped]
-        open_or_taken = open_or_taken[taken | ~full.reshape(-1, 2).any(axis=1)]
+        full[order] = before[:-1] - before[first] >= room[grouped]
+        candidates = candidates[taken | ~full.reshape(-1, 2).any(axis=1)]
+
+
+def _by_row(ends, n_rows):
+    """Stable order of the row numbers, themselves in this order, and where the row of each starts."""
+    order = np.argsort(ends.astype(np.uint16) if n_rows <= 65536 else ends, kind="stable")
+    counts = np.bincount(ends, minlength=n_rows)
+    grouped = ends[order]
+    return order, grouped, (np.cumsum(counts) - counts)[grouped]
