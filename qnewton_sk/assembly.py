@@ -2,8 +2,22 @@
 
 import numpy as np
 
-TEMPORARY_BYTES = 2**26
-"""Memory for the temporaries of an assembly; samples are taken in chunks that fit."""
+from .layer_blocks import (
+    add_cross_block,
+    add_cross_block_by_units,
+    add_diagonal_block,
+    add_shared_units,
+    by_pairs,
+    input_pairs,
+)
+from .sample_curvature import SampleCurvature, floats_per_sample
+from .workspace import Workspace
+
+TEMPORARY_BYTES = 2**27
+"""Memory for what an assembly holds beside its result; samples are taken in chunks that fit."""
+
+KEPT_BYTES = 2**27
+"""Products of inputs follow from X alone and are kept from step to step up to this size."""
 
 
 def assemble(objective, theta, *, exact=True, layer=None, temporary_bytes=TEMPORARY_BYTES):
@@ -11,11 +25,11 @@ def assemble(objective, theta, *, exact=True, layer=None, temporary_bytes=TEMPOR
 
     With u_l a perturbation of z_l, S_ij = d2 loss / du_i du_j and J_ki = d a_i / d u_k for every sample,
 
-        H[(s,r),(q,p)] = sum_n w_n (abar_{k-1}[s] abar_{i-1}[q] S_ki[r,p] + abar_{k-1}[s] J_k,i-1[r,q] delta_i[p])
+        H[(s,r),(q,p)] = sum_n abar_{k-1}[s] (abar_{i-1}[q] S_ki[r,p] + J_k,i-1[r,q] delta_i[p])
 
-    is the block of layers k < i; the second term is absent for k = i. Gauss-Newton leaves it out, and f''
-    in S (Botev, Ritter, Barber 2017, arXiv:1706.03662, equations 5 to 7, have S as the pre-activation
-    Hessian).
+    is the block of layers k < i, weights being in S and delta; the second term has no bias row q and is
+    absent for k = i. Gauss-Newton leaves it out, and f'' in S. (S is the pre-activation Hessian of
+    Botev, Ritter, Barber 2017, arXiv:1706.03662, equations 5 to 8, here between all pairs of layers.)
 
     Parameters
     ----------
@@ -40,109 +54,94 @@ def assemble(objective, theta, *, exact=True, layer=None, temporary_bytes=TEMPOR
     start = network.parts[layers[0]].start
     n = network.parts[layers[-1]].stop - start
     H = np.zeros((n, n), objective.dtype)
-    blocks = [(k, i) for k in layers for i in layers if k <= i]
-    for p in objective.passes(theta):
-        size = _chunk_size(network, H.itemsize, temporary_bytes)
-        for first in range(0, p.n_samples, size):
-            local = _Local(p, slice(first, first + size), exact)
-            for k, i in blocks:
-                rows, columns = network.parts[k], network.parts[i]
-                out = H[rows.start - start : rows.stop - start, columns.start - start : columns.stop - start]
-                local.add_block(k, i, out)
+    targets = _targets(H, network, layers, start)
+    workspace = objective.memo.setdefault("workspace", Workspace(objective.dtype))
+    for p, rows, position in _chunks(objective, theta, temporary_bytes):
+        curvature = SampleCurvature(p, rows, exact, layers, workspace)
+        for (k, i), target in targets.items():
+            _add_block(objective, curvature, k, i, target, position)
+    _mirror_blocks(H, network, layers, start)
     H.reshape(-1)[:: n + 1] += objective.penalty * network.penalised[start : start + n].astype(H.dtype)
-    mirror(H)
     return H
 
 
-def mirror(H, tile=128):
-    """Copy the upper triangle of H to the lower one, tile by tile."""
-    n = H.shape[0]
-    for a in range(0, n, tile):
-        b = min(a + tile, n)
-        H[b:, a:b] = H[a:b, b:].T
-        corner = H[a:b, a:b]
-        corner[...] = np.triu(corner) + np.triu(corner, 1).T
+def _targets(H, network, layers, start):
+    """Return (k, i) -> view of the block of layers k <= i, of shape (inputs, units, inputs, units)."""
+    shapes = [(a + 1, b) for a, b in zip(network.widths, network.widths[1:])]
+    return {
+        (k, i): _view(H, network.parts[k], network.parts[i], start).reshape(*shapes[k], *shapes[i])
+        for k in layers
+        for i in layers
+        if k <= i
+    }
 
 
-def _chunk_size(network, itemsize, temporary_bytes):
-    widths = network.widths
-    inner = max(h * (h + 1) for h in widths[1:])
-    pairs = max((a + 1) * (b + 1) for a in widths[:-1] for b in widths[:-1])
-    return max(1, int(temporary_bytes // (itemsize * (pairs + 4 * inner * len(widths)))))
+def _view(H, rows, columns, start):
+    return H[rows.start - start : rows.stop - start, columns.start - start : columns.stop - start]
 
 
-class _Local:
-    """S, J and inputs of some samples, units first and samples last."""
-
-    def __init__(self, p, rows, exact):
-        self.network, self.layers, self.exact = p.network, p.layers, exact
-        self.inputs = [_feature_major(a[rows]) for a in p.inputs]
-        self.deltas = [_feature_major(d[rows]) for d in p.deltas]
-        self.slopes = [_feature_major(f[rows]) for f in p.slopes]
-        self.bends = [None if f is None else _feature_major(f[rows] * e[rows]) for f, e in zip(p.bends, p.errors)]
-        self.S = self._second_derivatives(np.ascontiguousarray(p.loss_hessian()[rows].transpose(1, 2, 0)))
-        self.J = {}
-
-    def _second_derivatives(self, outermost):
-        last = len(self.layers) - 1
-        S = {(last, last): outermost}
-        for i in range(last - 1, -1, -1):
-            W, slope = self.layers[i + 1][:-1], self.slopes[i]
-            for j in range(i + 1, last + 1):
-                after = S[i + 1, j]
-                S[i, j] = (W @ after.reshape(W.shape[1], -1)).reshape(-1, *after.shape[1:])
-                S[i, j] *= slope[:, None]
-            S[i, i] = np.matmul(W, S[i, i + 1])
-            S[i, i] *= slope
-            if self.exact and self.bends[i] is not None:
-                h = len(slope)
-                S[i, i].reshape(h * h, -1)[:: h + 1] += self.bends[i]
-        return S
-
-    def jacobian(self, k, m):
-        """Return d a_m / d u_k, of shape (h_k, h_m, samples)."""
-        if (k, m) not in self.J:
-            if m == k + 1:
-                J = self.slopes[k][:, None] * self.layers[m][:-1, :, None]
-            else:
-                J = np.matmul(self.layers[m][:-1].T, self.jacobian(k, m - 1))
-            J *= self.slopes[m]
-            self.J[k, m] = J
-        return self.J[k, m]
-
-    def add_block(self, k, i, out):
-        """Add the block of layers k <= i to out."""
-        x, a, S = self.inputs[k], self.inputs[i], self.S[k, i]
-        pairs = (x[:, None] * a).reshape(len(x) * len(a), -1)
-        product = pairs @ S.reshape(-1, S.shape[2]).T
-        out4 = out.reshape(len(x), S.shape[0], len(a), S.shape[1])
-        assert np.shares_memory(out4, out)
-        out4 += product.reshape(len(x), len(a), *S.shape[:2]).transpose(0, 2, 1, 3)
-        if k < i and self.exact:
-            self._add_shared_weights(k, i, out4)
-
-    def _add_shared_weights(self, k, i, out4):
-        """The term in which the weights of layer i themselves act on what layer k passes on."""
-        x, delta = self.inputs[k], self.deltas[i]
-        if i == k + 1:
-            slope = self.slopes[k]
-            pairs = (slope[:, None] * delta).reshape(len(slope) * len(delta), -1)
-            term = (x @ pairs.T).reshape(len(x), len(slope), len(delta))
-            for r in range(len(slope)):
-                out4[:, r, r] += term[:, r]
-            return
-        J = self.jacobian(k, i - 1)
-        triples = (J[:, :, None] * delta).reshape(-1, x.shape[1])
-        out4[:, :, :-1] += (x @ triples.T).reshape(len(x), *J.shape[:2], len(delta))
+def _chunks(objective, theta, temporary_bytes):
+    """Yield (pass, slice of its samples, slice of all samples) such that temporaries stay in the budget."""
+    network, passed = objective.network, 0
+    P, h = network.widths[0] + 1, network.widths[1]
+    floats = floats_per_sample(network) + (_pairs(P) if by_pairs(P, h) else 0)
+    size = max(1, int(temporary_bytes // (objective.dtype.itemsize * floats)))
+    for p in objective.passes(theta):
+        for start in range(0, p.n_samples, size):
+            stop = min(start + size, p.n_samples)
+            yield p, slice(start, stop), slice(passed + start, passed + stop)
+        passed += p.n_samples
 
 
-def _feature_major(a):
-    """Return a contiguous transpose, dense."""
-    return np.ascontiguousarray((a if isinstance(a, np.ndarray) else a.toarray()).T)
+def _add_block(objective, curvature, k, i, target, position):
+    x, S, array = curvature.inputs(k), curvature.S[k, i], curvature.array
+    first = position.start == 0
+    if k == i:
+        pairs = _input_pairs(objective, x, k, position, array) if by_pairs(len(x), len(S)) else None
+        add_diagonal_block(target, x, S, first, array, pairs)
+        return
+    a, exact = curvature.inputs(i), curvature.exact
+    if exact and i > k + 1:
+        J, delta = curvature.jacobian(k, i - 1), curvature.delta(i)
+        add_cross_block_by_units(target, x, a, S, first, array, J, delta)
+        return
+    by_units = S.shape[0] * S.shape[1] < len(x)
+    (add_cross_block_by_units if by_units else add_cross_block)(target, x, a, S, first, array)
+    if exact:
+        add_shared_units(target, x, curvature.slope(k), curvature.delta(i), array)
+
+
+def _pairs(n):
+    return n * (n + 1) // 2
+
+
+def _input_pairs(objective, x, k, position, array):
+    """Return the products of inputs; those of X itself are kept while they are small."""
+    if k > 0 or _pairs(len(x)) * objective.n_samples * x.itemsize > KEPT_BYTES:
+        return input_pairs(x, array("pairs", _pairs(len(x)), x.shape[1]))
+    key = "input pairs", position.start, position.stop
+    if key not in objective.memo:
+        objective.memo[key] = input_pairs(x, np.empty((_pairs(len(x)), x.shape[1]), x.dtype))
+    return objective.memo[key]
+
+
+def _mirror_blocks(H, network, layers, start):
+    """Copy the blocks above the diagonal ones to below."""
+    for k in layers:
+        rows = network.parts[k]
+        right = slice(rows.stop, start + len(H))
+        copy_transposed(_view(H, rows, right, start), _view(H, right, rows, start))
+
+
+def copy_transposed(source, target, tile=256):
+    """Write source.T into target, tile by tile so that both stay in the cache."""
+    for a in range(0, source.shape[0], tile):
+        for b in range(0, source.shape[1], tile):
+            target[b : b + tile, a : a + tile] = source[a : a + tile, b : b + tile].T
 
 
 def assembly_flops(network, n_samples, *, exact=True, layer=None):
-    """Return the floating-point operations of `assemble`, its matrix products alone."""
+    """Return the floating-point operations of `assemble`, its matrix products over the samples alone."""
     widths = network.widths
     layers = range(network.n_layers) if layer is None else [layer]
     total = 0.0
@@ -150,8 +149,8 @@ def assembly_flops(network, n_samples, *, exact=True, layer=None):
         for i in layers:
             if k > i:
                 continue
-            rows, columns, r, p = widths[k] + 1, widths[i] + 1, widths[k + 1], widths[i + 1]
-            total += 2.0 * rows * columns * r * p
-            if exact and i > k:
-                total += 2.0 * rows * r * p * (1 if i == k + 1 else columns)
+            P, Q, R, T = widths[k] + 1, widths[i] + 1, widths[k + 1], widths[i + 1]
+            total += 2.0 * (_pairs(P) * _pairs(R) if k == i else P * Q * R * T)
+            if exact and i == k + 1:
+                total += 2.0 * P * R * T
     return total * n_samples
