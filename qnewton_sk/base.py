@@ -105,7 +105,7 @@ class QNewtonBase(CallbackSupportMixin, BaseEstimator):
         return self._fit(X, y, sample_weight, X_val, y_val, keep=keep, incremental=True, classes=classes)
 
     def _fit(self, X, y, sample_weight, X_val, y_val, *, keep, incremental=False, classes=None):
-        check_parameters(self.get_params(deep=False))
+        check_parameters(vars(self))
         loop = self._loop(keep)
         random_state = check_random_state(self.random_state)
         X, y = validate_data(

@@ -336,7 +336,7 @@ class QNewtonClassifier(ClassifierMixin, QNewtonBase):
         if np.ndim(y) == 2 and np.shape(y)[1] > 1:
             return None
         if classes is None:
-            raise ValueError("`classes` must be passed on the first call to partial_fit, all of them; got None")
+            raise ValueError("`classes` must be passed on the first call to partial_fit; got None")
         return np.unique(classes)
 
     def _learn_targets(self, y):

@@ -256,8 +256,8 @@ def check_memory(layer_params, itemsize, partition, entries_needed_by=None):
         raise ValueError(
             f"`hidden_layer_sizes` must give a matrix that fits into memory, since {entries_needed_by} needs "
             f"its entries; got {order:,} unknowns, which need {_gigabytes(matrix)} of "
-            f'{_gigabytes(available)} available. Use {layerwise}scheduler="auto" or "classical" without pruning, whose conjugate '
-            "gradients need no matrix, or smaller layers"
+            f'{_gigabytes(available)} available. Use {layerwise}scheduler="auto" or "classical" '
+            "without pruning, whose conjugate gradients need no matrix, or smaller layers"
         )
 
 

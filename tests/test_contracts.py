@@ -1,6 +1,7 @@
 """The contract with scikit-learn: common checks, composition, pickling, callbacks, records as tables."""
 
 import pickle
+from importlib.util import find_spec
 
 import numpy as np
 import pandas as pd
@@ -13,13 +14,12 @@ from sklearn.model_selection import GridSearchCV, cross_val_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils.estimator_checks import parametrize_with_checks
-from sklearn.utils.fixes import parse_version
 
 from qnewton_sk import QNewtonClassifier, QNewtonRegressor, Scheduler
 from qnewton_sk.newton import COLUMNS
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
-HAS_CALLBACKS = parse_version(sklearn.__version__) >= parse_version("1.9")
+HAS_CALLBACKS = find_spec("sklearn.callback") is not None
 X, Y = load_iris(return_X_y=True)
 
 
