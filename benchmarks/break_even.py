@@ -1,10 +1,11 @@
-"""Where would a quantum linear solver win: the gate time at which it costs what the best classical solve costs.
+"""Where would a quantum linear solver win: the gate time at which it costs what a classical solve costs.
 
     python benchmarks/break_even.py [--quick]
 
-Three tables, each with the paper's view (queries alone) beside the end-to-end view (data loading, readout, norm): a grid of N,
-kappa and d far past what fits into a memory; random matrices measured like those of a fit; Hessians of fits on digits after 0, 5
-and 20 steps, as they are and pruned. A gate that is slower than the figure shown, and the classical solver wins.
+Three tables, each with the paper's view (queries alone) beside the end-to-end view (data loading, readout,
+norm): a grid of N, kappa and d far past what fits into a memory; random matrices, measured; Hessians of
+fits on digits after 0, 5 and 20 steps, as they are and pruned. Where gates are slower than the figure shown,
+the classical solver wins.
 """
 
 import argparse
@@ -46,7 +47,8 @@ def grid():
     print("\nGrid, against LU at this machine's rate: break-even seconds a gate")
     print(f"{'N':>12}{'kappa':>9}{'d':>8}" + "".join(f"{view:>26}" for view in VIEWS))
     axes = {"n": [10**3, 10**4, 10**6, 10**9], "kappa": [1e2, 1e4], "row_nonzeros": [10, 1000]}
-    tables = {view: quantum_cost_table(cost, tol=TOL, classical_cost=lu_only, **axes) for view, cost in VIEWS.items()}
+    axes.update(tol=TOL, classical_cost=lu_only)
+    tables = {view: quantum_cost_table(cost, **axes) for view, cost in VIEWS.items()}
     first = tables["paper"]
     for row in range(len(first["n"])):
         times = "".join(f"{table['break_even_gate_seconds'][row]:>26.1e}" for table in tables.values())
@@ -72,17 +74,14 @@ def matrix_row(label, A):
     classical = best_classical(facts, TOL).seconds
     times = [cost.break_even_gate_time(facts, TOL, classical) for cost in VIEWS.values()]
     sign = "definite" if facts.positive_definite else "indefinite"
-    print(
-        f"{label:<34}{facts.n:>6}{facts.row_nonzeros:>6}{facts.kappa:>10.1e} {sign:<11}{classical:>10.1e}"
-        + "".join(f"{t:>26.1e}" for t in times)
-    )
+    measured = f"{facts.n:>6}{facts.row_nonzeros:>6}{facts.kappa:>10.1e} {sign:<11}{classical:>10.1e}"
+    print(f"{label:<34}" + measured + "".join(f"{t:>26.1e}" for t in times))
 
 
 def matrix_header(title):
     print(f"\n{title}")
-    print(
-        f"{'matrix':<34}{'N':>6}{'d':>6}{'kappa':>10} {'':<11}{'classical':>10}" + "".join(f"{v:>26}" for v in VIEWS)
-    )
+    views = "".join(f"{view:>26}" for view in VIEWS)
+    print(f"{'matrix':<34}{'N':>6}{'d':>6}{'kappa':>10} {'':<11}{'classical':>10}" + views)
 
 
 def random_matrices(sizes):
@@ -95,7 +94,8 @@ def random_matrices(sizes):
 
 
 def hessians(hidden, steps):
-    matrix_header(f"Hessians of digits, 64-{'-'.join(map(str, hidden))}-10, against the best classical solver")
+    widths = "-".join(map(str, hidden))
+    matrix_header(f"Hessians of digits, 64-{widths}-10, against the best classical solver")
     X, y = load_digits(return_X_y=True)
     X = StandardScaler().fit_transform(X)
     for k in steps:
@@ -117,11 +117,13 @@ def hessian_after(k, hidden, X, y):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    raw = argparse.RawDescriptionHelpFormatter
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=raw)
     parser.add_argument("--quick", action="store_true", help="small matrices and two steps")
     options = parser.parse_args()
-    print("Gate times of machines: " + ", ".join(f"{name} {h.gate_seconds:.1e} s" for name, h in HARDWARE.items()))
-    print(f"Relative error of the solution {TOL:g}; queries by {VIEWS['paper'].queries} unless said otherwise")
+    machines = (f"{name} {machine.gate_seconds:.1e} s" for name, machine in HARDWARE.items())
+    print("Gate times of machines: " + ", ".join(machines))
+    print(f"Relative error of the solution {TOL:g}; queries by jennings2023 unless said otherwise")
     grid()
     random_matrices((100, 300) if options.quick else (100, 300, 1000))
     hessians((4,) if options.quick else (16,), (0, 2) if options.quick else (0, 5, 20))

@@ -2,9 +2,10 @@
 A quantum cost of your own
 ==========================
 
-A cost is a function of the facts about a system and of the error allowed; it returns a ``CostEstimate``. This one asks what
-error correction adds: the longer a computation, the larger the distance of the surface code that keeps it alive, and the slower
-each of its gates. A machine of your own is one ``QuantumHardware``, a query count of your own one function.
+A cost is a function of the facts about a system and of the error allowed; it returns a ``CostEstimate``.
+This one asks what error correction adds: the longer a computation, the larger the distance of the surface
+code that keeps it alive, and the slower each of its gates. A machine of your own is one
+``QuantumHardware``, a query count of your own one function.
 """
 
 import math
@@ -24,7 +25,7 @@ PHYSICAL_ERROR, THRESHOLD = 1e-3, 1e-2  # the usual assumptions too
 def code_distance(operations, allowed_failure=0.1):
     """Smallest odd distance with 0.1 (p / p_th)^((distance + 1) / 2) * operations <= allowed_failure.
 
-    Fowler, Gidney (2018), arXiv:1808.06709, equation 10.
+    Fowler, Gidney (2018), arXiv:1808.06709.
     """
     half = math.log(0.1 * operations / allowed_failure) / math.log(THRESHOLD / PHYSICAL_ERROR)
     return 2 * max(math.ceil(half), 2) - 1
@@ -33,11 +34,13 @@ def code_distance(operations, allowed_failure=0.1):
 def surface_code_cost(facts, tol):
     """A quantum solve whose logical gates take as many code cycles as the code distance."""
     terms = QuantumCost(assumptions="end_to_end")(facts, tol).terms
-    gates = terms["expected_queries"] * terms["gates_per_query"]  # of one copy, the longest coherent computation
+    # one copy is the longest computation that has to stay coherent
+    gates = terms["expected_queries"] * terms["gates_per_query"]
     distance = code_distance(gates * terms["logical_qubits"])
     runs = terms["readout_copies"] + terms["norm_estimation_runs"]
     seconds = runs * gates * distance * CYCLE_SECONDS
-    return CostEstimate(seconds, {"code_distance": distance, "runs": runs, "gates_per_run": gates}, "surface code")
+    terms = {"code_distance": distance, "runs": runs, "gates_per_run": gates}
+    return CostEstimate(seconds, terms, "surface code, arXiv:1808.06709")
 
 
 for n in (100, 10_000, 1_000_000):
@@ -45,16 +48,17 @@ for n in (100, 10_000, 1_000_000):
     print(f"N = {n:>9,}: code distance {estimate.terms['code_distance']:.0f}, {estimate.seconds:.1e} s")
 
 # %%
-# It competes with the classical solvers, step by step, as any backend does. So does a machine of your own with the paper's view
-# of what is charged, and a query count of your own.
+# It competes with the classical solvers, step by step, as any backend does. So does a machine of your own
+# with the paper's view of what is charged, and a query count of your own.
 X, y = load_iris(return_X_y=True)
 X = StandardScaler().fit_transform(X)
 machine = QuantumHardware("mine", gate_seconds=1e-15, source="a guess")
+optimistic = QuantumCost(lambda kappa, tol, alpha: alpha * kappa, machine)
 offered = [
     Backend("lu", LU(), DirectCost("lu")),
     Backend("surface_code", QLSA(), surface_code_cost, kind="quantum"),
     Backend("mine", QLSA(), QuantumCost(hardware=machine), kind="quantum"),
-    Backend("mine, optimistic", QLSA(), QuantumCost(lambda kappa, tol, alpha: alpha * kappa, machine), kind="quantum"),
+    Backend("mine, optimistic", QLSA(), optimistic, kind="quantum"),
 ]
 net = QNewtonClassifier((4,), scheduler=Scheduler(offered), random_state=0)
 net.fit(X, y)

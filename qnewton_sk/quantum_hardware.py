@@ -117,7 +117,8 @@ def hardware_named(hardware):
     """
     machine = HARDWARE.get(hardware) if isinstance(hardware, str) else hardware
     if not isinstance(machine, QuantumHardware):
-        raise ValueError(f"`hardware` must be a QuantumHardware or one of {sorted(HARDWARE)}; got {hardware!r}")
+        known = sorted(HARDWARE)
+        raise ValueError(f"`hardware` must be a QuantumHardware or one of {known}; got {hardware!r}")
     fault = machine.fault()
     if fault:
         raise ValueError(fault)

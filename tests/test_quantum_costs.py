@@ -257,4 +257,5 @@ def _seconds(cost):
 def test_the_machines_in_the_documentation_are_the_presets():
     text = (Path(__file__).parents[1] / "docs" / "quantum.md").read_text(encoding="utf-8")
     rows = re.findall(r"^\| `(\w+)` \| (\S+) \| [^|]*\|$", text, re.MULTILINE)
-    assert {name: float(seconds) for name, seconds in rows} == {n: h.gate_seconds for n, h in HARDWARE.items()}
+    presets = {name: machine.gate_seconds for name, machine in HARDWARE.items()}
+    assert {name: float(seconds) for name, seconds in rows} == presets

@@ -149,7 +149,8 @@ def test_a_callable_is_a_model():
 
 
 def test_the_table_in_the_documentation_is_what_the_functions_return():
-    rows = re.findall(r"^\| `(\w+)` \| (\w+) \| (.*?) \|[^|]*\|$", DOCS.read_text(encoding="utf-8"), re.MULTILINE)
+    text = DOCS.read_text(encoding="utf-8")
+    rows = re.findall(r"^\| `(\w+)` \| (\w+) \| (.*?) \|[^|]*\|$", text, re.MULTILINE)
     assert sorted(name for name, *_ in rows) == NAMES
     for name, standing, cells in rows:
         at = [query_count(kappa, tol, model=name) for kappa in (1e2, 1e4) for tol in (1e-2, 1e-12)]
