@@ -365,12 +365,14 @@ class LanczosCondition(BaseEstimator):
 
 
 def _definite(name, payload, lowest):
-    """Whether a matrix is positive definite: known from Cholesky and LDL^T, else False or unknown (None)."""
+    """Whether a matrix is positive definite: known from symmetric pivots, else False or unknown (None)."""
     if name == "cholesky":
         return True
     if name == "ldl":
         inertia = ldl_inertia(payload)
         return inertia.negative == 0 and inertia.zero == 0
+    if name == "sparse_lu" and np.array_equal(payload[0].perm_r, payload[0].perm_c):
+        return bool((payload[0].U.diagonal() > 0).all())  # pivots on the diagonal: A = L U with U = D L^T
     return None if lowest > 0 else False
 
 

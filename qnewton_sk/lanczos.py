@@ -25,7 +25,9 @@ class Ritz(NamedTuple):
         return float(np.abs(self.values[[0, -1]]).max())
 
 
-def block_lanczos(apply, n, *, block=4, max_steps=8, tol=0.0, patience=2, seed=0, dtype=np.float64):
+def block_lanczos(
+    apply, n, *, block=4, max_steps=8, tol=0.0, patience=2, both_ends=False, seed=0, dtype=np.float64
+):
     """Project a symmetric operator on the block Krylov space of random vectors.
 
     Parameters
@@ -42,6 +44,8 @@ def block_lanczos(apply, n, *, block=4, max_steps=8, tol=0.0, patience=2, seed=0
         Stop once the largest magnitude has grown by no more than this share; 0 for all steps.
     patience : int, default=2
         For so many steps in a row.
+    both_ends : bool, default=False
+        Watch the range of the eigenvalues in place of the largest magnitude.
     seed : int, default=0
         Of the random start.
     dtype : dtype, default=numpy.float64
@@ -65,7 +69,7 @@ def block_lanczos(apply, n, *, block=4, max_steps=8, tol=0.0, patience=2, seed=0
     5.0
     """
     V = _start(n, min(block, n), seed, dtype)
-    T, W, products = _iterate(apply, V, min(n, block * max_steps), tol, patience)
+    T, W, products = _iterate(apply, V, min(n, block * max_steps), tol, patience, both_ends)
     return Ritz(np.full(1, np.nan), np.nan, np.nan, np.nan, products) if T is None else _ritz(T, W)
 
 
@@ -94,14 +98,14 @@ def quadrature(apply, start, steps):
     Golub, Meurant (2010), Matrices, Moments and Quadrature, chapter 6.
     """
     V = (start / np.linalg.norm(start))[:, None]
-    T, _, _ = _iterate(apply, V, min(start.size, steps), 0.0, 1)
+    T, _, _ = _iterate(apply, V, min(start.size, steps))
     if T is None:
         return None, None
     nodes, vectors = np.linalg.eigh(T)
     return nodes, vectors[0] ** 2
 
 
-def _iterate(apply, V, limit, tol, patience):
+def _iterate(apply, V, limit, tol=0.0, patience=1, both_ends=False):
     """Projection T of the operator on at most `limit` vectors, what the last step left, products."""
     basis = np.empty((V.shape[0], limit), dtype=V.dtype, order="F")
     T = np.zeros((limit, limit))
@@ -116,7 +120,8 @@ def _iterate(apply, V, limit, tol, patience):
         coefficients, W = _orthogonalise(AV, space)
         T[:width, new], T[new, :width] = coefficients, coefficients.T
         if tol > 0:
-            previous, largest = largest, float(np.abs(np.linalg.eigvalsh(T[:width, :width])[[0, -1]]).max())
+            low, high = np.linalg.eigvalsh(T[:width, :width])[[0, -1]]
+            previous, largest = largest, high - low if both_ends else max(high, -low)
             calm = calm + 1 if largest - previous <= tol * largest else 0
         done = width == limit or (tol > 0 and calm >= patience)
         V = None if done else _directions(W, limit - width, space, AV)

@@ -64,7 +64,7 @@ def extreme_eigenvalues(H, tol=1e-3, max_steps=100):
     H : ndarray, scipy.sparse array or SystemMatrix of order n
         Symmetric.
     tol : float, default=1e-3
-        Relative to the largest magnitude: stop once three block steps in a row add no more.
+        Relative to the range: stop once three block steps in a row add no more to it.
     max_steps : int, default=100
         Block steps of 4 products each at most.
 
@@ -82,9 +82,8 @@ def extreme_eigenvalues(H, tol=1e-3, max_steps=100):
     (-1.0, 3.0)
     """
     matrix = _system_matrix(H)
-    ritz = block_lanczos(
-        products(matrix), matrix.n, block=4, tol=tol, patience=3, max_steps=max_steps, dtype=_working(matrix)
-    )
+    settings = dict(block=4, tol=tol, patience=3, both_ends=True, max_steps=max_steps, dtype=_working(matrix))
+    ritz = block_lanczos(products(matrix), matrix.n, **settings)
     return float(ritz.values[0]), float(ritz.values[-1])
 
 
