@@ -133,7 +133,7 @@ def check_activation(activation, n_hidden, resolve):
     """
     if not isinstance(activation, (list, tuple, np.ndarray)):
         resolved = resolve(activation)
-        _probe("activation", activation, resolved.value, resolved.slope)
+        _probe("activation", activation, resolved)
         return (resolved,) * n_hidden
     if len(activation) != n_hidden:
         raise must(
@@ -144,15 +144,17 @@ def check_activation(activation, n_hidden, resolve):
     return tuple(check_activation(single, 1, resolve)[0] for single in activation)
 
 
-def _probe(name, given, value, slope):
+def _probe(name, given, activation):
     """Try a user's activation on a few numbers, so that its faults show before any work."""
     if isinstance(given, str) or not callable(given):
         return
     z = np.linspace(-1.0, 1.0, 6).reshape(2, 3)
     expected = "be an elementwise function written with autograd.numpy"
     try:
-        a = value(z)
-        good = np.shape(a) == z.shape and np.shape(slope(z, a)) == z.shape
+        a = activation.value(z)
+        slope = activation.slope(z, a)
+        bend = slope if activation.bend is None else activation.bend(z, a, slope)
+        good = np.shape(a) == np.shape(slope) == np.shape(bend) == z.shape
     except Exception as error:
         raise ValueError(f"`{name}` must {expected}; got {given!r}, which fails: {error}") from error
     if not good:
