@@ -41,6 +41,7 @@ class NoisyRun:
     state_error: float
     queries: float
     degree: None = None
+    qubits: None = None
 
     def __call__(self, rhs, rng):
         """Return the `Outcome` for one right-hand side, or a `Failure`."""
@@ -79,6 +80,11 @@ class PolynomialRun:
     def degree(self):
         """Degree of the polynomial."""
         return self.polynomial.degree
+
+    @property
+    def qubits(self):
+        """Qubits of the circuit: the unknowns, one of the block encoding, one that selects the real part."""
+        return padded(len(self.scaled)).bit_length() + 1
 
     @property
     def queries(self):

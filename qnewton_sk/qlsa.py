@@ -54,11 +54,12 @@ class QLSA(BaseEstimator):
     Notes
     -----
     ``Solution.info`` holds "queries", "copies" and "norm_estimation_runs" (expected, of all rounds),
-    "rounds", "success_probability" (of one run in the first round), "qubits", "padded_n" (the power of two
-    that the registers hold), "degree" (of the polynomial, else None), and the sizes of the errors that were
-    put in, in every round: "state_error", "readout_error", "norm_error". Failures are statuses, with a
-    "reason" in `info`; only what no status can mend raises: a setting that does not exist, a matrix that is
-    not symmetric, a missing extra.
+    "rounds", "success_probability" (of one run in the first round), "qubits" (of the circuit for
+    "polynomial" and "circuit", else logical ones by `logical_qubits`), "padded_n" (the power of two that
+    the registers hold), "degree" (of the polynomial, else None), and the sizes of the errors that were put
+    in, in every round: "state_error", "readout_error", "norm_error". Failures are statuses, with a "reason"
+    in `info`; only what no status can mend raises: a setting that does not exist, a matrix that is not
+    symmetric, a missing extra.
 
     `system.tol` sets the error of the state and `readout_error` the number of copies, n / error^2: 1e-12
     would take 1e24 n of them, so that high precision is a matter of `refinements`, each of which multiplies
@@ -244,7 +245,7 @@ def _account(system, readings):
         "norm_estimation_runs": sum(reading.norm_estimation_runs for reading in readings),
         "rounds": len(readings),
         "success_probability": first.success_probability,
-        "qubits": logical_qubits(system.rhs.size),
+        "qubits": (first.run and first.run.qubits) or logical_qubits(system.rhs.size),
         "padded_n": padded(system.rhs.size),
         "degree": first.run.degree if first.run else None,
         "state_error": first.run.state_error if first.run else 0.0,

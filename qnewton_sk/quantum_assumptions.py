@@ -8,8 +8,8 @@ from .readout import READOUTS
 
 LOADING = {
     "none": lambda n, d: 0.0,
-    "qrom": lambda n, d: 2.0 * (n * d - 2),
-    "qrom_dense": lambda n, d: 2.0 * (n * n - 2),
+    "qrom": lambda n, d: max(2.0 * (n * d - 2), 0.0),
+    "qrom_dense": lambda n, d: max(2.0 * (n * n - 2), 0.0),
 }
 """Toffoli gates of one query's data loading, ``(n, d) -> float``: loading and unloading by QROM. An empirical
 figure of resource estimators; trades of ancillas for gates (QROAM) would lower it."""

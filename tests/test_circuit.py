@@ -30,6 +30,8 @@ def test_circuit_and_polynomial_agree(n, kappa, definite):
     for name in ("queries", "success_probability"):
         assert by_circuit.info[name] == pytest.approx(by_products.info[name], rel=1e-8)
     assert by_circuit.info["degree"] == by_products.info["degree"]
+    # the registers of the circuit itself: the unknowns, the block encoding, the real part
+    assert by_circuit.info["qubits"] == by_products.info["qubits"] == int(np.ceil(np.log2(n))) + 2
 
 
 @needs_extra

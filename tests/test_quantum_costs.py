@@ -104,6 +104,13 @@ def test_switches_can_be_set_one_by_one():
     assert less.terms["loading_toffolis_per_query"] == 0 < less.terms["rhs_loading_toffolis_per_query"]
 
 
+@given(st.integers(1, 3), st.sampled_from(["qrom", "qrom_dense"]))
+def test_loading_a_tiny_matrix_costs_no_negative_gates(n, loading):
+    tiny = SystemFacts(n=n, kappa=5.0, row_nonzeros=1)
+    terms = QuantumCost(assumptions={"loading": loading})(tiny, 1e-2).terms
+    assert terms["loading_toffolis_per_query"] >= 0 and terms["gates_per_query"] >= 1
+
+
 def test_a_toffoli_is_made_of_both_kinds_of_gate():
     sherbrooke = HARDWARE["ibm_sherbrooke"]
     assert sherbrooke.toffoli == pytest.approx(6 * 533.33e-9 + 9 * 56.89e-9)
