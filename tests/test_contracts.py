@@ -49,7 +49,8 @@ def test_grid_search_reaches_into_the_scheduler():
     search = GridSearchCV(classifier(scheduler=Scheduler()), grid, cv=2).fit(X, Y)
     assert search.best_score_ > 0.85
     by_hardware = {
-        name: classifier(scheduler=Scheduler(hardware=name)).fit(X, Y) for name in grid["scheduler__hardware"]
+        name: classifier(curvature="hessian", scheduler=Scheduler(hardware=name)).fit(X, Y)
+        for name in grid["scheduler__hardware"]
     }
     assert set(by_hardware["attosecond"].schedule_) == {"qlsa"}
     assert "qlsa" not in by_hardware["ibm_sherbrooke"].schedule_

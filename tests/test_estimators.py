@@ -28,16 +28,15 @@ REG_Y = REG_Y / REG_Y.std()
 TWO_Y = np.column_stack([REG_Y, REG_X[:, 0] ** 2])
 
 
+NEWTON = {"curvature": "gauss_newton", "max_iter": 30, "alpha": 0.1, "random_state": 0}  # every step a solve
+
+
 def classifier(*args, **settings):
-    return QNewtonClassifier(
-        *(args or ((5,),)), **{"max_iter": 30, "alpha": 0.1, "random_state": 0} | settings
-    )
+    return QNewtonClassifier(*(args or ((5,),)), **NEWTON | settings)
 
 
 def regressor(*args, **settings):
-    return QNewtonRegressor(
-        *(args or ((5,),)), **{"max_iter": 30, "alpha": 0.1, "random_state": 0} | settings
-    )
+    return QNewtonRegressor(*(args or ((5,),)), **NEWTON | settings)
 
 
 def same_fit(a, b, rtol=1e-7):
