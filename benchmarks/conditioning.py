@@ -1,7 +1,7 @@
 """What looking at a matrix costs against solving with it, and how far the figures can be trusted.
 
-Prints five tables: pruning against sorting, measuring against a solve, the estimators against the truth on planted
-spectra and on Hessians of fits, the certified bounds on random matrices, and the sparse solvers against the dense.
+Prints five tables: pruning against sorting, measuring against a solve, the estimators against the truth
+(planted spectra, Hessians of fits), the certified bounds, and the sparse solvers against the dense.
 
     python benchmarks/conditioning.py            # N = 4000, about two minutes
     python benchmarks/conditioning.py --n 1000   # a few seconds
@@ -62,7 +62,6 @@ def pruning(n):
     triangle = H[np.triu_indices(n)]
     sort = seconds(lambda: np.argsort(triangle))
     prune = seconds(lambda: prune_symmetric(H, n // 10))
-    del triangle
     tracemalloc.start()
     P = prune_symmetric(H, n // 10)
     peak = tracemalloc.get_traced_memory()[1]
@@ -78,14 +77,14 @@ def pruning(n):
 
 
 def measuring(n):
-    """The whole of `prepare` as a share of an LU solve; a factorisation that the solver then uses is not counted."""
+    """The whole of `prepare` as a share of an LU solve, less a factorisation that the solver then uses."""
     b, rows = np.ones(n), []
     G = np.random.default_rng(1).standard_normal((n // 4, n))
     cases = {"indefinite": (gaussian(n), False, 0.5), "semidefinite + shift": (G.T @ G, True, 1.0)}
     for name, (H, semidefinite, shift) in cases.items():
         matrix = SystemMatrix.from_entries(H, semidefinite=semidefinite)
 
-        def solve(matrix=matrix):
+        def solve(matrix=matrix, shift=shift):
             LU().solve(prepare(matrix, b, 1e-8, shift, measure=False))
 
         lu = seconds(solve)

@@ -321,7 +321,7 @@ class LanczosCondition(BaseEstimator):
     Parameters
     ----------
     tol : float, default=0.005
-        Stop either iteration once a step adds no more than this share.
+        Stop either iteration once a step adds no more than this share; 0 for all steps.
     patience : int, default=3
         For so many steps in a row: a step alone may add little while another eigenvalue comes up.
     max_steps : int, default=60
@@ -483,6 +483,8 @@ class ProductsCondition(BaseEstimator):
 class AutoCondition(BaseEstimator):
     """The cheapest of the others that serves, by size, structure and what has been paid for.
 
+    Within some 40 % where it is a few steps of Lanczos: enough to choose a solver by.
+
     Kept factorisation: a few steps of "lanczos" with it. Semidefinite plus shift with entries: "shift". No
     entries: "products". Up to order `exact_up_to`: "exact". Else a few steps of "lanczos" with a new
     factorisation that the solver uses again.
@@ -491,28 +493,33 @@ class AutoCondition(BaseEstimator):
     ----------
     exact_up_to : int, default=64
         Largest order for which all eigenvalues are computed.
+    steps : int, default=4
+        Products, and substitutions, of the quick "lanczos"; half as many more up to order 1000, where they
+        cost less beside the factorisation's overhead.
     """
 
-    def __init__(self, exact_up_to=64):
+    def __init__(self, exact_up_to=64, steps=4):
         self.exact_up_to = exact_up_to
+        self.steps = steps
 
     def choose(self, matrix):
         """Return the estimator that `estimate` would use."""
         if any(name in matrix.kept for name in SOLVES):
-            return QUICK
+            return self._quick(matrix)
         if matrix.semidefinite and matrix.shift > 0:
             return METHODS["shift"] if matrix.assembled else METHODS["products"]
         if not matrix.assembled:
             return METHODS["products"]
-        return METHODS["exact"] if matrix.n <= self.exact_up_to else QUICK
+        return METHODS["exact"] if matrix.n <= self.exact_up_to else self._quick(matrix)
+
+    def _quick(self, matrix):
+        steps = self.steps if matrix.n > 1000 else math.ceil(1.5 * self.steps)
+        return LanczosCondition(tol=0.0, max_steps=steps, block=1)
 
     def estimate(self, matrix):
         """Return what the chosen estimator says."""
         return self.choose(matrix).estimate(matrix)
 
-
-QUICK = LanczosCondition(tol=0.1, patience=1, max_steps=6, block=1)
-"""Within some 25 % in a few products and substitutions: enough to choose a solver by."""
 
 METHODS = {
     "auto": AutoCondition(),

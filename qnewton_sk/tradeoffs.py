@@ -38,7 +38,7 @@ def regularization_tradeoff(estimator, X, y, X_test, y_test, regularizations, co
     >>> from qnewton_sk import QNewtonClassifier
     >>> from qnewton_sk.tradeoffs import regularization_tradeoff
     >>> X, y = load_iris(return_X_y=True)
-    >>> net = QNewtonClassifier((4,), step_control="fixed", max_iter=20, tol=0.0, random_state=0)
+    >>> net = QNewtonClassifier((4,), curvature="gauss_newton", max_iter=3, random_state=0)
     >>> table = regularization_tradeoff(net, X / 4 - 1, y, X / 4 - 1, y, [0.1, 10.0])
     >>> table["condition_number"][0] > table["condition_number"][1]
     True

@@ -20,7 +20,9 @@ def iris():
 
 @pytest.fixture
 def net():
-    return QNewtonClassifier((3,), step_control="fixed", max_iter=15, random_state=0)
+    return QNewtonClassifier(
+        (3,), curvature="gauss_newton", step_control="fixed", max_iter=15, random_state=0
+    )
 
 
 def test_regularization_lowers_kappa(iris, net):
@@ -47,9 +49,8 @@ def test_own_measure(iris, net):
 
     def measure(fitted, X, y):
         seen.append(fitted)
-        return condition_number(
-            fitted.hessian(X, y) + fitted.regularization * np.eye(len(fitted.hessian(X, y))), "exact"
-        )
+        H = fitted.hessian(X, y)
+        return condition_number(H + fitted.regularization * np.eye(len(H)), "exact")
 
     table = regularization_tradeoff(net, *iris, [1.0, 10.0], condition_number=measure)
     assert [fitted.regularization for fitted in seen] == [1.0, 10.0]
