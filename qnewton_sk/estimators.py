@@ -51,9 +51,9 @@ class QNewtonClassifier(ClassifierMixin, QNewtonBase):
         Gradient steps before the first Newton step.
     batch_size : int, default="auto"
         Samples a step; "auto" takes all, so that one epoch is one step.
-    max_iter : int, default=200
+    max_iter : int, default=1000
         Epochs at most.
-    tol : float, default=1e-6
+    tol : float, default=1e-5
         Stop when no entry of the gradient exceeds `tol` and the predicted decrease is at most `tol` times the
         loss, or when the loss (the validation score under early stopping) has not improved by `tol` for
         `n_iter_no_change` epochs; relative to the loss, absolute for the score.
@@ -169,8 +169,8 @@ class QNewtonClassifier(ClassifierMixin, QNewtonBase):
         learning_rate_init=1.0,
         first_order_steps=0,
         batch_size="auto",
-        max_iter=200,
-        tol=1e-6,
+        max_iter=1000,
+        tol=1e-5,
         n_iter_no_change=10,
         early_stopping=False,
         validation_fraction=0.1,
@@ -455,9 +455,9 @@ class QNewtonRegressor(RegressorMixin, QNewtonBase):
         Gradient steps before the first Newton step.
     batch_size : int, default="auto"
         Samples a step; "auto" takes all, so that one epoch is one step.
-    max_iter : int, default=200
+    max_iter : int, default=1000
         Epochs at most.
-    tol : float, default=1e-6
+    tol : float, default=1e-5
         Stop when no entry of the gradient exceeds `tol` and the predicted decrease is at most `tol` times the
         loss, or when the loss (the validation score under early stopping) has not improved by `tol` for
         `n_iter_no_change` epochs; relative to the loss, absolute for the score.
@@ -568,8 +568,8 @@ class QNewtonRegressor(RegressorMixin, QNewtonBase):
         learning_rate_init=1.0,
         first_order_steps=0,
         batch_size="auto",
-        max_iter=200,
-        tol=1e-6,
+        max_iter=1000,
+        tol=1e-5,
         n_iter_no_change=10,
         early_stopping=False,
         validation_fraction=0.1,

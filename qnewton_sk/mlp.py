@@ -110,6 +110,8 @@ class Pass:
     z: list
     deltas: list | None = None
     errors: list = field(default_factory=list)
+    _value: float | None = None
+    _prediction: np.ndarray | None = None
 
     @property
     def n_samples(self):
@@ -136,7 +138,7 @@ class Pass:
     @cached_property
     def loss_curvature(self):
         """What the loss needs for products with its Hessian in z_L (weights not included)."""
-        return self.network.loss.curvature(self.z[-1], self.y)
+        return self.network.loss.curvature(self.z[-1], self.y, self.prediction)
 
     def loss_hessian_product(self, v):
         """Return w_n (d2 loss / dz_L^2) v, of shape (n, K)."""
@@ -151,14 +153,24 @@ class Pass:
 
     def value(self):
         """Return the weighted sum of the chunk's losses."""
-        losses = self.network.loss.value(self.z[-1], self.y)
-        return float(losses.sum() * self.weight if np.isscalar(self.weight) else losses @ self.weight)
+        if self._value is None:
+            losses, self._prediction = self.network.loss.evaluate(self.z[-1], self.y)
+            self._value = float(
+                losses.sum() * self.weight if np.isscalar(self.weight) else losses @ self.weight
+            )
+        return self._value
+
+    @property
+    def prediction(self):
+        """The prediction of shape (n, K)."""
+        self.value()
+        return self._prediction
 
     def backward(self):
         """Fill `deltas` and `errors`, once."""
         if self.deltas is not None:
             return
-        delta = self.network.loss.gradient(self.z[-1], self.y)
+        delta = self.network.loss.gradient(self.z[-1], self.y, self.prediction)
         delta *= self.column_weight
         deltas, errors = [delta], []
         for W, slope in zip(self.layers[:0:-1], self.slopes[::-1]):
@@ -234,8 +246,18 @@ class Objective:
         for layer, W in enumerate(layers):
             pre.append(np.asarray(inputs[-1] @ W))
             if layer < len(layers) - 1:
-                inputs.append(_augment(self.network.activations[layer].value(pre[-1])))
+                inputs.append(self._activate(layer, pre[-1]))
         return Pass(self.network, layers, weight, self.y[rows], inputs, pre)
+
+    def _activate(self, layer, z):
+        """Return [f(z), 1]; tanh is written in place since it is the default and copies cost half as much again."""
+        f = self.network.activations[layer]
+        if f.name != "tanh" or f.value is not np.tanh:
+            return _augment(f.value(z))
+        out = np.empty((z.shape[0], z.shape[1] + 1), z.dtype)
+        np.tanh(z, out=out[:, :-1])
+        out[:, -1] = 1
+        return out
 
     def _passes(self, theta):
         """Yield the passes at theta; those of the last theta are kept when they fit in one chunk."""

@@ -14,6 +14,7 @@ import numpy as np
 from sklearn.base import BaseEstimator
 from sklearn.utils import gen_batches
 
+from .quasi_newton import CurvaturePairs, wolfe_search
 from .system import Direction, SolveStatus
 
 LARGEST_FORCING = 0.3
@@ -262,7 +263,9 @@ class _Run:
         self.theta = theta.copy()
         self.offered = settings.scheduler.offer()
         self.state = settings.step_control.initial()
-        self.curvature_state = None  # of a curvature that adapts
+        self.adaptive = hasattr(settings.curvature, "part")  # a curvature that decides anew from step to step
+        self.curvature_state = None
+        self.pairs = None
         self.rate = settings.first_order_rate
         self.memory = _Memory({}, {})
         self.steps = 0
@@ -279,7 +282,7 @@ class _Run:
             random_state.shuffle(order)
         records, losses, ending = [], [], None
         for rows in gen_batches(objective.n_samples, size):
-            self.point = None  # a batch is an objective of its own
+            self.point = self.pairs = None  # a batch is an objective of its own
             record, ending = self.step(objective.batch(order[rows]))
             records.append(record)
             losses.append((self.point.value, rows.stop - rows.start))
@@ -313,26 +316,61 @@ class _Run:
             return self._record("newton", False, 0.0), self._ending("diverged", SolveStatus.NON_FINITE)
         if self.memory.first_gradient_norm is None:
             self.memory.first_gradient_norm = math.sqrt(point.gradient @ point.gradient)
+        curvature = self.settings.curvature
+        if self.adaptive and self.curvature_state is None:
+            self.curvature_state = curvature.initial(objective)
         if self.steps <= self.settings.first_order_steps:
+            return self._first_order(objective)
+        if self.adaptive and curvature.part(self.curvature_state) is None:
             return self._first_order(objective)
         return self._newton(objective)
 
     def _first_order(self, objective):
-        """A gradient step; but for the fixed control the loss may not climb, and the rate adapts."""
-        point, fixed = self.point, not self.settings.step_control.monotone
-        if self._flat(0.0):
-            return self._record("first_order", False, 0.0), ("converged", True, "")
-        slope, rate = float(point.gradient @ point.gradient), self.rate
-        for _ in range(1 if fixed else 60):
-            new = point.theta - rate * point.gradient
-            value = objective.value(new)
-            if math.isfinite(value) and (fixed or value <= point.value - 1e-4 * rate * slope):
-                self.rate = rate if fixed else 2 * rate
-                self._move(objective, new, value)
-                return self._record("first_order", True, rate, before=point), None
-            rate /= 2
-        ending = self._ending("diverged", SolveStatus.NON_FINITE) if fixed else ("converged", True, "")
-        return self._record("first_order", False, 0.0), ending
+        """A step that needs gradients alone: along the gradient for the fixed control, else quasi-Newton."""
+        point = self.point
+        if not self.settings.step_control.monotone:
+            return self._gradient_step(objective)
+        if self.pairs is None:
+            self.pairs = CurvaturePairs(point.theta.size, point.theta.dtype)
+        direction = self.pairs.direction(point.gradient)
+        slope = float(point.gradient @ direction)
+        if self._flat(-slope / 2):
+            return self._leave_first_order(point, 0.0)
+        start = time.perf_counter()
+        found, gradients = wolfe_search(objective, point.theta, point.value, point.gradient, direction)
+        if found is None:
+            return self._leave_first_order(point, gradients)
+        length, theta, value, gradient = found
+        self._move(objective, theta, value, gradient)
+        point.gradient_seconds += time.perf_counter() - start
+        self._learn(point.value, gradients)
+        return self._record("first_order", True, length, before=point), None
+
+    def _leave_first_order(self, point, gradients):
+        """No quasi-Newton step helps any more: drop the pairs; where the choice is free, Newton steps finish."""
+        self.pairs = None
+        if self.adaptive:
+            self.curvature_state = self.settings.curvature.exhausted(self.curvature_state)
+        ending = None
+        if self.steps < self.settings.first_order_steps and self._flat(0.0):
+            ending = ("converged", True, "")
+        return self._record("first_order", False, 0.0, before=point), ending
+
+    def _gradient_step(self, objective):
+        """theta - rate g, whatever the loss does."""
+        point = self.point
+        new = point.theta - self.settings.first_order_rate * point.gradient
+        value = objective.value(new)
+        if not math.isfinite(value):
+            return self._record("first_order", False, 0.0), self._ending("diverged", SolveStatus.NON_FINITE)
+        self._move(objective, new, value)
+        return self._record("first_order", True, self.settings.first_order_rate, before=point), None
+
+    def _learn(self, before, gradients):
+        """Tell an adaptive curvature how the step went."""
+        if self.adaptive:
+            after = self.settings.curvature.after
+            self.curvature_state = after(self.curvature_state, before, self.point.value, gradients)
 
     def _newton(self, objective):
         point, control = self.point, self.settings.step_control
@@ -348,12 +386,11 @@ class _Run:
         before, damping = point, self.state.damping
         self.state = trial.state
         if trial.accepted:
-            if self.curvature_state is not None:
-                self.curvature_state = self.settings.curvature.after(self.curvature_state, before.value, trial.value)
             self._move(objective, trial.theta, trial.value)
             ending = None
         else:
             ending = self._exhausted(solved)
+        self._learn(before.value, 1.0 if trial.accepted else 0.5)
         return self._record("newton", trial.accepted, trial.step_size, solved, before, damping), ending
 
     def _exhausted(self, solved):
@@ -361,9 +398,11 @@ class _Run:
         if not self.settings.step_control.monotone:
             return self._ending("diverged", SolveStatus.NON_FINITE)
         noise = 4 * np.finfo(self.point.gradient.dtype).eps * abs(self.point.value)
-        if solved.predicted <= noise:  # the promised decrease is rounding error: this is the minimum
+        if 0 <= solved.predicted <= noise:  # the promised decrease is rounding error: this is the minimum
             return "converged", True, ""
-        return self._ending("stalled", solved.status) if self.settings.step_control.stuck(self.state) else None
+        return (
+            self._ending("stalled", solved.status) if self.settings.step_control.stuck(self.state) else None
+        )
 
     def _fall_back(self, objective, solved):
         """No usable solution: more damping and, where damping is constant, a first-order step."""
@@ -382,16 +421,20 @@ class _Run:
                 self._move(objective, new, value)
                 return self._record("newton", True, rate, solved, before, damping), None
             rate /= 2
-        return self._record("newton", False, 0.0, solved, before, damping), self._ending("solver_failed", solved.status)
+        return self._record("newton", False, 0.0, solved, before, damping), self._ending(
+            "solver_failed", solved.status
+        )
 
     def _flat(self, predicted):
         """The two-part convergence test: gradient, and decrease still to be had."""
         point, tol = self.point, self.settings.tol
-        return np.abs(point.gradient).max() <= tol and predicted <= tol * abs(point.value)
+        return np.abs(point.gradient).max() <= tol and 0 <= predicted <= tol * abs(point.value)
 
-    def _move(self, objective, theta, value):
-        self.point = _evaluate(objective, theta, value)
-        self.theta = theta
+    def _move(self, objective, theta, value, gradient=None):
+        before, self.theta = self.point, theta
+        self.point = _evaluate(objective, theta) if gradient is None else _Point(theta, value, gradient, 0.0)
+        if self.pairs is not None:
+            self.pairs.add(theta - before.theta, self.point.gradient - before.gradient)
 
     def _ending(self, reason, status):
         return reason, False, f"step {self.steps}: {reason.replace('_', ' ')} ({status}). {status.advice}"
@@ -419,13 +462,10 @@ class _Run:
         return solved
 
     def _blocks(self, objective):
-        """The blocks at this point; a curvature that adapts gets its state back."""
+        """The blocks at this point, of the curvature in force."""
         curvature = self.settings.curvature
-        if not hasattr(curvature, "after"):
-            return curvature.blocks(objective, self.point.theta)
-        if self.curvature_state is None:
-            self.curvature_state = curvature.initial(objective)
-        return curvature.blocks(objective, self.point.theta, self.curvature_state)
+        part = curvature.part(self.curvature_state) if self.adaptive else curvature
+        return part.blocks(objective, self.point.theta)
 
     def _solve_block(self, index, block, tol, solved):
         point, settings, memory = self.point, self.settings, self.memory
@@ -487,7 +527,7 @@ class _Run:
         return StepRecord(**common, **(_solve_columns(solved) if solved else {}))
 
 
-def _evaluate(objective, theta, value=None):
+def _evaluate(objective, theta):
     start = time.perf_counter()
     value, gradient = objective.value_and_grad(theta)
     return _Point(theta, value, gradient, time.perf_counter() - start)
