@@ -94,21 +94,26 @@ def _chunks(objective, theta, temporary_bytes):
 
 
 def _add_block(objective, curvature, k, i, target, position):
-    x, S, array = curvature.inputs(k), curvature.S[k, i], curvature.array
-    first = position.start == 0
+    S, array, first = curvature.S[k, i], curvature.array, position.start == 0
+    narrow = by_pairs(*target.shape[:2])
+    x, runs = curvature.inputs(k), curvature.all_inputs(k)
+    if not narrow:
+        x, runs = curvature.nonzero_inputs(k)
     if k == i:
-        pairs = _input_pairs(objective, x, k, position, array) if by_pairs(len(x), len(S)) else None
-        add_diagonal_block(target, x, S, first, array, pairs)
+        pairs = _input_pairs(objective, x, k, position, array) if narrow else None
+        add_diagonal_block(target, x, S, first, array, runs, pairs)
         return
     a, exact = curvature.inputs(i), curvature.exact
     if exact and i > k + 1:
         J, delta = curvature.jacobian(k, i - 1), curvature.delta(i)
-        add_cross_block_by_units(target, x, a, S, first, array, J, delta)
+        add_cross_block_by_units(target, x, a, S, first, array, runs, J, delta)
         return
-    by_units = S.shape[0] * S.shape[1] < len(x)
-    (add_cross_block_by_units if by_units else add_cross_block)(target, x, a, S, first, array)
+    if narrow and len(x) <= S.shape[0] * S.shape[1]:
+        add_cross_block(target, x, a, S, first, array)
+    else:
+        add_cross_block_by_units(target, x, a, S, first, array, runs)
     if exact:
-        add_shared_units(target, x, curvature.slope(k), curvature.delta(i), array)
+        add_shared_units(target, x, curvature.slope(k), curvature.delta(i), array, runs)
 
 
 def _pairs(n):

@@ -17,12 +17,12 @@ UNIT_BYTES = 2**22
 SMALL_INPUTS = 32
 """Up to so many inputs the products of all pairs cost less than the calls that would avoid them."""
 
-MIN_RUN = 4
-"""Inputs that are zero throughout are left out when those between them come in runs of this length on
-average; shorter ones cost more in calls than they save."""
+DENSE_SHARE = 0.9
+"""Samples whose inputs are all zero leave a product when more than the rest of this share does: taking the
+others out costs two reads and a write a number, the product tens of operations."""
 
 
-def add_diagonal_block(target, x, S, first, array, pairs=None):
+def add_diagonal_block(target, x, S, first, array, runs, pairs=None):
     """Add sum_n x[s] x[q] S[r, p] to a target (P, h, P, h), symmetric in (s, q) and in (r, p).
 
     Parameters
@@ -37,6 +37,8 @@ def add_diagonal_block(target, x, S, first, array, pairs=None):
         Whether the target may be overwritten; it must be zero where inputs are left out.
     array : callable
         `Workspace.array`.
+    runs : list of (slice, int)
+        Which of the target's inputs x holds, as from `nonzero_runs`.
     pairs : ndarray of shape (P (P + 1) / 2, samples), default=None
         `input_pairs(x)` where `by_pairs` says so; else the products of x and S are formed instead.
     """
@@ -44,14 +46,13 @@ def add_diagonal_block(target, x, S, first, array, pairs=None):
     upper, square = _packing(h)
     packed = S.reshape(h * h, m).take(upper, axis=0, out=array("packed", len(upper), m), mode="clip")
     if pairs is None:
-        runs = nonzero_runs(x)
-        products = _by_inputs(np.concatenate([x[run] for run, _ in runs]), packed, array)
+        products = _by_inputs(x, packed, array)
     elif target.nbytes <= PIECE_BYTES:
         product = np.matmul(pairs, packed.T, out=array("product", len(pairs), len(packed)))
         _write_at_once(target, product, first, array)
         return
     else:
-        runs, products = [(slice(0, P), 0)], _by_pairs(pairs, packed, P, array)
+        products = _by_pairs(pairs, packed, P, array)
     for s, product in products:
         entries = product.take(square, axis=1, out=array("entries", len(product), h * h), mode="clip")
         _write_symmetric(target, s, entries.reshape(-1, h, h), runs, first)
@@ -80,10 +81,21 @@ def _by_inputs(x, packed, array):
     step = max(1, min(P, PIECE_BYTES // (packed.size * packed.itemsize)))
     for a in range(0, P, step):
         b = min(a + step, P)
-        left = np.multiply(x[a:b, None], packed, out=array("left", b - a, *packed.shape)).reshape(-1, m)
-        product = np.matmul(x[a:], left.T, out=array("product", P - a, len(left))).reshape(P - a, b - a, -1)
+        right, factor = _nonzero_samples(x[a:], b - a, packed, array)
+        left = array("left", b - a, *factor.shape)
+        left = np.multiply(right[: b - a, None], factor, out=left).reshape(-1, factor.shape[1])
+        product = np.matmul(right, left.T, out=array("product", P - a, len(left))).reshape(P - a, b - a, -1)
         for s in range(a, b):
             yield s, product[s - a :, s - a]
+
+
+def _nonzero_samples(x, count, packed, array):
+    """Return x and packed without the samples in which the first `count` inputs are all zero, if many are."""
+    kept = np.flatnonzero(x[:count].any(axis=0))
+    if len(kept) > DENSE_SHARE * x.shape[1]:
+        return x, packed
+    few, factor = array("few", len(x), len(kept)), array("factor", len(packed), len(kept))
+    return x.take(kept, axis=1, out=few, mode="clip"), packed.take(kept, axis=1, out=factor, mode="clip")
 
 
 def _write_at_once(target, product, first, array):
@@ -113,16 +125,6 @@ def _place(runs, s):
     return next(s + shift for run, shift in runs if s + shift < run.stop)
 
 
-def nonzero_runs(x):
-    """Return [(slice, shift)]: stretches of rows of x with any nonzero, shift = rows left out before."""
-    active = np.concatenate([[False], x.any(axis=1), [False]])
-    edges = np.flatnonzero(active[1:] != active[:-1]).reshape(-1, 2)
-    if len(edges) == 0 or len(edges) > 1 and np.count_nonzero(active) < MIN_RUN * len(edges):
-        return [(slice(0, len(x)), 0)]
-    kept = np.concatenate([[0], np.cumsum(edges[:-1, 1] - edges[:-1, 0])])
-    return [(slice(a, b), a - k) for (a, b), k in zip(edges.tolist(), kept.tolist())]
-
-
 def add_cross_block(target, x, a, S, first, array):
     """Add sum_n x[s] a[q] S[r, p] to a target (P, R, Q, T), by products of the inputs."""
     (P, m), Q, (R, T) = x.shape, len(a), S.shape[:2]
@@ -135,12 +137,12 @@ def add_cross_block(target, x, a, S, first, array):
         _store(target[start : start + step], product.reshape(-1, Q, R, T).transpose(0, 2, 1, 3), first)
 
 
-def add_cross_block_by_units(target, x, a, S, first, array, J=None, delta=None):
+def add_cross_block_by_units(target, x, a, S, first, array, runs, J=None, delta=None):
     """Add sum_n x[s] (a[q] S[r, p] + J[r, q] delta[p]) to a target (P, R, Q, T).
 
-    For many inputs x, and wherever J is full: both terms go into one product.
+    For many inputs x, and wherever J is full: both terms go into one product. `runs` as above.
     """
-    (P, m), Q, (R, T) = x.shape, len(a), S.shape[:2]
+    m, Q, (R, T) = x.shape[1], len(a), S.shape[:2]
     step = max(1, min(R, UNIT_BYTES // (Q * T * m * x.itemsize)))
     for start in range(0, R, step):
         units = slice(start, min(start + step, R))
@@ -150,17 +152,20 @@ def add_cross_block_by_units(target, x, a, S, first, array, J=None, delta=None):
             shared = array("shared", units.stop - start, Q - 1, T, m)
             right[:, :-1] += np.multiply(J[units, :, None], delta, out=shared)
         right = right.reshape(-1, m)
-        product = np.matmul(x, right.T, out=array("product", P, len(right)))
-        _store(target[:, units], product.reshape(P, -1, Q, T), first)
+        product = np.matmul(x, right.T, out=array("product", len(x), len(right)))
+        for run, shift in runs:
+            entries = product[run.start - shift : run.stop - shift]
+            _store(target[run, units], entries.reshape(len(entries), -1, Q, T), first)
 
 
-def add_shared_units(target, x, slope, delta, array):
+def add_shared_units(target, x, slope, delta, array, runs):
     """Add sum_n x[s] slope[r] delta[p] where q = r: what layer k hands to the weights of layer k + 1."""
     R, T, m = len(slope), *delta.shape
     right = np.multiply(slope[:, None], delta, out=array("left", R, T, m)).reshape(R * T, m)
     term = (x @ right.T).reshape(len(x), R, T)
     place = np.arange(R)
-    target[:, place, place] += term
+    for run, shift in runs:
+        target[run, place, place] += term[run.start - shift : run.stop - shift]
 
 
 def input_pairs(x, out):

@@ -2,6 +2,10 @@
 
 import numpy as np
 
+MIN_RUN = 4
+"""Inputs that are zero throughout are left out where those between them come in runs of this length on
+average; shorter ones cost more in calls than they save."""
+
 
 class SampleCurvature:
     """S_ij = d2 loss / du_i du_j and J_km = d a_m / d u_k of some samples, u_l added to z_l.
@@ -42,6 +46,20 @@ class SampleCurvature:
             abar = abar if isinstance(abar, np.ndarray) else abar.toarray()
             self._inputs[l] = self._units_first(("inputs", l), abar)
         return self._inputs[l]
+
+    def all_inputs(self, l):
+        """[(slice, 0)] of all inputs of layer l: runs as `nonzero_runs` gives them."""
+        return [(slice(0, self.p.inputs[l].shape[1]), 0)]
+
+    def nonzero_inputs(self, l):
+        """Inputs that are not zero throughout the samples, one after the other, and their `nonzero_runs`."""
+        if ("nonzero", l) not in self._inputs:
+            x = self.inputs(l)
+            runs = nonzero_runs(x)
+            if len(runs) > 1 or runs[0][0] != slice(0, len(x)):
+                x = np.concatenate([x[run] for run, _ in runs])
+            self._inputs["nonzero", l] = x, runs
+        return self._inputs["nonzero", l]
 
     def slope(self, l):
         """f'_l of shape (h_l, samples)."""
@@ -98,6 +116,19 @@ class SampleCurvature:
         out = self.array(name, *a.shape[::-1])
         out[...] = a.T
         return out
+
+
+def nonzero_runs(x):
+    """Return [(slice, shift)]: stretches of rows of x with any nonzero, shift = rows left out before.
+
+    All rows as one stretch where leaving some out would not pay.
+    """
+    active = np.concatenate([[False], x.any(axis=1), [False]])
+    edges = np.flatnonzero(active[1:] != active[:-1]).reshape(-1, 2)
+    if len(edges) == 0 or np.count_nonzero(active) < MIN_RUN * len(edges):
+        return [(slice(0, len(x)), 0)]
+    left_out = edges[:, 0] - np.concatenate([[0], np.cumsum(edges[:-1, 1] - edges[:-1, 0])])
+    return [(slice(a, b), shift) for (a, b), shift in zip(edges.tolist(), left_out.tolist())]
 
 
 def floats_per_sample(network):

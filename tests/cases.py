@@ -23,7 +23,11 @@ def bump(z):
 
 def log_cosh_sum(y, z):
     """A user's own loss, outputs coupled and not convex in them."""
-    return anp.log(anp.cosh(anp.sum(z - y, axis=1))) + 0.1 * anp.sin(z[:, 0]) + 0.3 * anp.mean((z - y) ** 2, axis=1)
+    return (
+        anp.log(anp.cosh(anp.sum(z - y, axis=1)))
+        + 0.1 * anp.sin(z[:, 0])
+        + 0.3 * anp.mean((z - y) ** 2, axis=1)
+    )
 
 
 @dataclass(frozen=True)
@@ -38,6 +42,7 @@ class Case:
     alpha: float = 0.3
     weights: str = "none"
     density: float = 1.0
+    dead_inputs: tuple = ()
     is_sparse: bool = False
     classes_present: int | None = None
     dtype: Any = np.float64
@@ -51,12 +56,14 @@ class Case:
         rng = np.random.default_rng(self.seed)
         X = rng.standard_normal((self.n, self.widths[0]))
         X *= rng.random(X.shape) < self.density
+        for start, stop in self.dead_inputs:
+            X[:, start:stop] = 0
         y = self._targets(rng)
         weight = None
         if self.weights != "none":
             weight = rng.uniform(0.1, 3, self.n)
             if self.weights == "zeros":
-                weight[:: 3] = 0
+                weight[::3] = 0
         X = sparse.csr_array(X) if self.is_sparse else X
         return Data(X.astype(self.dtype), y.astype(self.dtype), weight)
 
@@ -108,8 +115,7 @@ NETS = [
     Case("wide input", (40, 3, 4, 3), ("tanh", "tanh"), "log_loss", n=30),
 ]
 ACTIVATED = [
-    _by_activation(f)
-    for f in ("identity", "logistic", "tanh", "relu", "softplus", "silu", "gelu", bump)
+    _by_activation(f) for f in ("identity", "logistic", "tanh", "relu", "softplus", "silu", "gelu", bump)
 ]
 LOSSES = [
     Case("softmax, two classes", (4, 3, 3, 2), ("tanh", "tanh"), "log_loss"),
@@ -130,12 +136,15 @@ DATA = [
     Case("no penalty", (4, 3, 3, 2), ("tanh", "tanh"), alpha=0.0),
     Case("sparse inputs", (12, 3, 3, 2), ("tanh", "tanh"), "log_loss", is_sparse=True, density=0.3),
     Case("inputs that are always zero", (12, 3, 2), ("tanh",), "log_loss", n=5, density=0.2),
+    Case("stretches of zero inputs", (50, 2, 3, 2), ("tanh", "tanh"), dead_inputs=((0, 5), (12, 30), (48, 50))),
+    Case("wide, mostly zero", (45, 3, 2, 2), ("tanh", "tanh"), "log_loss", n=30, density=0.02, dead_inputs=((9, 20),)),
 ]
 CASES = NETS + ACTIVATED + LOSSES + DATA
 """Every net, activation, loss and kind of data; small enough for automatic differentiation."""
 
 SINGLE_PRECISION = [
-    case.but(name=f"{case.name}, float32", dtype=np.float32) for case in (NETS[3], NETS[4], LOSSES[1], LOSSES[6], DATA[0])
+    case.but(name=f"{case.name}, float32", dtype=np.float32)
+    for case in (NETS[3], NETS[4], LOSSES[1], LOSSES[6], DATA[0])
 ]
 
 
