@@ -26,7 +26,17 @@ class Ritz(NamedTuple):
 
 
 def block_lanczos(
-    apply, n, *, block=4, max_steps=8, tol=0.0, patience=2, both_ends=False, seed=0, dtype=np.float64
+    apply,
+    n,
+    *,
+    block=4,
+    max_steps=8,
+    tol=0.0,
+    patience=2,
+    both_ends=False,
+    start=None,
+    seed=0,
+    dtype=np.float64,
 ):
     """Project a symmetric operator on the block Krylov space of random vectors.
 
@@ -46,6 +56,8 @@ def block_lanczos(
         For so many steps in a row.
     both_ends : bool, default=False
         Watch the range of the eigenvalues in place of the largest magnitude.
+    start : ndarray of shape (n, block), default=None
+        First vectors; by default random.
     seed : int, default=0
         Of the random start.
     dtype : dtype, default=numpy.float64
@@ -68,7 +80,7 @@ def block_lanczos(
     >>> round(block_lanczos(lambda V: d[:, None] * V, 200, max_steps=20).largest_magnitude, 2)
     5.0
     """
-    V = _start(n, min(block, n), seed, dtype)
+    V = _start(n, min(block, n), seed, dtype) if start is None else _qr(start.astype(dtype))[0]
     T, W, products = _iterate(apply, V, min(n, block * max_steps), tol, patience, both_ends)
     return Ritz(np.full(1, np.nan), np.nan, np.nan, np.nan, products) if T is None else _ritz(T, W)
 
