@@ -20,7 +20,8 @@ from .condition_number import as_estimator
 from .curvature import resolve_curvature
 from .fitting import Stopping, drive, extend
 from .mlp import CHUNK_BYTES, Network, Objective
-from .newton import Newton, history_table
+from .newton import Newton
+from .records import history_table
 from .prepare import prepare
 from .samples import distinct_samples
 from .scheduler import resolve_scheduler

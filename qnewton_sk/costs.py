@@ -172,7 +172,9 @@ class DirectCost(BaseEstimator):
             "substitution_seconds": facts.itemsize * facts.n**2 / rates.bytes_per_second,
             "call_seconds": rates.call_seconds,
         }
-        return CostEstimate(sum(terms.values()), terms, f"{FLOPS[self.kernel]:.3g} N^3 flops at the calibrated rate")
+        return CostEstimate(
+            sum(terms.values()), terms, f"{FLOPS[self.kernel]:.3g} N^3 flops at the calibrated rate"
+        )
 
 
 class CGCost(BaseEstimator):
@@ -192,11 +194,15 @@ class CGCost(BaseEstimator):
         if products is None:
             products = math.ceil(math.sqrt(facts.kappa or facts.n) / 2 * math.log(2 / tol))
         products = min(products, 2.0 * facts.n)
-        product_seconds = max(
-            rates.seconds("gemm", facts.product_flops, 64), rates.call_seconds
+        product_seconds = max(rates.seconds("gemm", facts.product_flops, 64), rates.call_seconds)
+        terms = {
+            "products": float(products),
+            "product_seconds": product_seconds,
+            "call_seconds": rates.call_seconds,
+        }
+        return CostEstimate(
+            products * product_seconds + rates.call_seconds, terms, "Saad (2003), equation 6.128"
         )
-        terms = {"products": float(products), "product_seconds": product_seconds, "call_seconds": rates.call_seconds}
-        return CostEstimate(products * product_seconds + rates.call_seconds, terms, "Saad (2003), equation 6.128")
 
 
 class WoodburyCost(BaseEstimator):

@@ -53,10 +53,10 @@ class QNewtonClassifier(ClassifierMixin, QNewtonBase):
         Samples a step; "auto" takes all, so that one epoch is one step.
     max_iter : int, default=1000
         Epochs at most.
-    tol : float, default=1e-5
-        Stop when no entry of the gradient exceeds `tol` and the predicted decrease is at most `tol` times the
-        loss, or when the loss (the validation score under early stopping) has not improved by `tol` for
-        `n_iter_no_change` epochs; relative to the loss, absolute for the score.
+    tol : float, default=1e-6
+        Stop when neither an entry of the gradient nor the decrease that the model predicts exceeds `tol`, or when
+        the loss (the validation score under early stopping) has not improved by `tol` for `n_iter_no_change`
+        epochs; relative to the loss, absolute for the score.
     n_iter_no_change : int, default=10
         See `tol`.
     early_stopping : bool, default=False
@@ -170,7 +170,7 @@ class QNewtonClassifier(ClassifierMixin, QNewtonBase):
         first_order_steps=0,
         batch_size="auto",
         max_iter=1000,
-        tol=1e-5,
+        tol=1e-6,
         n_iter_no_change=10,
         early_stopping=False,
         validation_fraction=0.1,
@@ -457,10 +457,10 @@ class QNewtonRegressor(RegressorMixin, QNewtonBase):
         Samples a step; "auto" takes all, so that one epoch is one step.
     max_iter : int, default=1000
         Epochs at most.
-    tol : float, default=1e-5
-        Stop when no entry of the gradient exceeds `tol` and the predicted decrease is at most `tol` times the
-        loss, or when the loss (the validation score under early stopping) has not improved by `tol` for
-        `n_iter_no_change` epochs; relative to the loss, absolute for the score.
+    tol : float, default=1e-6
+        Stop when neither an entry of the gradient nor the decrease that the model predicts exceeds `tol`, or when
+        the loss (the validation score under early stopping) has not improved by `tol` for `n_iter_no_change`
+        epochs; relative to the loss, absolute for the score.
     n_iter_no_change : int, default=10
         See `tol`.
     early_stopping : bool, default=False
@@ -569,7 +569,7 @@ class QNewtonRegressor(RegressorMixin, QNewtonBase):
         first_order_steps=0,
         batch_size="auto",
         max_iter=1000,
-        tol=1e-5,
+        tol=1e-6,
         n_iter_no_change=10,
         early_stopping=False,
         validation_fraction=0.1,

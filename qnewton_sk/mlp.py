@@ -205,6 +205,8 @@ class Objective:
     """
 
     def __init__(self, network, X, y, sample_weight=None, alpha=0.0, chunk_bytes=CHUNK_BYTES):
+        if sparse.issparse(X) and X.shape[0] * X.shape[1] * X.dtype.itemsize <= chunk_bytes:
+            X = X.toarray()  # where it fits, dense products are the faster ones
         self.network, self.X, self.y = network, X, y
         self.sample_weight, self.alpha, self.chunk_bytes = sample_weight, alpha, chunk_bytes
         self.n_samples, self.n_params = X.shape[0], network.n_params

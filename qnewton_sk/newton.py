@@ -8,13 +8,14 @@ The loop knows no net, no solver and no curvature: whatever offers `value`, `val
 
 import math
 import time
-from dataclasses import astuple, dataclass, fields
+from dataclasses import dataclass
 
 import numpy as np
 from sklearn.base import BaseEstimator
 from sklearn.utils import gen_batches
 
 from .quasi_newton import CurvaturePairs, wolfe_search
+from .records import Progress, StepRecord, solve_columns
 from .system import Direction, SolveStatus
 
 LARGEST_FORCING = 0.3
@@ -26,81 +27,6 @@ NORM_AGE = 10
 FORGETTING = 0.95
 """Factor on the forecast of an iterative solver after each step that a direct one took; where the direct one
 was cheaper by two, the iterative one gets its next try after some 14 steps."""
-
-
-@dataclass(frozen=True)
-class StepRecord:
-    """One row of the history. Costs and `modelled_seconds` are modelled, the stages' seconds are measured."""
-
-    step: int
-    phase: str
-    loss: float
-    gradient_norm: float
-    damping: float
-    step_size: float
-    accepted: bool
-    condition_number: float = math.nan
-    oracle_sparsity: float = math.nan
-    backend: str = ""
-    classical_cost: float = math.nan
-    quantum_cost: float = math.nan
-    break_even_gate_time: float = math.nan
-    gradient_seconds: float = 0.0
-    hessian_seconds: float = 0.0
-    schedule_seconds: float = 0.0
-    solve_seconds: float = 0.0
-    modelled_seconds: float = math.nan
-    relative_residual: float = math.nan
-    solve_status: str = ""
-
-
-COLUMNS = tuple(field.name for field in fields(StepRecord))
-"""Columns of the history, in order."""
-
-
-def history_table(records):
-    """Return {column: array}, one row a record.
-
-    Examples
-    --------
-    >>> from qnewton_sk.newton import StepRecord, history_table
-    >>> record = StepRecord(1, "newton", 0.5, 0.1, 1e-3, 1.0, True)
-    >>> history_table([record])["loss"]
-    array([0.5])
-    """
-    columns = zip(*map(astuple, records)) if records else [()] * len(COLUMNS)
-    return {name: np.array(column) for name, column in zip(COLUMNS, columns)}
-
-
-@dataclass(frozen=True)
-class Progress:
-    """What the loop hands out after each epoch.
-
-    Parameters
-    ----------
-    theta : ndarray of shape (n_params,)
-        The last good parameters: finite, never from a rejected trial.
-    loss : float
-        Objective at `theta`: on all the data, or the mean over the epoch's batches.
-    epoch : int
-        Epochs done in this run.
-    steps : tuple of StepRecord
-        Those of this epoch.
-    stop_reason : str or None
-        Why the run ends here; None while it goes on.
-    converged : bool
-        Whether it ends because a minimum was found.
-    message : str
-        For a warning: the step, the status and the remedy.
-    """
-
-    theta: np.ndarray
-    loss: float
-    epoch: int
-    steps: tuple
-    stop_reason: str | None = None
-    converged: bool = False
-    message: str = ""
 
 
 @dataclass
@@ -190,8 +116,7 @@ class Newton(BaseEstimator):
     max_iter : int, default=200
         Epochs. With the full batch, one epoch is one step.
     tol : float, default=1e-6
-        Stop when the largest gradient entry is at most `tol` and the predicted decrease at most `tol`
-        times the loss.
+        Stop when both the largest gradient entry and the predicted decrease are at most `tol`.
     n_iter_no_change : int, default=10
         Stop after so many epochs in a row that lower the loss by less than `tol` times its value.
     shuffle : bool, default=True
@@ -428,7 +353,7 @@ class _Run:
     def _flat(self, predicted):
         """The two-part convergence test: gradient, and decrease still to be had."""
         point, tol = self.point, self.settings.tol
-        return np.abs(point.gradient).max() <= tol and 0 <= predicted <= tol * abs(point.value)
+        return np.abs(point.gradient).max() <= tol and 0 <= predicted <= tol
 
     def _move(self, objective, theta, value, gradient=None):
         before, self.theta = self.point, theta
@@ -524,42 +449,10 @@ class _Run:
             hessian_seconds=start.hessian_seconds,
         )
         start.gradient_seconds = start.hessian_seconds = 0.0  # a retry pays neither again
-        return StepRecord(**common, **(_solve_columns(solved) if solved else {}))
+        return StepRecord(**common, **(solve_columns(solved) if solved else {}))
 
 
 def _evaluate(objective, theta):
     start = time.perf_counter()
     value, gradient = objective.value_and_grad(theta)
     return _Point(theta, value, gradient, time.perf_counter() - start)
-
-
-def _solve_columns(solved):
-    """The columns that speak of the solve; over several blocks costs add, and the worst block shows."""
-    worst = max(range(len(solved.facts)), key=lambda i: solved.facts[i].kappa or 0.0)
-    residuals = [s.relative_residual for s in solved.solutions if s is not None]
-    break_even = [d.break_even_gate_time for d in solved.decisions if d.break_even_gate_time is not None]
-    names = dict.fromkeys(d.chosen or "none" for d in solved.decisions)
-    return dict(
-        condition_number=_number(solved.facts[worst].kappa),
-        oracle_sparsity=float(max(facts.row_nonzeros for facts in solved.facts)),
-        backend="+".join(names),
-        classical_cost=_total(d.classical_seconds for d in solved.decisions),
-        quantum_cost=_total(d.quantum_seconds for d in solved.decisions),
-        break_even_gate_time=min(break_even, default=math.nan),
-        schedule_seconds=solved.schedule_seconds,
-        solve_seconds=solved.solve_seconds,
-        modelled_seconds=_total(
-            d.estimates[d.chosen].seconds if d.chosen else None for d in solved.decisions
-        ),
-        relative_residual=max(residuals, default=math.nan),
-        solve_status=str(solved.status),
-    )
-
-
-def _number(value):
-    return math.nan if value is None else float(value)
-
-
-def _total(values):
-    """The sum, NaN where a part is unknown."""
-    return float(sum(_number(value) for value in values))

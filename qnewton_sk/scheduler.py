@@ -144,7 +144,13 @@ class Scheduler(BaseEstimator):
     """
 
     def __init__(
-        self, backends=None, *, hardware="fault_tolerant", queries="jennings2023", assumptions="paper", tol=None
+        self,
+        backends=None,
+        *,
+        hardware="fault_tolerant",
+        queries="jennings2023",
+        assumptions="paper",
+        tol=None,
     ):
         self.backends = backends
         self.hardware = hardware

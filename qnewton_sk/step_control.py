@@ -201,7 +201,9 @@ class TrustRegion(_Control):
         if not ratio > self.accept:  # also where the value is NaN
             state = replace(self.failed(state), radius=shorter)
             return Trial(theta, value, 0.0, False, state)
-        state = ControlState(self._damping(direction, ratio, state), radius=_radius(state, length, ratio, shorter, direction))
+        state = ControlState(
+            self._damping(direction, ratio, state), radius=_radius(state, length, ratio, shorter, direction)
+        )
         return Trial(new, new_value, self.learning_rate, True, state)
 
     def _damping(self, direction, ratio, state):
@@ -245,7 +247,10 @@ def resolve_step_control(step_control, *, regularization, learning_rate_init):
     ValueError
         For anything else.
     """
-    if all(hasattr(step_control, method) for method in ("initial", "shift", "take", "failed", "stuck", "monotone")):
+    if all(
+        hasattr(step_control, method)
+        for method in ("initial", "shift", "take", "failed", "stuck", "monotone")
+    ):
         return step_control
     named = {"trust_region": TrustRegion, "line_search": LineSearch, "fixed": FixedStep}
     if not isinstance(step_control, str) or step_control not in named:

@@ -48,8 +48,7 @@ _ADVICE = {
     "step_control='trust_region'.",
     SolveStatus.NEGATIVE_CURVATURE: "Use step_control='trust_region' or curvature='gauss_newton'.",
     SolveStatus.MAX_ITERATIONS: "Raise `regularization`, or use a direct solver.",
-    SolveStatus.NON_FINITE: "Scale the inputs (StandardScaler), lower `learning_rate_init` or raise "
-    "`alpha`.",
+    SolveStatus.NON_FINITE: "Scale the inputs (StandardScaler), lower `learning_rate_init` or raise `alpha`.",
     SolveStatus.FAILED: "Use another backend.",
 }
 _USABLE = frozenset(
@@ -185,7 +184,9 @@ class SystemMatrix:
 
     def product(self, v):
         """Return (H + shift I) v for v of shape (n,)."""
-        rule_is_dearer = self._product_flops is None or (self.assembled and self._product_flops > self.product_flops)
+        rule_is_dearer = self._product_flops is None or (
+            self.assembled and self._product_flops > self.product_flops
+        )
         Hv = self.entries() @ v if self._product is None or rule_is_dearer else self._product(v)
         return Hv + self.shift * v if self.shift else Hv
 
@@ -293,7 +294,9 @@ class SystemFacts:
         if not self.n >= 1:
             raise ValueError(f"`n` must be an int >= 1; got {self.n!r}")
         if self.kappa is not None and not self.kappa >= 1:
-            raise ValueError(f"`kappa` must be >= 1 (the ratio of largest to smallest singular value); got {self.kappa!r}")
+            raise ValueError(
+                f"`kappa` must be >= 1 (the ratio of largest to smallest singular value); got {self.kappa!r}"
+            )
         if self.row_nonzeros is None:
             object.__setattr__(self, "row_nonzeros", self.n)
         elif not 1 <= self.row_nonzeros <= self.n:

@@ -16,7 +16,7 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from qnewton_sk import QNewtonClassifier, QNewtonRegressor, Scheduler
-from qnewton_sk.newton import COLUMNS
+from qnewton_sk.records import COLUMNS
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 HAS_CALLBACKS = find_spec("sklearn.callback") is not None

@@ -13,7 +13,8 @@ from sklearn.neural_network import MLPClassifier, MLPRegressor
 from sklearn.preprocessing import scale
 
 from qnewton_sk import QNewtonClassifier, QNewtonRegressor, Scheduler
-from qnewton_sk.newton import COLUMNS, Newton, Progress
+from qnewton_sk.newton import Newton
+from qnewton_sk.records import COLUMNS, Progress
 from qnewton_sk.samples import distinct_samples
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")

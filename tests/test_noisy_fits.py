@@ -42,9 +42,6 @@ def test_the_record_shows_the_error_of_the_solves():
     assert residual["ideal"] < 1e-12 < residual["refined"] < 1e-4 < residual["noisy"] < 1.0
 
 
-@pytest.mark.xfail(
-    strict=True, reason="a direction so noisy that the model predicts an increase is taken for the minimum"
-)
 def test_a_readout_error_of_a_fifth_still_finds_the_minimum():
     good, bad = (
         fitted(load_breast_cancer, fidelity="noisy", readout_error=error, random_state=0)
