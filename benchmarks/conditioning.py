@@ -76,7 +76,7 @@ def pruning(n):
 
 
 def measuring(n):
-    """What measuring adds to a solve, as a share of an LU solve; runs interleaved, the fastest of each counts."""
+    """What measuring adds to a solve, as a share of an LU solve; interleaved, the fastest of each counts."""
     b, rows = np.ones(n), []
     G = np.random.default_rng(1).standard_normal((n // 4, n))
     cases = {
@@ -85,7 +85,7 @@ def measuring(n):
     }
     for name, (H, semidefinite, shift, solver, wanted) in cases.items():
         matrix, best = SystemMatrix.from_entries(H, semidefinite=semidefinite), {}
-        for _ in range(6):
+        for _ in range(4):
             for label, by, measure in (
                 ("lu", LU(), False),
                 ("plain", solver, False),

@@ -345,7 +345,7 @@ class LanczosCondition(BaseEstimator):
     patience : int, default=3
         For so many steps in a row: a step alone may add little while another eigenvalue comes up.
     max_steps : int, default=60
-        Block steps at most.
+        Block steps at most; two less for the norm where tol is 0, which then starts from a sketch of A.
     block : int, default=4
         Vectors a step; with a few at once, an eigenvalue is harder to miss.
     """
@@ -358,7 +358,8 @@ class LanczosCondition(BaseEstimator):
 
     def estimate(self, matrix):
         """Return an estimate from below for one factorisation, unless kept, and some 10 products."""
-        high = self._run(block_product(matrix), matrix, norm_start(matrix) if self.block == 1 else None)
+        start = norm_start(matrix) if self.tol == 0 else None
+        high = self._run(block_product(matrix), matrix, start)
         if not np.isfinite(high.values).all():
             return ConditionNumber(math.inf, "estimate", "lanczos", high.products * matrix.product_flops)
         name, payload, flops = factorisation(matrix, "ldl")
@@ -377,7 +378,7 @@ class LanczosCondition(BaseEstimator):
             apply,
             matrix.n,
             block=self.block,
-            max_steps=self.max_steps,
+            max_steps=self.max_steps if start is None else max(2, self.max_steps - 2),
             tol=self.tol,
             patience=self.patience,
             start=start,
