@@ -54,9 +54,9 @@ class QNewtonClassifier(ClassifierMixin, QNewtonBase):
     max_iter : int, default=1000
         Epochs at most.
     tol : float, default=1e-6
-        Stop when neither an entry of the gradient nor the decrease that the model predicts exceeds `tol`, or when
-        the loss (the validation score under early stopping) has not improved by `tol` for `n_iter_no_change`
-        epochs; relative to the loss, absolute for the score.
+        Stop when no entry of the gradient exceeds `tol` and the predicted decrease is at most 0.5 % of the loss,
+        or when the loss (the validation score under early stopping) has not improved by `tol` for
+        `n_iter_no_change` epochs; relative to the loss, absolute for the score.
     n_iter_no_change : int, default=10
         See `tol`.
     early_stopping : bool, default=False
@@ -458,9 +458,9 @@ class QNewtonRegressor(RegressorMixin, QNewtonBase):
     max_iter : int, default=1000
         Epochs at most.
     tol : float, default=1e-6
-        Stop when neither an entry of the gradient nor the decrease that the model predicts exceeds `tol`, or when
-        the loss (the validation score under early stopping) has not improved by `tol` for `n_iter_no_change`
-        epochs; relative to the loss, absolute for the score.
+        Stop when no entry of the gradient exceeds `tol` and the predicted decrease is at most 0.5 % of the loss,
+        or when the loss (the validation score under early stopping) has not improved by `tol` for
+        `n_iter_no_change` epochs; relative to the loss, absolute for the score.
     n_iter_no_change : int, default=10
         See `tol`.
     early_stopping : bool, default=False
