@@ -11,7 +11,7 @@ from .layer_blocks import (
     input_pairs,
 )
 from .sample_curvature import SampleCurvature, floats_per_sample
-from .workspace import Workspace
+from .workspace import NUMBER_FLOPS, workspace_of
 
 TEMPORARY_BYTES = 2**27
 """Memory for what an assembly holds beside its result; samples are taken in chunks that fit."""
@@ -55,7 +55,7 @@ def assemble(objective, theta, *, exact=True, layer=None, temporary_bytes=TEMPOR
     n = network.parts[layers[-1]].stop - start
     H = np.zeros((n, n), objective.dtype)
     targets = _targets(H, network, layers, start)
-    workspace = objective.memo.setdefault("workspace", Workspace(objective.dtype))
+    workspace = workspace_of(objective)
     for p, rows, position in _chunks(objective, theta, temporary_bytes):
         curvature = SampleCurvature(p, rows, exact, layers, workspace)
         for (k, i), target in targets.items():
@@ -146,16 +146,15 @@ def copy_transposed(source, target, tile=256):
 
 
 def assembly_flops(network, n_samples, *, exact=True, layer=None):
-    """Return the floating-point operations of `assemble`, its matrix products over the samples alone."""
+    """Return the floating-point operations of `assemble`; a number built or moved counts `NUMBER_FLOPS`."""
     widths = network.widths
     layers = range(network.n_layers) if layer is None else [layer]
-    total = 0.0
+    products = numbers = entries = 0.0
     for k in layers:
-        for i in layers:
-            if k > i:
-                continue
+        for i in range(k, layers[-1] + 1):
             P, Q, R, T = widths[k] + 1, widths[i] + 1, widths[k + 1], widths[i + 1]
-            total += 2.0 * (_pairs(P) * _pairs(R) if k == i else P * Q * R * T)
-            if exact and i == k + 1:
-                total += 2.0 * P * R * T
-    return total * n_samples
+            shared = exact and i == k + 1
+            products += 2.0 * (_pairs(P) * _pairs(R) if k == i else P * Q * R * T + shared * P * R * T)
+            numbers += 2.0 * R * T + (_pairs(P) if k == i else P * Q)
+            entries += 2.0 * P * Q * R * T
+    return n_samples * products + NUMBER_FLOPS * (n_samples * numbers + entries)

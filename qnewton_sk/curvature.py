@@ -3,9 +3,10 @@
 from sklearn.base import BaseEstimator
 
 from .assembly import assemble, assembly_flops
-from .factors import gradient_gram, gradient_rows, jacobian_rows
+from .factors import gradient_gram, gradient_rows, gram_flops, jacobian_gram, jacobian_rows
 from .products import CurvatureProduct, FisherProduct, fisher_product_flops, product_flops
 from .system import Block, SystemMatrix
+from .workspace import NUMBER_FLOPS
 
 
 class _Curvature(BaseEstimator):
@@ -59,9 +60,20 @@ class GaussNewton(_Curvature):
     """
 
     def _matrix(self, objective, theta, layer):
-        if not objective.network.loss.convex:
+        network, n = objective.network, objective.n_samples
+        if not network.loss.convex:
             return _second_order(objective, theta, layer, exact=False)
-        rank = objective.n_samples * objective.network.widths[-1]
+        rank = n * network.widths[-1]
+        by_blocks = assembly_flops(network, n, exact=False, layer=layer)
+        by_factor = gram_flops(network, rank, layer=layer)
+        changes = {}
+        if by_factor < by_blocks:
+            changes = {
+                "assemble": lambda: _plus_diagonal(
+                    jacobian_gram(objective, theta, layer), _penalty(objective, layer)
+                ),
+                "assembly_flops": by_factor,
+            }
         return _second_order(
             objective,
             theta,
@@ -69,7 +81,8 @@ class GaussNewton(_Curvature):
             exact=False,
             factor=lambda: jacobian_rows(objective, theta, layer),
             rank=rank,
-            factor_flops=2.0 * rank * objective.n_params,
+            factor_flops=NUMBER_FLOPS * rank * objective.n_params,
+            **changes,
         )
 
 
@@ -93,26 +106,25 @@ class EmpiricalFisher(_Curvature):
             rank=m,
             factor_diagonal=diagonal,
             semidefinite=True,
-            assembly_flops=float(m) * n * n,
+            assembly_flops=gram_flops(objective.network, m, layer=layer),
             product_flops=fisher_product_flops(objective.network, m, layer=layer),
-            factor_flops=float(m) * n,
+            factor_flops=NUMBER_FLOPS * m * n,
             dtype=objective.dtype,
         )
 
 
-def _second_order(objective, theta, layer, exact, **factor):
+def _second_order(objective, theta, layer, exact, **changes):
     network, m, diagonal = objective.network, objective.n_samples, _penalty(objective, layer)
-    return SystemMatrix(
-        len(diagonal),
-        assemble=lambda: assemble(objective, theta, exact=exact, layer=layer),
-        product=CurvatureProduct(objective, theta, exact=exact, layer=layer),
-        factor_diagonal=diagonal,
-        semidefinite=not exact and network.loss.convex,
-        assembly_flops=assembly_flops(network, m, exact=exact, layer=layer),
-        product_flops=product_flops(network, m, exact=exact, layer=layer),
-        dtype=objective.dtype,
-        **factor,
-    )
+    settings = {
+        "assemble": lambda: assemble(objective, theta, exact=exact, layer=layer),
+        "product": CurvatureProduct(objective, theta, exact=exact, layer=layer),
+        "factor_diagonal": diagonal,
+        "semidefinite": not exact and network.loss.convex,
+        "assembly_flops": assembly_flops(network, m, exact=exact, layer=layer),
+        "product_flops": product_flops(network, m, exact=exact, layer=layer),
+        "dtype": objective.dtype,
+    }
+    return SystemMatrix(len(diagonal), **{**settings, **changes})
 
 
 def _penalty(objective, layer):

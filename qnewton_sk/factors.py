@@ -1,11 +1,16 @@
-"""Factors G with A = G^T G plus a diagonal: rows of per-sample gradients, and of weighted output Jacobians."""
+"""Factors G with A = G^T G plus a diagonal: rows of per-sample gradients, and of weighted output Jacobians.
+
+They are built as G^T, parameters first and rows last, where every operation runs along the samples.
+"""
 
 import numpy as np
 
 from .products import inverse_weight
+from .workspace import NUMBER_FLOPS, workspace_of
 
-TEMPORARY_BYTES = 2**28
-"""Rows of gradients held at once: enough samples for the product to run at full speed up to N = 10^5."""
+TEMPORARY_BYTES = 2**26
+"""Columns of G^T held at once for a Gram matrix: at N = 10^4 still 10^3 of them, where the product runs at
+full speed."""
 
 
 def gradient_rows(objective, theta, layer=None):
@@ -13,100 +18,134 @@ def gradient_rows(objective, theta, layer=None):
 
     Returns
     -------
-    ndarray of shape (n, n_params), or (n, size of the layer)
+    ndarray of shape (n, n_params), or (n, size of the layer), in Fortran order
     """
-    G = _empty(objective, 1, layer)
-    start = 0
-    for p in objective.passes(theta):
-        _write_gradients(p, slice(None), G[start : start + p.n_samples], layer)
-        start += p.n_samples
-    return G
-
-
-def gradient_gram(objective, theta, layer=None, temporary_bytes=TEMPORARY_BYTES):
-    """Return sum_n w_n g_n g_n^T, symmetric to the bit; the rows exist a chunk of samples at a time."""
-    network, H = objective.network, None
-    n = network.n_params if layer is None else network.parts[layer].stop - network.parts[layer].start
-    size = max(1, int(temporary_bytes // (n * objective.dtype.itemsize)))
-    for p in objective.passes(theta):
-        for start in range(0, p.n_samples, size):
-            G = np.empty((min(size, p.n_samples - start), n), objective.dtype)
-            _write_gradients(p, slice(start, start + size), G, layer)
-            gram = G.T @ G  # numpy calls syrk for this
-            H = gram if H is None else np.add(H, gram, out=H)
-    return H
-
-
-def _write_gradients(p, samples, rows, layer):
-    scale = np.sqrt(inverse_weight(p)[samples])[:, None]
-    for l, out in _layer_columns(p, rows, layer):
-        _outer_rows(p.inputs[l][samples], scale * p.deltas[l][samples], out)
+    GT = np.empty((_size(objective, layer), objective.n_samples), objective.dtype)
+    for p, rows, position in _chunks(objective, theta, objective.n_samples):
+        _write_gradients(p, rows, GT[:, position], layer)
+    return GT.T
 
 
 def jacobian_rows(objective, theta, layer=None):
     """Return the rows C_n J_n of Gauss-Newton, with J_n = dz_L / dtheta and C_n^T C_n the loss's Hessian.
 
-    The loss must be convex. Row n * K + j belongs to output j of sample n; weights are included.
+    The loss must be convex. Weights are included; the rows of one output stand together.
 
     Returns
     -------
-    ndarray of shape (n * K, n_params), or (n * K, size of the layer)
+    ndarray of shape (n * K, n_params), or (n * K, size of the layer), in Fortran order
     """
-    outputs = objective.network.widths[-1]
-    G = _empty(objective, outputs, layer)
-    start = 0
+    n, outputs = objective.n_samples, objective.network.widths[-1]
+    GT = np.empty((_size(objective, layer), outputs, n), objective.dtype)
+    for p, rows, position in _chunks(objective, theta, n):
+        for j, root in enumerate(_loss_roots(p, rows)):
+            _write_jacobian(p, rows, root, GT[:, j, position], layer)
+    return GT.reshape(len(GT), -1).T
+
+
+def gradient_gram(objective, theta, layer=None, temporary_bytes=TEMPORARY_BYTES):
+    """Return sum_n w_n g_n g_n^T, symmetric to the bit; the gradients exist a chunk at a time."""
+    return _gram(objective, theta, layer, temporary_bytes, lambda p, rows: [None], _write_gradient_column)
+
+
+def jacobian_gram(objective, theta, layer=None, temporary_bytes=TEMPORARY_BYTES):
+    """Return sum_n J_n^T C_n^T C_n J_n, symmetric to the bit; the Jacobians exist a chunk at a time."""
+    return _gram(objective, theta, layer, temporary_bytes, _loss_roots, _write_jacobian)
+
+
+def gram_flops(network, rows, *, layer=None):
+    """Return the floating-point operations of a Gram matrix of `rows` rows, one triangle; G's own included."""
+    sizes = [part.stop - part.start for part in network.parts]
+    n = float(sum(sizes) if layer is None else sizes[layer])
+    return rows * (n * n + NUMBER_FLOPS * n)
+
+
+def _gram(objective, theta, layer, temporary_bytes, roots, write):
+    n, H = _size(objective, layer), None
+    size = max(1, int(temporary_bytes // (n * objective.dtype.itemsize)))
+    array = workspace_of(objective).array
+    for p, rows, _ in _chunks(objective, theta, size):
+        for root in roots(p, rows):
+            GT = array("factor", n, rows.stop - rows.start)
+            write(p, rows, root, GT, layer)
+            gram = GT @ GT.T  # numpy calls syrk for this and mirrors the triangle
+            H = gram if H is None else np.add(H, gram, out=H)
+    return H
+
+
+def _size(objective, layer):
+    part = slice(0, objective.n_params) if layer is None else objective.network.parts[layer]
+    return part.stop - part.start
+
+
+def _chunks(objective, theta, size):
+    """Yield (pass, slice of its samples, slice of all samples)."""
+    passed = 0
     for p in objective.passes(theta):
-        for j, u in enumerate(_loss_roots(p)):
-            rows = G[start + j : start + p.n_samples * outputs : outputs]
-            columns = dict(_layer_columns(p, rows, layer))
-            for l in range(len(p.layers) - 1, min(columns) - 1, -1):
-                if l in columns:
-                    _outer_rows(p.inputs[l], u, columns[l])
-                if l:
-                    W = p.layers[l][:-1]
-                    u = (u * W[:, 0] if W.shape[1] == 1 else u @ W.T) * p.slopes[l - 1]
-        start += p.n_samples * outputs
-    return G
+        for start in range(0, p.n_samples, size):
+            stop = min(start + size, p.n_samples)
+            yield p, slice(start, stop), slice(passed + start, passed + stop)
+        passed += p.n_samples
 
 
-def _empty(objective, rows_per_sample, layer):
-    network = objective.network
-    part = slice(0, network.n_params) if layer is None else network.parts[layer]
-    return np.empty((objective.n_samples * rows_per_sample, part.stop - part.start), objective.dtype)
+def _write_gradients(p, rows, out, layer):
+    scale = np.sqrt(inverse_weight(p)[rows])
+    for l, target in _layer_rows(p, out, layer):
+        np.multiply(_inputs(p, l, rows)[:, None], p.deltas[l][rows].T * scale, out=target)
 
 
-def _layer_columns(p, rows, layer):
-    """Return (l, view of shape (n, h_{l-1} + 1, h_l)) for each layer that the columns hold."""
+def _write_gradient_column(p, rows, root, out, layer):
+    _write_gradients(p, rows, out, layer)
+
+
+def _write_jacobian(p, rows, root, out, layer):
+    """Carry the row `root` of the loss's root, of shape (K, samples), back through the layers."""
+    targets = dict(_layer_rows(p, out, layer))
+    u = root
+    for l in range(len(p.layers) - 1, min(targets) - 1, -1):
+        if l in targets:
+            np.multiply(_inputs(p, l, rows)[:, None], u, out=targets[l])
+        if l:
+            W = p.layers[l][:-1]
+            u = W * u if W.shape[1] == 1 else W @ u
+            u *= p.slopes[l - 1][rows].T
+
+
+def _layer_rows(p, out, layer):
+    """Return (l, view of `out` of shape (h_{l-1} + 1, h_l, samples)) for each layer that it holds."""
     layers = range(len(p.layers)) if layer is None else [layer]
     start, views = 0, []
     for l in layers:
         W = p.layers[l]
-        views.append((l, rows[:, start : start + W.size].reshape(len(rows), *W.shape)))
+        views.append((l, out[start : start + W.size].reshape(*W.shape, out.shape[1])))
         start += W.size
     return views
 
 
-def _outer_rows(abar, u, out):
-    """Write abar_n (outer) u_n into out of shape (n, h, k)."""
-    dense = abar if isinstance(abar, np.ndarray) else abar.toarray()
-    np.multiply(dense[:, :, None], u[:, None, :], out=out)
+def _inputs(p, l, rows):
+    abar = p.inputs[l][rows]
+    return np.ascontiguousarray(abar.T if isinstance(abar, np.ndarray) else abar.toarray().T)
 
 
-def _loss_roots(p):
-    """Return K arrays of shape (n, K): row j of C_n with C_n^T C_n = w_n times the loss's Hessian.
+def _loss_roots(p, rows):
+    """Return K arrays of shape (K, samples): row j of C_n with C_n^T C_n = w_n times the loss's Hessian.
 
     Outer-product Cholesky, all samples at once (Golub and Van Loan, 4th ed., algorithm 4.2.1); a pivot
     that is zero to rounding, such as the last one of softmax, gives a zero row.
     """
-    H = p.loss_hessian()
-    outputs = H.shape[1]
-    tiny = outputs * np.finfo(H.dtype).eps * np.einsum("nkk->n", H)
+    loss, outputs = p.network.loss, p.z[-1].shape[1]
+    weight = np.broadcast_to(np.asarray(p.weight, p.z[-1].dtype), (p.n_samples,))[rows]
+    if loss.diagonal:
+        roots = np.sqrt(loss.hessian(p.z[-1][rows], p.y[rows]).T * weight)
+        return [root * np.eye(outputs, dtype=root.dtype)[:, j : j + 1] for j, root in enumerate(roots)]
+    H = loss.hessian(p.z[-1][rows], p.y[rows]).transpose(1, 2, 0) * weight
+    tiny = outputs * np.finfo(H.dtype).eps * np.einsum("kkn->n", H)
     roots = []
     for j in range(outputs):
-        pivot = H[:, j, j]
+        pivot = H[j, j]
         scale = np.divide(1, np.sqrt(np.maximum(pivot, 0)), out=np.zeros_like(pivot), where=pivot > tiny)
-        root = H[:, j] * scale[:, None]
-        root[:, :j] = 0
-        H = H - root[:, :, None] * root[:, None, :]
+        root = H[j] * scale
+        root[:j] = 0
+        H = H - root[:, None] * root
         roots.append(root)
     return roots

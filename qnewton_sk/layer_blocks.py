@@ -11,6 +11,9 @@ PIECE_BYTES = 2**24
 """Largest factor or result of one matrix product: two or three of them fit a 32 MB cache, and at 2000
 samples each still has 10^3 rows, where the product runs at full speed."""
 
+TILE_BYTES = 2**23
+"""The same for a few inputs times S: the fewer inputs, the more samples in which they are all zero."""
+
 UNIT_BYTES = 2**22
 """The same for factors that are built up in several passes; two fit a 1 MB cache per core nearly."""
 
@@ -78,7 +81,7 @@ def _by_pairs(pairs, packed, P, array):
 def _by_inputs(x, packed, array):
     """Yield s and the (P - s, packed) entries with q >= s, from products of inputs and S."""
     P, m = x.shape
-    step = max(1, min(P, PIECE_BYTES // (packed.size * packed.itemsize)))
+    step = max(1, min(P, TILE_BYTES // (packed.size * packed.itemsize)))
     for a in range(0, P, step):
         b = min(a + step, P)
         right, factor = _nonzero_samples(x[a:], b - a, packed, array)

@@ -102,7 +102,9 @@ class _Tangent:
         self.moving, self.exact = layer is None, exact
         self.crossed = exact and self.moving
         self.out = np.zeros(p.network.n_params if self.moving else p.layers[layer].size, p.z[-1].dtype)
-        self.outs = p.network.layers(self.out) if self.moving else {layer: self.out.reshape(p.layers[layer].shape)}
+        self.outs = (
+            p.network.layers(self.out) if self.moving else {layer: self.out.reshape(p.layers[layer].shape)}
+        )
         self.entrance = _Entrance(p.inputs[self.first], rows)
         self.loss_product = _loss_product(p, rows)
         self._forward_buffers(p, rows)
@@ -190,7 +192,12 @@ class _Gradients:
         ends = np.cumsum([p.layers[l].size for l in layers])[:-1]
         pieces = np.split(self.out, ends)
         self.layers = [
-            (l, _Entrance(p.inputs[l], rows), _rows_first(p.deltas[l], rows), piece.reshape(p.layers[l].shape))
+            (
+                l,
+                _Entrance(p.inputs[l], rows),
+                _rows_first(p.deltas[l], rows),
+                piece.reshape(p.layers[l].shape),
+            )
             for l, piece in zip(layers, pieces)
         ]
         self.inverse_weight = inverse_weight(p)[rows]
@@ -210,7 +217,9 @@ class _Entrance:
     def __init__(self, abar, rows):
         self.abar = abar[rows]
         self.dense = isinstance(abar, np.ndarray)
-        self.transposed = np.ascontiguousarray(self.abar.T) if self.dense and abar.shape[1] <= 64 else self.abar.T
+        self.transposed = (
+            np.ascontiguousarray(self.abar.T) if self.dense and abar.shape[1] <= 64 else self.abar.T
+        )
 
     def forward(self, V):
         """Return (abar V)^T."""

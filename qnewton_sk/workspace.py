@@ -1,8 +1,12 @@
-"""Arrays that are used again from step to step."""
+"""Arrays that are used again from step to step, and what a number in them costs."""
 
 import math
 
 import numpy as np
+
+NUMBER_FLOPS = 50.0
+"""Operations of a matrix product in the time that one number takes to be built or moved: about 1 ns at
+5e10 flop/s (measured on one core with AVX-512; of the same order elsewhere)."""
 
 
 class Workspace:
@@ -23,3 +27,8 @@ class Workspace:
         if buffer is None or buffer.size < size:
             buffer = self._buffers[name] = np.empty(size, self.dtype)
         return buffer[:size].reshape(shape)
+
+
+def workspace_of(objective):
+    """Return the workspace that an objective keeps for its curvature."""
+    return objective.memo.setdefault("workspace", Workspace(objective.dtype))

@@ -57,7 +57,9 @@ def test_a_layers_block_is_that_of_the_whole(case, exact):
 
 @pytest.mark.parametrize("case", [cases.NETS[3], cases.NETS[5], cases.NETS[7], *cases.DATA], ids=str)
 @pytest.mark.parametrize("exact", [True, False])
-@pytest.mark.parametrize("chunk_bytes, temporary_bytes", [(1500, 2**26), (2**28, 1), (3000, 5000), (2**28, 20_000)])
+@pytest.mark.parametrize(
+    "chunk_bytes, temporary_bytes", [(1500, 2**26), (2**28, 1), (3000, 5000), (2**28, 20_000)]
+)
 def test_chunks_add_up(case, exact, chunk_bytes, temporary_bytes):
     theta = case.theta()
     whole = assemble(case.objective(), theta, exact=exact)

@@ -10,7 +10,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.special import expit, softmax
 
-from qnewton_sk.losses import CustomLoss, Huber, LogisticCrossEntropy, SoftmaxCrossEntropy, SquaredError, resolve_loss
+from qnewton_sk.losses import (
+    CustomLoss,
+    Huber,
+    LogisticCrossEntropy,
+    SoftmaxCrossEntropy,
+    SquaredError,
+    resolve_loss,
+)
 
 LOSSES = {
     "log_loss": SoftmaxCrossEntropy(),
@@ -50,7 +57,11 @@ def test_value_gradient_hessian_and_product(name, n, K, seed):
     np.testing.assert_allclose(product, np.einsum("nkl,nl->nk", H, v), rtol=1e-10, atol=1e-12)
 
 
-@given(st.sampled_from([name for name in LOSSES if LOSSES[name].convex]), st.integers(1, 4), st.integers(0, 10**6))
+@given(
+    st.sampled_from([name for name in LOSSES if LOSSES[name].convex]),
+    st.integers(1, 4),
+    st.integers(0, 10**6),
+)
 def test_what_is_called_convex_is(name, K, seed):
     z, y = sample(name, 6, K, seed)
     assert np.linalg.eigvalsh(LOSSES[name].full_hessian(z, y)).min() > -1e-14

@@ -81,7 +81,13 @@ MLPS = {
     "softmax": (MLPClassifier, LABELS, np.eye(3)[LABELS], SoftmaxCrossEntropy(), None),
     "binary": (MLPClassifier, LABELS > 0, (LABELS > 0)[:, None], LogisticCrossEntropy(), None),
     "multilabel": (MLPClassifier, MULTILABEL, MULTILABEL, LogisticCrossEntropy(), None),
-    "one output": (MLPRegressor, TARGETS[:, 0], TARGETS[:, :1], resolve_loss("squared_error"), "squared_error"),
+    "one output": (
+        MLPRegressor,
+        TARGETS[:, 0],
+        TARGETS[:, :1],
+        resolve_loss("squared_error"),
+        "squared_error",
+    ),
     "two outputs": (MLPRegressor, TARGETS, TARGETS, resolve_loss("squared_error"), "squared_error"),
     "poisson": (MLPRegressor, LABELS.astype(float), LABELS[:, None], resolve_loss("poisson"), "poisson"),
 }
@@ -103,7 +109,9 @@ def test_the_normalisation_is_scikit_learns(name, hidden):
 @pytest.mark.parametrize("activation", ["tanh", "logistic", "relu"])
 def test_initial_parameters_are_scikit_learns(activation):
     X = np.random.default_rng(0).standard_normal((30, 4))
-    model = MLPClassifier((5, 3), activation=activation, random_state=3, solver="sgd", learning_rate_init=1e-300)
+    model = MLPClassifier(
+        (5, 3), activation=activation, random_state=3, solver="sgd", learning_rate_init=1e-300
+    )
     model.partial_fit(X, LABELS, classes=[0, 1, 2])
     network = Network((4, 5, 3, 3), [resolve_activation(activation)] * 2, SoftmaxCrossEntropy())
     theta = network.initial(np.random.RandomState(3))

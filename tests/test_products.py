@@ -12,7 +12,10 @@ from qnewton_sk.products import CurvatureProduct, FisherProduct
 TOLERANCE = 1e-10
 KINDS = {
     "hessian": (lambda o, t, layer=None: CurvatureProduct(o, t, layer=layer), Truth.hessian),
-    "gauss_newton": (lambda o, t, layer=None: CurvatureProduct(o, t, exact=False, layer=layer), Truth.gauss_newton),
+    "gauss_newton": (
+        lambda o, t, layer=None: CurvatureProduct(o, t, exact=False, layer=layer),
+        Truth.gauss_newton,
+    ),
     "empirical_fisher": (lambda o, t, layer=None: FisherProduct(o, t, layer=layer), Truth.empirical_fisher),
 }
 
@@ -39,7 +42,9 @@ def test_product_of_one_layer(case, kind):
         product = build(case.objective(), theta, layer)
         for v in vectors(case):
             expected = matrix[part, part] @ v[part]
-            np.testing.assert_allclose(product(v[part]), expected, rtol=1e-10, atol=1e-11 * np.abs(matrix).max())
+            np.testing.assert_allclose(
+                product(v[part]), expected, rtol=1e-10, atol=1e-11 * np.abs(matrix).max()
+            )
 
 
 @pytest.mark.parametrize("case", cases.SINGLE_PRECISION, ids=str)
@@ -92,5 +97,7 @@ def test_products_are_linear_and_symmetric(a, b, kind, case):
     product = KINDS[kind][0](case.objective(), case.theta())
     u, v, _ = vectors(case)
     scale = np.abs(product(u)).max() + np.abs(product(v)).max()
-    np.testing.assert_allclose(product(a * u + b * v), a * product(u) + b * product(v), rtol=0, atol=1e-11 * scale)
+    np.testing.assert_allclose(
+        product(a * u + b * v), a * product(u) + b * product(v), rtol=0, atol=1e-11 * scale
+    )
     assert abs(u @ product(v) - v @ product(u)) < 1e-12 * len(u) * scale
