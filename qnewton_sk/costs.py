@@ -192,7 +192,8 @@ class CGCost(BaseEstimator):
         rates = self.calibration or calibrate()
         products = facts.iterations
         if products is None:
-            products = math.ceil(math.sqrt(facts.kappa or facts.n) / 2 * math.log(2 / tol))
+            expected = math.sqrt(facts.kappa or facts.n) / 2 * math.log(2 / tol)
+            products = math.ceil(min(expected, 2.0 * facts.n))  # kappa may be infinite
         products = min(products, 2.0 * facts.n)
         product_seconds = max(rates.seconds("gemm", facts.product_flops, 64), rates.call_seconds)
         terms = {
