@@ -316,8 +316,8 @@ def block_product(matrix):
 
 
 SKETCH, LEADING = 64, 16
-"""Rows whose random sum starts a Lanczos iteration for the norm, and how many of them have the largest diagonal
-entries: on Hessians of digits, two products then give 0.9 to 1 of the norm, from random rows 0.4 to 1."""
+"""Rows whose random sum starts a Lanczos iteration for the norm, and how many of them have the largest
+diagonal entries: on Hessians of digits, two products then give 0.9 to 1 of the norm, from random rows 0.4 to 1."""
 
 
 def norm_start(matrix):
@@ -331,8 +331,9 @@ def norm_start(matrix):
     H, rng = matrix.entries(), np.random.default_rng(0)
     chosen = rng.permutation(matrix.n)[:SKETCH]
     chosen[:LEADING] = np.argsort(-np.abs(H.diagonal()))[: min(LEADING, chosen.size)]
-    v = rng.standard_normal(chosen.size) @ H[chosen]
-    size = np.linalg.norm(v)
+    with np.errstate(invalid="ignore", over="ignore"):
+        v = rng.standard_normal(chosen.size) @ H[chosen]
+        size = np.linalg.norm(v)
     return (v / size)[:, None] if np.isfinite(size) and size > 0 else None
 
 

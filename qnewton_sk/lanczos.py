@@ -123,7 +123,8 @@ def _iterate(apply, V, limit, tol=0.0, patience=1, both_ends=False):
     T = np.zeros((limit, limit))
     width, largest, calm = 0, 0.0, 0
     while True:
-        AV = apply(V)
+        with np.errstate(invalid="ignore", over="ignore"):
+            AV = apply(V)
         if not np.isfinite(AV).all():
             return None, None, width + V.shape[1]
         new = slice(width, width + V.shape[1])
