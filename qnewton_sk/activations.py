@@ -1,7 +1,8 @@
 """Activations with their first and second derivatives."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Callable
+from typing import Any
 
 import numpy as np
 from autograd import elementwise_grad

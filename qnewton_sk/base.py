@@ -21,8 +21,8 @@ from .curvature import resolve_curvature
 from .fitting import Stopping, drive, extend
 from .mlp import CHUNK_BYTES, Network, Objective
 from .newton import Newton
-from .records import history_table
 from .prepare import prepare
+from .records import history_table
 from .samples import distinct_samples
 from .scheduler import resolve_scheduler
 from .solvers import CG, Woodbury

@@ -377,7 +377,7 @@ class _Run:
 
     def _solve(self, objective):
         """Solve every block at the damping in force."""
-        point, settings = self.point, self.settings
+        point = self.point
         if point.blocks is None:
             start = time.perf_counter()
             point.blocks = self._blocks(objective)

@@ -11,7 +11,6 @@ from .quantum_costs import QuantumCost
 from .solvers import CG, LDL, LU, Cholesky, Woodbury
 from .sparse_solvers import SparseCG, SparseCGCost, SparseLU, SparseLUCost
 
-
 FEWEST_PRODUCTS = 5
 """A path of conjugate gradients shorter than this is hardly better than the gradient itself."""
 

@@ -336,8 +336,11 @@ class Solution:
 
 
 class Direction(NamedTuple):
-    """Where a step may go: x of shape (n_params,), the decrease that the undamped model promises, and the
-    shift that belongs to x, None where it was the system's own."""
+    """Where a step may go.
+
+    That is x of shape (n_params,), the decrease that the undamped model promises, and the shift that belongs to
+    x, None where it was the system's own.
+    """
 
     x: np.ndarray
     predicted: float
