@@ -147,6 +147,17 @@ def copy_transposed(source, target, tile=256):
 
 def assembly_flops(network, n_samples, *, exact=True, layer=None):
     """Return the floating-point operations of `assemble`; a number built or moved counts `NUMBER_FLOPS`."""
+    products, numbers, entries = _counts(network, exact, layer)
+    return n_samples * products + NUMBER_FLOPS * (n_samples * numbers + entries)
+
+
+def matrix_product_flops(network, n_samples, *, exact=True, layer=None):
+    """Return the floating-point operations of the matrix products in `assemble`, no input being zero."""
+    return n_samples * _counts(network, exact, layer)[0]
+
+
+def _counts(network, exact, layer):
+    """Return operations of matrix products and numbers built, both a sample, and entries written."""
     widths = network.widths
     layers = range(network.n_layers) if layer is None else [layer]
     products = numbers = entries = 0.0
@@ -157,4 +168,4 @@ def assembly_flops(network, n_samples, *, exact=True, layer=None):
             products += 2.0 * (_pairs(P) * _pairs(R) if k == i else P * Q * R * T + shared * P * R * T)
             numbers += 2.0 * R * T + (_pairs(P) if k == i else P * Q)
             entries += 2.0 * P * Q * R * T
-    return n_samples * products + NUMBER_FLOPS * (n_samples * numbers + entries)
+    return products, numbers, entries

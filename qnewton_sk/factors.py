@@ -54,7 +54,7 @@ def jacobian_gram(objective, theta, layer=None, temporary_bytes=TEMPORARY_BYTES)
 
 
 def gram_flops(network, rows, *, layer=None):
-    """Return the floating-point operations of a Gram matrix of `rows` rows, one triangle; G's own included."""
+    """Return the floating-point operations of the Gram matrix of `rows` rows, one triangle, and of G."""
     sizes = [part.stop - part.start for part in network.parts]
     n = float(sum(sizes) if layer is None else sizes[layer])
     return rows * (n * n + NUMBER_FLOPS * n)
