@@ -102,8 +102,10 @@ class KrylovPath:
         return True
 
     def _leave(self, k, radius, how):
-        """The point at which direction k leaves the ball."""
+        """The point at which direction k leaves the ball; the last iterate where there is no ball."""
         x, image = self._iterate(k)
+        if math.isinf(radius):
+            return Cut(x, image, how)
         d = self.directions[k]
         xd, dd, gap = float(x @ d), float(d @ d), max(radius**2 - float(x @ x), 0.0)
         step = gap / (xd + math.sqrt(xd**2 + dd * gap)) if gap else 0.0

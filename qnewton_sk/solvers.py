@@ -113,6 +113,10 @@ class Woodbury(BaseEstimator):
 
     def solve(self, system):
         """Return the `Solution` of a `LinearSystem`."""
+        with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+            return self._solve(system)
+
+    def _solve(self, system):
         matrix, rhs = system.matrix, system.rhs
         G = matrix.factor()
         diagonal = np.asarray(matrix.factor_diagonal + matrix.shift, dtype=G.dtype)
@@ -156,9 +160,10 @@ class CG(BaseEstimator):
         limit = self.max_iter or 2 * system.matrix.n
         if system.max_products is not None:
             limit = min(limit, system.max_products)
-        if system.facts.radius is None:
-            return self._damped(system, limit)
-        return self._bounded(system, limit)
+        with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+            if system.facts.radius is None:
+                return self._damped(system, limit)
+            return self._bounded(system, limit)
 
     def _damped(self, system, limit):
         path = KrylovPath(system.matrix.product, system.rhs)

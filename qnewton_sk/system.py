@@ -184,8 +184,8 @@ class SystemMatrix:
 
     def product(self, v):
         """Return (H + shift I) v for v of shape (n,)."""
-        rule_is_dearer = self._product_flops is None or (
-            self.assembled and self._product_flops > self.product_flops
+        rule_is_dearer = self.assembled and (
+            self._product_flops is None or self._product_flops > self.product_flops
         )
         Hv = self.entries() @ v if self._product is None or rule_is_dearer else self._product(v)
         return Hv + self.shift * v if self.shift else Hv
