@@ -19,7 +19,9 @@ def parser(doc):
     raw = argparse.RawDescriptionHelpFormatter
     result = argparse.ArgumentParser(description=doc, formatter_class=raw)
     result.add_argument("--threads", type=int, default=1, help="processors, for every side (default 1)")
-    result.add_argument("--repeats", type=int, default=3, help="runs of each side; the median counts (default 3)")
+    result.add_argument(
+        "--repeats", type=int, default=3, help="runs of each side; the median counts (default 3)"
+    )
     result.add_argument("--csv", metavar="FILE", help="write the rows there too")
     result.add_argument("--quick", action="store_true", help="few and small cases")
     return result

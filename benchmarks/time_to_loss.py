@@ -154,10 +154,14 @@ def measure(name, hidden, alpha, seed, options, levenberg_marquardt):
     runs = {"lbfgs": lbfgs.fit_on(X, y), "ours": ours(max_iter=epochs or full.n_iter_).fit_on(X, y)}
     seconds = interleaved(runs, options.repeats, first={"lbfgs": first_seconds})
     ending = {"lbfgs": net.loss_, "ours": full.loss_}
-    row = dict(data=name, hidden=str(hidden), alpha=alpha, seed=seed, target=target, reached=epochs is not None)
+    row = dict(
+        data=name, hidden=str(hidden), alpha=alpha, seed=seed, target=target, reached=epochs is not None
+    )
     row |= dict(epochs=full.n_iter_ if epochs is None else epochs, lbfgs_iterations=net.n_iter_)
     row |= {f"{side}_seconds": value for side, value in seconds.items()}
-    row |= dict(ours_whole_fit_seconds=stamps.seconds[-1], loss_ratio_at_the_end=ending["ours"] / ending["lbfgs"])
+    row |= dict(
+        ours_whole_fit_seconds=stamps.seconds[-1], loss_ratio_at_the_end=ending["ours"] / ending["lbfgs"]
+    )
     row["loss_ratio_in_same_time"] = _loss_within(full, stamps, seconds["lbfgs"]) / ending["lbfgs"]
     if "adam" in options.peers:
         row["adam_seconds"] = adam_seconds(adam, X, y, target, options.adam_cap * seconds["lbfgs"])
@@ -208,7 +212,17 @@ def lm_peers(names):
 
 def report(rows):
     """Print the tables."""
-    shown = ["data", "hidden", "alpha", "seed", "target", "epochs", "ours_seconds", "lbfgs_seconds", "adam_seconds"]
+    shown = [
+        "data",
+        "hidden",
+        "alpha",
+        "seed",
+        "target",
+        "epochs",
+        "ours_seconds",
+        "lbfgs_seconds",
+        "adam_seconds",
+    ]
     shown += ["ratio", "loss_ratio_at_the_end"]
     titles = ["data", "hidden", "alpha", "seed", "target", "epochs", "ours s", "L-BFGS s", "Adam s"]
     print_table(
@@ -220,7 +234,9 @@ def report(rows):
     summary = [_summary(name, [row for row in rows if row["data"] == name]) for name in names]
     header = ["data", "cases", "reached", "geometric mean", "slowest", "lower or equal loss at the end"]
     print_table(
-        "Better peer's seconds over ours, where ours reached the target", header, [*summary, _summary("all", rows)]
+        "Better peer's seconds over ours, where ours reached the target",
+        header,
+        [*summary, _summary("all", rows)],
     )
     means = {line[0]: line[3] for line in summary if not math.isnan(line[3])}
     if means:
@@ -238,13 +254,25 @@ def _report_regressions(rows):
     if not rows:
         return
     shown = ["data", "hidden", "alpha", "seed"]
-    keys = ["ours_small_seconds", "scipy_small_seconds", "optimistix_small_seconds", "optimistix_compile_seconds"]
+    keys = [
+        "ours_small_seconds",
+        "scipy_small_seconds",
+        "optimistix_small_seconds",
+        "optimistix_compile_seconds",
+    ]
     lines = [[row[key] for key in shown] for row in rows]
     for line, row in zip(lines, rows):
         ours, peers = row.get(keys[0]), [row.get(key) for key in keys[1:3]]
         line += [row["loss_ratio_in_same_time"], *(row.get(key) for key in keys)]
         line += [seconds / ours if ours and seconds else None for seconds in peers]
-    header = [*shown, "loss in L-BFGS's time / its loss", "ours s", "scipy lm s", "optimistix s", "compiling s"]
+    header = [
+        *shown,
+        "loss in L-BFGS's time / its loss",
+        "ours s",
+        "scipy lm s",
+        "optimistix s",
+        "compiling s",
+    ]
     title = f"Noise-free regressions: loss in the same time, and time to a loss of {SMALL_LOSS:g} ('-': not reached)"
     print_table(title, [*header, "scipy / ours", "optimistix / ours"], lines)
     mean = geometric_mean([row["loss_ratio_in_same_time"] for row in rows])

@@ -1,0 +1,220 @@
+"""How time and memory grow with parameters, samples and classes, and whether 100 000 parameters fit.
+
+    python benchmarks/scaling.py            # three axes, a minute or two
+    python benchmarks/scaling.py --mnist    # 784-100-100-10 on 60 000 images against L-BFGS, a few minutes
+
+For each axis: seconds and peak memory of assembling the exact Hessian, of one product with it (no matrix), and of
+one step of an estimator with that curvature, whose solver is chosen as by default; with exponents fitted to the
+larger half of the sizes. Memory is what tracemalloc sees beyond the data; the peak of the whole process comes last.
+
+--mnist runs each side in a child process of its own, with the same threads: L-BFGS of scikit-learn for `--max-iter`
+iterations, then the default estimator for up to `--patience` times its seconds; time to L-BFGS's loss and the peak
+of resident memory are read there. MNIST comes from the file that QNEWTON_MNIST names, or else from openml.org.
+"""
+
+import json
+import resource
+import subprocess
+import sys
+import time
+import tracemalloc
+from functools import partial
+
+import numpy as np
+from _common import Stamps, interleaved, limit_threads, mnist, parser, print_table, quiet, timed, write_csv
+from sklearn.neural_network import MLPClassifier
+
+from qnewton_sk import QNewtonClassifier
+from qnewton_sk.activations import resolve_activation
+from qnewton_sk.curvature import Hessian
+from qnewton_sk.losses import SoftmaxCrossEntropy
+from qnewton_sk.mlp import Network, Objective
+
+BASE = dict(features=50, hidden=16, samples=1000, classes=5)
+AXES = {
+    "parameters": ("hidden", [8, 16, 32, 64]),
+    "samples": ("samples", [1000, 2000, 4000, 8000, 16000]),
+    "classes": ("classes", [3, 6, 12, 24, 48]),
+}
+QUICK = {"parameters": ("hidden", [8, 16, 32]), "samples": ("samples", [1000, 2000, 4000])}
+STEPS = 5
+"""Steps of the fit that is timed."""
+
+MNIST_HIDDEN = (100, 100)
+MOST_GIGABYTES = 4
+
+
+def problem(features, hidden, samples, classes):
+    """Return (X, y) of Gaussian inputs, classes by a random linear map with noise."""
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((samples, features))
+    scores = X @ rng.standard_normal((features, classes)) + rng.gumbel(size=(samples, classes))
+    y = scores.argmax(axis=1)
+    y[:classes] = np.arange(classes)
+    return X, y
+
+
+def works(size):
+    """Return ({work: callable}, number of parameters) at that size."""
+    X, y = problem(**size)
+    network = Network(
+        [size["features"], size["hidden"], size["hidden"], size["classes"]],
+        [resolve_activation("tanh")] * 2,
+        SoftmaxCrossEntropy(),
+    )
+    objective = Objective(network, X, np.eye(size["classes"])[y], None, 1e-4)
+    theta = network.initial(np.random.RandomState(0))
+    v = np.ones(network.n_params)
+
+    def matrix():
+        return Hessian().blocks(objective, theta)[0].matrix
+
+    linearised = matrix()
+    hidden = (size["hidden"],) * 2
+    net = QNewtonClassifier(hidden, curvature="hessian", max_iter=STEPS, tol=0.0, random_state=0)
+    return {
+        "assembly": lambda: matrix().entries(),
+        "product": lambda: linearised.product(v),
+        "step": partial(net.fit, X, y),
+    }, network.n_params
+
+
+def peak_bytes(run):
+    """Return the most memory that a run holds beyond what was there before."""
+    tracemalloc.start()
+    run()
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    return peak
+
+
+def measure(axis, size, repeats):
+    """Return the row of one size."""
+    runs, n_params = works(size)
+    row = dict(axis=axis, parameters=n_params, samples=size["samples"], classes=size["classes"])
+    for work, run in runs.items():
+        run()
+        seconds = interleaved({work: run}, repeats)[work]
+        row[f"{work}_seconds"] = seconds / (STEPS if work == "step" else 1)
+        row[f"{work}_megabytes"] = peak_bytes(run) / 1e6
+    return row
+
+
+def exponents(axis, rows):
+    """Return the slopes of log(cost) over log(size), over the larger half of the sizes."""
+    rows = [row for row in rows if row["axis"] == axis]
+    rows = rows[-max(2, (len(rows) + 1) // 2) :]
+    costs = [key for key in rows[0] if key.endswith(("_seconds", "_megabytes"))]
+    x = np.log([row[axis] for row in rows])
+    return [
+        axis,
+        "",
+        "",
+        "",
+        *(float(np.polyfit(x, np.log([row[cost] for row in rows]), 1)[0]) for cost in costs),
+    ]
+
+
+def scaling(options):
+    rows = []
+    axes = QUICK if options.quick else AXES
+    for axis, (key, values) in axes.items():
+        rows += [measure(axis, BASE | {key: value}, options.repeats) for value in values]
+    write_csv(options.csv, rows)
+    header = ["axis", "N", "samples", "classes", *("assembly s", "MB", "product s", "MB", "step s", "MB")]
+    print_table("Exact Hessian and default step, by size", header, [list(row.values()) for row in rows])
+    print_table(
+        "Fitted exponents, larger half of the sizes", header, [exponents(axis, rows) for axis in axes]
+    )
+    print(f"\nPeak resident memory of the process: {_resident_gigabytes():.2f} GB")
+
+
+def _resident_gigabytes():
+    """Peak resident memory of this process; the kernel counts in kB, macOS in bytes."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (1e9 if sys.platform == "darwin" else 1e6)
+
+
+def child(options):
+    """Fit one side on MNIST and print what it took as JSON."""
+    limit_threads(options.threads)
+    X, y = mnist()
+    same = dict(hidden_layer_sizes=MNIST_HIDDEN, activation="tanh", random_state=0)
+    X = X.astype(options.dtype)
+    with quiet():
+        if options.child == "lbfgs":
+            print(json.dumps(_fit_lbfgs(X, y, same, options)))
+        else:
+            QNewtonClassifier((2,), max_iter=1).fit(X[:50], y[:50])  # measures the machine, once per process
+            print(json.dumps(_fit_ours(X, y, same, options)))
+
+
+def _fit_lbfgs(X, y, same, options):
+    net = MLPClassifier(solver="lbfgs", max_iter=options.max_iter, max_fun=10**6, tol=1e-9, **same)
+    seconds = timed(lambda: net.fit(X, y))[1]
+    return dict(seconds=seconds, loss=float(net.loss_), epochs=net.n_iter_, gigabytes=_resident_gigabytes())
+
+
+def _fit_ours(X, y, same, options):
+    stamps = Stamps(options.deadline)
+    net = QNewtonClassifier(max_iter=10_000, tol=1e-9, **same).set_callbacks(stamps)
+    seconds = timed(lambda: net.fit(X, y))[1]
+    before = seconds - stamps.seconds[-1]  # checks of the data, and what follows the last epoch
+    reached = [s + before for s, loss in zip(stamps.seconds, net.loss_curve_) if loss <= options.target]
+    used = dict.fromkeys(b or p for b, p in zip(net.history_["backend"], net.history_["phase"]))
+    result = dict(seconds=reached[0] if reached else None, loss=float(net.loss_), epochs=net.n_iter_)
+    return result | dict(gigabytes=_resident_gigabytes(), whole_seconds=seconds, used=", ".join(used))
+
+
+def run_child(side, options, *more):
+    """Return what a child process measured."""
+    same = ["--threads", str(options.threads), "--max-iter", str(options.max_iter), "--dtype", options.dtype]
+    command = [sys.executable, __file__, "--child", side, *same, *more]
+    done = subprocess.run(command, stdout=subprocess.PIPE, check=True, text=True)
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def against_lbfgs(options):
+    start = time.perf_counter()
+    lbfgs = run_child("lbfgs", options)
+    deadline = options.patience * lbfgs["seconds"]
+    ours = run_child("ours", options, "--target", repr(lbfgs["loss"]), "--deadline", repr(deadline))
+    sides = {"L-BFGS": lbfgs, "ours": ours}
+    write_csv(options.csv, [dict(side=side, **found) for side, found in sides.items()])
+    keys = ["seconds", "loss", "epochs", "gigabytes", "used"]
+    print_table(
+        f"MNIST 60 000 x 784, hidden {MNIST_HIDDEN}, {options.dtype}, {options.threads} thread(s)",
+        ["side", "s to L-BFGS's loss", "last loss", "epochs", "peak GB", "steps by"],
+        [[side, *(found.get(key, "") for key in keys)] for side, found in sides.items()],
+    )
+    ratio = (
+        f"{lbfgs['seconds'] / ours['seconds']:.3g} times faster" if ours["seconds"] else "target not reached"
+    )
+    memory = "within" if ours["gigabytes"] <= MOST_GIGABYTES else "over"
+    print(f"\nOurs: {ratio}; {memory} {MOST_GIGABYTES} GB; both took {time.perf_counter() - start:.0f} s")
+
+
+def main():
+    arguments = parser(__doc__)
+    arguments.add_argument("--mnist", action="store_true", help="100 000 parameters against L-BFGS instead")
+    arguments.add_argument("--max-iter", type=int, default=100, help="iterations of L-BFGS (default 100)")
+    arguments.add_argument(
+        "--patience", type=float, default=2.0, help="ours ends after so many times its seconds"
+    )
+    arguments.add_argument("--dtype", choices=("float64", "float32"), default="float64")
+    arguments.add_argument("--child", choices=("lbfgs", "ours"), help="used by --mnist itself")
+    arguments.add_argument("--target", type=float, default=0.0, help="used by --mnist itself")
+    arguments.add_argument("--deadline", type=float, default=1e9, help="used by --mnist itself")
+    options = arguments.parse_args()
+    if options.child:
+        child(options)
+        return
+    if options.mnist:
+        against_lbfgs(options)
+        return
+    limit_threads(options.threads)
+    with quiet():
+        scaling(options)
+
+
+if __name__ == "__main__":
+    main()

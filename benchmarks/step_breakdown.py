@@ -1,0 +1,114 @@
+"""Where the time of a step goes: gradient, Hessian, solve, rest (Figure 3 of arXiv:2405.00252).
+
+    python benchmarks/step_breakdown.py            # MNIST 784-16-16-10 and digits 64-16-16-10
+    python benchmarks/step_breakdown.py --quick    # digits alone
+
+The paper's net on MNIST, a batch of 2048 samples, and a net on all of digits; with the paper's classical solver, LU
+on the whole Hessian, and with the defaults. Stages are measured inside the fit; "choose" is the measuring of the
+condition number and the scheduler's choice, "rest" all that no stage counts: trial losses, the update of the
+parameters, records. A matrix-free solve computes its products of the Hessian inside "solve".
+
+MNIST comes from the file that QNEWTON_MNIST names (an npz with X_train, y_train), or else from openml.org.
+"""
+
+import statistics
+
+import numpy as np
+from _common import Stamps, limit_threads, mnist, parser, print_table, quiet, write_csv
+from sklearn.datasets import load_digits
+from sklearn.preprocessing import StandardScaler
+
+from qnewton_sk import Backend, QNewtonClassifier, Scheduler
+from qnewton_sk.costs import DirectCost
+from qnewton_sk.solvers import LU
+
+STAGES = ("gradient", "hessian", "schedule", "solve")
+BATCH = 2048
+
+ONLY_LU = dict(
+    scheduler=Scheduler([Backend("lu", LU(), DirectCost("lu"))]),
+    condition_number="products",  # the only one that never factorises: Figure 3 has no scheduler to inform
+)
+SETTINGS = {
+    "Hessian, LU": dict(curvature="hessian", **ONLY_LU),
+    "Gauss-Newton, LU": dict(curvature="gauss_newton", **ONLY_LU),
+    "Hessian, auto": dict(curvature="hessian", scheduler="auto"),
+    "auto, auto": dict(curvature="auto", scheduler="auto"),
+}
+"""Curvature and scheduler."""
+
+
+def fit(X, y, settings, steps):
+    """Return the history of a fit and the seconds of each of its steps."""
+    stamps = Stamps()
+    net = QNewtonClassifier((16, 16), max_iter=steps, tol=0.0, random_state=0, **settings)
+    net.set_callbacks(stamps).fit(X, y)
+    return net.history_, np.diff(stamps.seconds, prepend=0.0)
+
+
+def breakdown(label, X, y, name, steps):
+    """Return one row a step: seconds of every stage and of the rest."""
+    history, whole = fit(X, y, SETTINGS[name], steps)
+    rows = []
+    for index, step in enumerate(history["step"]):
+        stages = {stage: float(history[f"{stage}_seconds"][index]) for stage in STAGES}
+        rest = max(0.0, float(whole[index]) - sum(stages.values()))
+        row = dict(data=label, settings=name, step=int(step), phase=history["phase"][index])
+        rows.append(
+            row | dict(backend=history["backend"][index], accepted=history["accepted"][index], **stages)
+        )
+        rows[-1] |= dict(rest=rest, step_seconds=float(whole[index]))
+    return rows
+
+
+def summary(rows):
+    """Return medians over the steps after the first, which pays for what is kept, and each stage's share."""
+    later = rows[1:] or rows
+    columns = (*STAGES, "rest")
+    total = sum(row["step_seconds"] for row in later)
+    shares = [100 * sum(row[column] for row in later) / total for column in columns]
+    used = ", ".join(dict.fromkeys(row["backend"] or row["phase"] for row in later))
+    milliseconds = 1e3 * statistics.median(row["step_seconds"] for row in later)
+    return [rows[0]["data"], rows[0]["settings"], used, len(later), milliseconds, *map(round, shares)]
+
+
+def problems(options):
+    """Yield (label, X, y, {settings: steps})."""
+    X, y = load_digits(return_X_y=True)
+    yield "digits 64-16-16-10", StandardScaler().fit_transform(X), y, dict.fromkeys(SETTINGS, options.steps)
+    if not options.quick:
+        X, y = mnist()
+        steps = {"Hessian, LU": 2, "Hessian, auto": options.steps, "auto, auto": options.steps}
+        yield f"MNIST 784-16-16-10, {BATCH} samples", X[:BATCH], y[:BATCH], steps
+
+
+def main():
+    arguments = parser(__doc__)
+    arguments.add_argument(
+        "--steps", type=int, default=20, help="steps of each fit (default 20; LU on MNIST 2)"
+    )
+    options = arguments.parse_args()
+    limit_threads(options.threads)
+    rows, lines = [], []
+    with quiet():
+        for label, X, y, settings in problems(options):
+            for name, steps in settings.items():
+                rows += (taken := breakdown(label, X, y, name, steps))
+                lines.append(summary(taken))
+    write_csv(options.csv, rows)
+    header = [
+        "data",
+        "curvature, scheduler",
+        "steps taken by",
+        "steps",
+        "ms a step",
+        "gradient %",
+        "Hessian %",
+    ]
+    print_table(
+        f"Stages of a step, {options.threads} thread(s)", [*header, "choose %", "solve %", "rest %"], lines
+    )
+
+
+if __name__ == "__main__":
+    main()
