@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
+import numpy as np
 from sklearn.base import BaseEstimator
 
 from .costs import CGCost, CostEstimate, DirectCost, WoodburyCost, calibrate
@@ -216,13 +217,18 @@ class Scheduler(BaseEstimator):
         the wall time stays that of the best real solve.
         """
         by_name = {backend.name: backend for backend in (self.offer() if offered is None else offered)}
-        chosen = by_name[decision.chosen]
-        if chosen.kind == "quantum":
-            # The quantum solver answers the damped system, so its stand-in may not cut the step instead.
-            system = replace(system, facts=replace(system.facts, radius=None))
-            reference = by_name.get(decision.realised_by) or _cheapest_real(system)
-            return chosen.solver.solve(system, reference=reference.solver)
+        with np.errstate(over="ignore", invalid="ignore", divide="ignore"):  # the status tells
+            return _solved_by(by_name, system, decision)
+
+
+def _solved_by(by_name, system, decision):
+    chosen = by_name[decision.chosen]
+    if chosen.kind != "quantum":
         return chosen.solver.solve(replace(system, max_products=decision.max_products))
+    # The quantum solver answers the damped system, so its stand-in may not cut the step instead.
+    system = replace(system, facts=replace(system.facts, radius=None))
+    reference = by_name.get(decision.realised_by) or _cheapest_real(system)
+    return chosen.solver.solve(system, reference=reference.solver)
 
 
 def _cheapest(backends, estimates, kind=None):
