@@ -16,9 +16,14 @@ from functools import cached_property
 
 import numpy as np
 from scipy import sparse
+from sklearn.utils import gen_even_slices
 
 CHUNK_BYTES = 2**28
-"""Activations held at once; more samples than fit are worked through in chunks."""
+"""Activations kept at once; what exceeds this is computed again when it is needed."""
+
+CACHE_BYTES = 2**24
+"""Activations of one chunk of samples: half of a usual last-level cache, so that the elementwise passes over
+them need not go to memory."""
 
 
 class Network:
@@ -223,9 +228,9 @@ class Objective:
 
     def _cut(self):
         per_sample = 6 * self.dtype.itemsize * (sum(self.network.widths[1:]) + 1)
-        size = max(1, min(self.n_samples, int(self.chunk_bytes // per_sample)))
-        starts = range(0, self.n_samples, size)
-        return [slice(start, min(start + size, self.n_samples)) for start in starts]
+        self._keeps = per_sample * self.n_samples <= self.chunk_bytes
+        size = max(min(self.n_samples, int(min(CACHE_BYTES, self.chunk_bytes) // per_sample)), 1)
+        return list(gen_even_slices(self.n_samples, -(-self.n_samples // size)))
 
     def _chunk_inputs(self, index):
         """Return abar_0 of a chunk; kept where all the inputs fit the budget, since every pass asks again."""
@@ -262,19 +267,21 @@ class Objective:
         return out
 
     def _passes(self, theta):
-        """Yield the passes at theta; those of the last theta are kept when they fit in one chunk."""
+        """Yield the passes at theta; those of the last theta are kept when there is room."""
         if self._last is not None and np.array_equal(self._last[0], theta):
             yield from self._last[1]
             return
+        self._last = None  # the old passes go before the new ones come
         theta = theta.copy()
         layers = self.network.layers(theta)
-        if len(self._slices) == 1:
-            self._last = None  # the old pass goes before the new one comes
-            self._last = theta, [self._forward(0, layers)]
-            yield from self._last[1]
-            return
+        kept = []
         for index in range(len(self._slices)):
-            yield self._forward(index, layers)
+            p = self._forward(index, layers)
+            if self._keeps:
+                kept.append(p)
+            yield p
+        if self._keeps:
+            self._last = theta, kept
 
     def _penalty_value(self, theta):
         if not self.penalty:

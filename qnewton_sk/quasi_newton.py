@@ -31,36 +31,39 @@ class CurvaturePairs:
     def __init__(self, n, dtype, size=PAIRS):
         self.S, self.Y = np.empty((size, n), dtype), np.empty((size, n), dtype)
         self.SY, self.YY = np.empty((size, size)), np.empty((size, size))
-        self.count = 0
+        self.count = self.next = 0
 
     def add(self, s, y):
         """Note a step and the change of the gradient along it, unless its curvature is not positive."""
         sy, scale = float(s @ y), math.sqrt(float(s @ s) * float(y @ y))
         if not sy > LEAST_CURVATURE * scale:
             return
-        if self.count == len(self.S):
-            for kept in (self.S, self.Y):
-                kept[:-1] = kept[1:].copy()
-            for kept in (self.SY, self.YY):
-                kept[:-1, :-1] = kept[1:, 1:].copy()
-            self.count -= 1
-        k = self.count
+        k = self.next  # the oldest row is overwritten where it stands; `_order` knows the ages
         self.S[k], self.Y[k] = s, y
-        self.count = m = k + 1
+        self.next, self.count = (k + 1) % len(self.S), min(self.count + 1, len(self.S))
+        m = self.count
         self.SY[:m, k], self.SY[k, :m] = self.S[:m] @ y, self.Y[:m] @ s
         self.YY[:m, k] = self.YY[k, :m] = self.Y[:m] @ y
+
+    def _order(self):
+        """Rows from the oldest pair to the newest."""
+        start = self.next if self.count == len(self.S) else 0
+        return (start + np.arange(self.count)) % len(self.S)
 
     def direction(self, gradient):
         """Return minus the inverse Hessian times the gradient; the scaled steepest descent without pairs."""
         m = self.count
         if not m:
             return -gradient / max(math.sqrt(gradient @ gradient), 1.0)
-        S, Y, R = self.S[:m], self.Y[:m], self.SY[:m, :m]
-        gamma = R[-1, -1] / self.YY[m - 1, m - 1]
-        u = dtrtrs(R, S @ gradient)[0]
-        inner = R.diagonal() * u + gamma * (self.YY[:m, :m] @ u - Y @ gradient)
+        S, Y, order = self.S[:m], self.Y[:m], self._order()
+        R, YY = self.SY[np.ix_(order, order)], self.YY[np.ix_(order, order)]
+        gamma = R[-1, -1] / YY[-1, -1]
+        u = dtrtrs(R, (S @ gradient)[order])[0]
+        inner = R.diagonal() * u + gamma * (YY @ u - (Y @ gradient)[order])
         w = dtrtrs(R, inner, trans=1)[0]
-        return (gamma * (u @ Y) - w @ S - gamma * gradient).astype(gradient.dtype, copy=False)
+        by_row = np.empty((2, m), gradient.dtype)
+        by_row[0, order], by_row[1, order] = gamma * u, w
+        return by_row[0] @ Y - by_row[1] @ S - gradient.dtype.type(gamma) * gradient
 
 
 SUFFICIENT_DECREASE, SUFFICIENT_CURVATURE = 1e-4, 0.9
@@ -80,7 +83,7 @@ def wolfe_search(objective, theta, value, gradient, direction):
     Returns
     -------
     (found, gradients)
-        `found` is (length, theta, value, gradient) or None; `gradients` what it cost, a loss alone counting as half.
+        `found` is (length, theta, value, gradient) or None; `gradients` how many were computed.
     """
     slope = float(gradient @ direction)
     if not slope < 0:
@@ -88,14 +91,12 @@ def wolfe_search(objective, theta, value, gradient, direction):
     low, high, length, cost, best = 0.0, math.inf, 1.0, 0.0, None
     for _ in range(MOST_TRIALS):
         new = theta + length * direction
-        new_value = objective.value(new)
-        cost += 0.5
+        new_value, new_gradient = objective.value_and_grad(new)  # nearly every first trial needs both
+        cost += 1.0
         if not new_value <= value + SUFFICIENT_DECREASE * length * slope:
             high = length
             length = _inside(low, high, _parabola(length, slope, new_value - value) if not low else None)
             continue
-        cost += 0.5
-        new_gradient = objective.value_and_grad(new)[1]
         best = length, new, new_value, new_gradient
         new_slope = float(new_gradient @ direction)
         if not math.isfinite(new_slope) or new_slope >= SUFFICIENT_CURVATURE * slope:
