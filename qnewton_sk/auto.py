@@ -62,9 +62,14 @@ class AutoCurvature(BaseEstimator):
     def __init__(self, partition="full"):
         self.partition = partition
 
-    def initial(self, objective):
-        """Return the state before the first step; mini-batches have no early phase to measure."""
-        return AutoState("gauss_newton" if objective.network.loss.name == "squared_error" else "first_order")
+    def initial(self, objective, batches=False):
+        """Return the state before the first step.
+
+        Mini-batches start with Gauss-Newton whatever the loss: pairs of different batches make no
+        quasi-Newton step, and the Hessian of a few samples is indefinite more often than not.
+        """
+        squares = objective.network.loss.name == "squared_error"
+        return AutoState("gauss_newton" if batches or squares else "first_order")
 
     def part(self, state):
         """Return the curvature of the next step, None where it is a first-order one."""

@@ -193,6 +193,7 @@ class _Run:
         self.state = settings.step_control.initial()
         self.adaptive = hasattr(settings.curvature, "part")  # a curvature that decides anew from step to step
         self.curvature_state = None
+        self.batches = False
         self.pairs = None
         self.rate = settings.first_order_rate
         self.memory = _Memory({}, {})
@@ -205,6 +206,7 @@ class _Run:
         if size is None or size >= objective.n_samples:
             record, ending = self.step(objective)
             return self._progress(self.point.value, epoch, (record,), ending)
+        self.batches = True
         order = np.arange(objective.n_samples)
         if self.settings.shuffle:
             random_state.shuffle(order)
@@ -246,7 +248,7 @@ class _Run:
             self.memory.first_gradient_norm = math.sqrt(point.gradient @ point.gradient)
         curvature = self.settings.curvature
         if self.adaptive and self.curvature_state is None:
-            self.curvature_state = curvature.initial(objective)
+            self.curvature_state = curvature.initial(objective, self.batches)
         if self.steps <= self.settings.first_order_steps:
             return self._first_order(objective)
         if self.adaptive and curvature.part(self.curvature_state) is None:
