@@ -1,7 +1,8 @@
-"""The main job on handwritten digits: one fit step by step, then the schedulers side by side."""
+"""The main job on handwritten digits: a fit step by step, the schedulers side by side, the default fit."""
 
 import warnings
 
+import numpy as np
 from sklearn.datasets import load_digits
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.model_selection import train_test_split
@@ -9,62 +10,109 @@ from sklearn.preprocessing import StandardScaler
 
 from .diagnostics import compare_runs, step_table
 from .estimators import QNewtonClassifier
+from .scheduler import Scheduler, classical_backends, quantum_backend
 
 FIRST_ORDER_STEPS = 1500
 """As many as SGD takes in table III of arXiv:2405.00252."""
 
-NOTE = (
-    "Quantum solves are emulated. Whether the measured stages hold the assembly of the matrix depends on\n"
-    "the classical solver behind the emulation: LU needs it, conjugate gradients do not."
-)
-
-NEWTON_STEPS = 30
+NEWTON_STEPS = 25
 """More than enough for the loss at which first-order training arrives."""
+
+EARLY_STEPS = 5
+"""The early phase of first-order steps of section IV-B."""
+
+PAPER_TOL = 1e-12
+"""Error tolerance of the quantum solver in section IV-C."""
+
+CLASSICAL = "classical only (LU)"
+
+NOTE = """\
+Measured: gradient, Hessian, condition number; a Newton step counts what it took the classical run.
+Modelled: the solve. Quantum solves are emulated, and neither loading the matrix nor reading the solution out
+is charged (the paper's assumptions; Scheduler(assumptions="end_to_end") charges both)."""
 
 
 def main():
-    """Fit digits with the scheduler, print every step, and compare with the baselines."""
+    """Fit digits with the scheduler, print every step, compare with the baselines, and fit with defaults."""
     X_train, X_test, y_train, y_test = digits()
-    model = QNewtonClassifier(random_state=0).fit(X_train, y_train)
-    print(step_table(model.history_))
-    print(f"\nstopped: {model.stop_reason_}")
-    print(f"test accuracy: {model.score(X_test, y_test):.4f}\n")
-    print(compare_runs({name: history(method, X_train, y_train) for name, method in methods().items()}))
-    print(f"\n{NOTE}")
+    fits = {name: fit(model, X_train, y_train) for name, model in methods().items()}
+    default = fits["default settings"]
+    hybrid = fits["Q-Newton"].history_
+    print(f"Handwritten digits, net 64-16-16-10, {sum(W.size for W in weights(default))} parameters.\n")
+    print("Q-Newton: exact Hessian, LU against a quantum solver with gates of 1e-18 s; costs in seconds")
+    print(step_table(hybrid))
+    print(f"\n{break_even(hybrid)}\n")
+    stages_of = dict.fromkeys([name for name in fits if "only" in name or "Q-Newton" in name], CLASSICAL)
+    print(compare_runs({name: model.history_ for name, model in fits.items()}, stages_of=stages_of))
+    print(f"\n{NOTE}\n")
+    print(f"Q-Newton: test accuracy {fits['Q-Newton'].score(X_test, y_test):.4f}")
+    print(
+        f"default settings: test accuracy {default.score(X_test, y_test):.4f}, training loss {default.loss_:.2g} "
+        f"after {default.n_steps_} steps, {default.stop_reason_}"
+    )
 
 
 def digits():
-    """Return standardised training and test pixels, and their labels."""
-    X_train, X_test, y_train, y_test = train_test_split(*load_digits(return_X_y=True), random_state=0)
+    """Return standardised training and test pixels (1437 and 360 digits), and their labels."""
+    X_train, X_test, y_train, y_test = train_test_split(
+        *load_digits(return_X_y=True), test_size=0.2, random_state=0
+    )
     scaler = StandardScaler().fit(X_train)
     return scaler.transform(X_train), scaler.transform(X_test), y_train, y_test
 
 
 def methods():
-    """Return the methods of table III of arXiv:2405.00252, and a stronger first-order one, by name."""
-    schedulers = {"Q-Newton": "paper", "classical only": "classical", "quantum only": "quantum"}
-    newton = {
-        name: QNewtonClassifier(scheduler=scheduler, max_iter=NEWTON_STEPS, random_state=0)
-        for name, scheduler in schedulers.items()
+    """Return the methods of table III of arXiv:2405.00252, the same at slower gates, and the default, by name."""
+    lu, attosecond = classical_backends()[0], quantum_backend("attosecond")
+    nanosecond = quantum_backend("photonic")
+    return {
+        "Q-Newton": newton(lu, attosecond),
+        CLASSICAL: newton(lu),
+        "quantum only": newton(attosecond),
+        "Q-Newton, gates of 1e-9 s": newton(lu, nanosecond),
+        "quantum only, gates of 1e-9 s": newton(nanosecond),
+        "first-order, constant rate": first_order(),
+        "default settings": QNewtonClassifier(random_state=0),
     }
-    controls = {"first-order, constant rate": "fixed", "first-order, line search": "line_search"}
-    first_order = {
-        name: QNewtonClassifier(
-            step_control=control,
-            first_order_steps=FIRST_ORDER_STEPS,
-            max_iter=FIRST_ORDER_STEPS,
-            random_state=0,
-        )
-        for name, control in controls.items()
-    }
-    return newton | first_order
 
 
-def history(model, X, y):
-    """Return the history of a fit that its budget of steps may end before it has converged."""
+def newton(*backends):
+    """Return the paper's Newton: exact Hessian, and a measured condition number in every step."""
+    return QNewtonClassifier(
+        curvature="hessian",
+        condition_number="lanczos",
+        scheduler=Scheduler(list(backends), tol=PAPER_TOL),
+        first_order_steps=EARLY_STEPS,
+        max_iter=NEWTON_STEPS,
+        random_state=0,
+    )
+
+
+def first_order():
+    """Return gradient descent at a constant rate."""
+    steps = FIRST_ORDER_STEPS
+    return QNewtonClassifier(step_control="fixed", first_order_steps=steps, max_iter=steps, random_state=0)
+
+
+def fit(model, X, y):
+    """Return the model fitted; its budget of steps may end before it has converged."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
-        return model.fit(X, y).history_
+        return model.fit(X, y)
+
+
+def weights(model):
+    """Return all parameters of a fitted net."""
+    return [*model.coefs_, *model.intercepts_]
+
+
+def break_even(history):
+    """Return two lines on the gate times at which the quantum solves would cost what LU does."""
+    times = history["break_even_gate_time"][history["phase"] == "newton"]
+    return (
+        f"The quantum solver is cheaper than LU while a gate takes less than {np.nanmin(times):.1e} s to "
+        f"{np.nanmax(times):.1e} s, by step.\nGates of today's machines take 7e-8 s to 7e-7 s."
+    )
 
 
 if __name__ == "__main__":

@@ -111,7 +111,7 @@ def _modelled_solve_seconds(history):
     return np.nan_to_num(np.asarray(history["modelled_seconds"], dtype=float))
 
 
-def compare_runs(histories, loss=None):
+def compare_runs(histories, loss=None, stages_of=None):
     """Return steps and modelled time of several fits until the same training loss, as a text table.
 
     As in table III of arXiv:2405.00252: total steps, time a step, total time. The time is taken apart into
@@ -123,6 +123,9 @@ def compare_runs(histories, loss=None):
         `history_` of each fit under the name to show.
     loss : float, default=None
         The loss to be reached; by default the lowest that every one of the fits reached.
+    stages_of : mapping of str to str, default=None
+        For fits by name, the fit whose measured stages count as theirs, step for step. An emulated solve is
+        computed by a real solver; what that one needs, and how busy the machine was, says nothing of the method.
 
     Returns
     -------
@@ -133,7 +136,7 @@ def compare_runs(histories, loss=None):
     --------
     >>> from qnewton_sk.diagnostics import compare_runs
     >>> stages = {"gradient_seconds": [0.25, 0.25], "hessian_seconds": [0, 0], "schedule_seconds": [0, 0]}
-    >>> fit = stages | {"loss": [0.5, 0.1], "modelled_seconds": [1.0, 1.0]}
+    >>> fit = stages | {"phase": ["newton"] * 2, "loss": [0.5, 0.1], "modelled_seconds": [1.0, 1.0]}
     >>> print(compare_runs({"Newton": fit}))
     Until the training loss is 0.1:
     method  steps  measured stages (s)  modelled solves (s)  total (s)  a step (s)
@@ -141,18 +144,28 @@ def compare_runs(histories, loss=None):
     """
     if loss is None:
         loss = max(float(np.nanmin(history["loss"])) for history in histories.values())
-    rows = [_time_to_loss(name, history, loss) for name, history in histories.items()]
+    stages_of = stages_of or {}
+    rows = [
+        _time_to_loss(name, history, histories[stages_of.get(name, name)], loss)
+        for name, history in histories.items()
+    ]
     return f"Until the training loss is {loss:.3g}:\n" + text_table(COMPARISON, list(zip(*rows)))
 
 
-def _time_to_loss(name, history, loss):
+def _time_to_loss(name, history, reference, loss):
     steps = steps_to_loss(history, loss)
     if steps is None:
         return name, *["-"] * (len(COMPARISON) - 1)
-    measured = stages_seconds(history)[:steps].sum()
+    measured = _stages_total(np.asarray(history["phase"])[:steps], reference)
     modelled = _modelled_solve_seconds(history)[:steps].sum()
     total = measured + modelled
     return name, str(steps), *(f"{seconds:.3g}" for seconds in (measured, modelled, total, total / steps))
+
+
+def _stages_total(phases, reference):
+    """The measured stages of steps of these phases at the mean time that each phase takes in `reference`."""
+    seconds, kinds = stages_seconds(reference), np.asarray(reference["phase"])
+    return sum(seconds[kinds == phase].mean() * np.sum(phases == phase) for phase in np.unique(phases))
 
 
 def text_table(header, columns):

@@ -1,5 +1,11 @@
 """Settings shared by all tests."""
 
+import os
+
+# Before numpy is loaded: the matrices of the tests are too small for more threads, and processes share the cores.
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 import matplotlib
 from hypothesis import settings
 

@@ -77,6 +77,14 @@ def test_runs_are_compared_at_the_lowest_loss_that_all_of_them_reach():
     assert first_order.split() == ["sgd", "3", "1.25", "0", "1.25", "0.417"]
 
 
+def test_stages_may_be_those_of_another_run_step_for_step():
+    busy = HISTORY | {"hessian_seconds": [0.0, 5.0, 5.0], "modelled_seconds": [np.nan, 1.0, 1.0]}
+    table = compare_runs({"lu": HISTORY, "qlsa": busy}, loss=0.125, stages_of={"qlsa": "lu"})
+    _, _, lu, qlsa = table.splitlines()
+    assert lu.split() == ["lu", "3", "1.5", "0.0021", "1.5", "0.501"]
+    assert qlsa.split() == ["qlsa", "3", "1.5", "2", "3.5", "1.17"]
+
+
 def test_a_run_that_never_reaches_the_loss_has_dashes():
     last = compare_runs({"newton": HISTORY}, loss=1e-9).splitlines()[-1]
     assert last.split() == ["newton"] + ["-"] * 5
