@@ -1,0 +1,36 @@
+"""
+Newton's method against first-order training
+============================================
+
+Training loss by step, and by time with modelled solves (figure 2 of arXiv:2405.00252).
+"""
+
+import warnings
+
+import matplotlib.pyplot as plt
+from sklearn.datasets import load_digits
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.preprocessing import StandardScaler
+
+from qnewton_sk import LossCurveDisplay, QNewtonClassifier
+
+warnings.simplefilter("ignore", ConvergenceWarning)  # budgets of steps end the fits
+
+X, y = load_digits(return_X_y=True)
+X = StandardScaler().fit_transform(X)
+nets = {
+    "gradient descent": QNewtonClassifier(
+        step_control="fixed", first_order_steps=500, max_iter=500, random_state=0
+    ),
+    "Newton, exact Hessian": QNewtonClassifier(
+        curvature="hessian", first_order_steps=5, max_iter=50, random_state=0
+    ),
+    "default: quasi-Newton, then Newton": QNewtonClassifier(random_state=0),
+}
+for net in nets.values():
+    net.fit(X, y)
+figure, axes = plt.subplots(1, 2, figsize=(10, 4), sharey=True, layout="constrained")
+for ax, by in zip(axes, ("step", "seconds")):
+    LossCurveDisplay.from_estimators(nets, by=by, ax=ax)
+    ax.set_xscale("log")
+plt.show()
