@@ -29,41 +29,38 @@ class CurvaturePairs:
     """
 
     def __init__(self, n, dtype, size=PAIRS):
-        self.S, self.Y = np.empty((size, n), dtype), np.empty((size, n), dtype)
-        self.SY, self.YY = np.empty((size, size)), np.empty((size, size))
-        self.count = self.next = 0
+        self.size, self.count, self.next = size, 0, 0
+        self.rows = np.zeros((2 * size, n), dtype)  # steps above, changes of the gradient below: one product for both
+        self.SY, self.YY = np.zeros((size, size)), np.zeros((size, size))
 
     def add(self, s, y):
         """Note a step and the change of the gradient along it, unless its curvature is not positive."""
         sy, scale = float(s @ y), math.sqrt(float(s @ s) * float(y @ y))
         if not sy > LEAST_CURVATURE * scale:
             return
-        k = self.next  # the oldest row is overwritten where it stands; `_order` knows the ages
-        self.S[k], self.Y[k] = s, y
-        self.next, self.count = (k + 1) % len(self.S), min(self.count + 1, len(self.S))
-        m = self.count
-        self.SY[:m, k], self.SY[k, :m] = self.S[:m] @ y, self.Y[:m] @ s
-        self.YY[:m, k] = self.YY[k, :m] = self.Y[:m] @ y
-
-    def _order(self):
-        """Rows from the oldest pair to the newest."""
-        start = self.next if self.count == len(self.S) else 0
-        return (start + np.arange(self.count)) % len(self.S)
+        k, size = self.next, self.size  # the oldest pair is overwritten where it stands
+        self.rows[k], self.rows[size + k] = s, y
+        self.next, self.count = (k + 1) % size, min(self.count + 1, size)
+        with_y = self.rows @ y
+        self.SY[:, k], self.SY[k] = with_y[:size], self.rows[size:] @ s
+        self.YY[:, k] = self.YY[k] = with_y[size:]
 
     def direction(self, gradient):
         """Return minus the inverse Hessian times the gradient; the scaled steepest descent without pairs."""
-        m = self.count
-        if not m:
+        if not self.count:
             return -gradient / max(math.sqrt(gradient @ gradient), 1.0)
-        S, Y, order = self.S[:m], self.Y[:m], self._order()
-        R, YY = self.SY[np.ix_(order, order)], self.YY[np.ix_(order, order)]
+        start = self.next if self.count == self.size else 0
+        order = (start + np.arange(self.count)) % self.size  # from the oldest pair to the newest
+        R, YY = self.SY.take(order, 0).take(order, 1), self.YY.take(order, 0).take(order, 1)
         gamma = R[-1, -1] / YY[-1, -1]
-        u = dtrtrs(R, (S @ gradient)[order])[0]
-        inner = R.diagonal() * u + gamma * (YY @ u - (Y @ gradient)[order])
-        w = dtrtrs(R, inner, trans=1)[0]
-        by_row = np.empty((2, m), gradient.dtype)
-        by_row[0, order], by_row[1, order] = gamma * u, w
-        return by_row[0] @ Y - by_row[1] @ S - gradient.dtype.type(gamma) * gradient
+        with_g = self.rows @ gradient
+        u = dtrtrs(R, with_g.take(order))[0]
+        w = dtrtrs(R, R.diagonal() * u + gamma * (YY @ u - with_g.take(self.size + order)), trans=1)[0]
+        weights = np.zeros(2 * self.size, gradient.dtype)
+        weights[order], weights[self.size + order] = -w, gamma * u
+        direction = weights @ self.rows
+        direction -= gamma * gradient
+        return direction
 
 
 SUFFICIENT_DECREASE, SUFFICIENT_CURVATURE = 1e-4, 0.9
@@ -77,8 +74,8 @@ def wolfe_search(objective, theta, value, gradient, direction):
     """Find a step along `direction` that meets the weak Wolfe conditions.
 
     Decrease alone would let steps so short or so wild pass that the pairs learn nothing from them. Bracketing
-    and bisection (Lewis and Overton 2013, "Nonsmooth optimization via quasi-Newton methods", algorithm 2.6), a
-    parabola in place of the first bisections.
+    and bisection (Lewis and Overton 2013, "Nonsmooth optimization via quasi-Newton methods", algorithm 2.6), with
+    a cubic in place of the first bisections.
 
     Returns
     -------
@@ -88,32 +85,34 @@ def wolfe_search(objective, theta, value, gradient, direction):
     slope = float(gradient @ direction)
     if not slope < 0:
         return None, 0.0
-    low, high, length, cost, best = 0.0, math.inf, 1.0, 0.0, None
+    low, high, length, cost, best = (0.0, value, slope), math.inf, 1.0, 0.0, None
     for _ in range(MOST_TRIALS):
         new = theta + length * direction
         new_value, new_gradient = objective.value_and_grad(new)  # nearly every first trial needs both
+        new_slope = float(new_gradient @ direction)
         cost += 1.0
         if not new_value <= value + SUFFICIENT_DECREASE * length * slope:
             high = length
-            length = _inside(low, high, _parabola(length, slope, new_value - value) if not low else None)
+            length = _between(low, (length, new_value, new_slope))
             continue
         best = length, new, new_value, new_gradient
-        new_slope = float(new_gradient @ direction)
         if not math.isfinite(new_slope) or new_slope >= SUFFICIENT_CURVATURE * slope:
             break
-        low = length
-        length = 2 * length if high == math.inf else (low + high) / 2
+        low = length, new_value, new_slope
+        length = 2 * length if high == math.inf else (length + high) / 2
     return best, cost
 
 
-def _parabola(length, slope, change):
-    """Where the parabola through both values and the slope is least."""
-    bend = change - slope * length
-    return -0.5 * slope * length**2 / bend if math.isfinite(bend) and bend > 0 else None
+def _between(low, high):
+    """Where the cubic through both ends' values and slopes is least (Nocedal and Wright 2006, equation 3.59).
 
-
-def _inside(low, high, guess):
-    """The guess, kept off the ends of the bracket; their middle without one."""
-    if guess is None:
-        return (low + high) / 2
-    return min(max(guess, low + 0.1 * (high - low)), high - 0.5 * (high - low))
+    Kept off the ends, so that the bracket shrinks; the middle where there is no such cubic.
+    """
+    (a, fa, ga), (b, fb, gb) = low, high
+    d = ga + gb - 3 * (fa - fb) / (a - b)
+    root = d * d - ga * gb
+    if not (math.isfinite(root) and root >= 0):
+        return (a + b) / 2
+    root = math.sqrt(root)
+    guess = b - (b - a) * (gb + root - d) / (gb - ga + 2 * root)
+    return min(max(guess, a + 0.05 * (b - a)), b - 0.1 * (b - a))

@@ -1,7 +1,8 @@
 """What a run leaves behind: a record a step, the table of them, and the progress after each epoch."""
 
 import math
-from dataclasses import astuple, dataclass, fields
+from dataclasses import dataclass, fields
+from operator import attrgetter
 
 import numpy as np
 
@@ -38,6 +39,7 @@ class StepRecord:
 
 COLUMNS = tuple(field.name for field in fields(StepRecord))
 """Columns of the history, in order."""
+_ROW = attrgetter(*COLUMNS)
 
 
 def history_table(records):
@@ -50,7 +52,7 @@ def history_table(records):
     >>> history_table([record])["loss"]
     array([0.5])
     """
-    columns = zip(*map(astuple, records)) if records else [()] * len(COLUMNS)
+    columns = zip(*map(_ROW, records)) if records else [()] * len(COLUMNS)
     return {name: np.array(column) for name, column in zip(COLUMNS, columns)}
 
 
