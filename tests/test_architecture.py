@@ -163,6 +163,17 @@ def test_public_names_exist_and_are_documented():
     assert [name for name, value in public.items() if callable(value) and not value.__doc__] == []
 
 
+def test_every_public_name_is_on_the_api_page():
+    package = importlib.import_module("qnewton_sk")
+    page = set((PACKAGE.parent / "docs" / "api.md").read_text(encoding="utf-8").split())
+    assert [name for name in package.__all__ if name not in page] == []
+
+
+def test_every_module_is_on_the_architecture_page():
+    page = (PACKAGE.parent / "docs" / "architecture.md").read_text(encoding="utf-8")
+    assert [name for name in MODULES if not name.startswith("__") and f"`{name}.py`" not in page] == []
+
+
 @pytest.mark.parametrize("path", [*PACKAGE.glob("*.py")], ids=lambda path: path.stem)
 def test_numerics_do_not_print(path):
     speakers = {"__main__", "versions", "base"}
