@@ -80,7 +80,7 @@ def condition_number(H, method="lanczos"):
         shift, what is known of its definiteness and the factorisations that it keeps.
     method : str or object, default="lanczos"
         - "exact": all eigenvalues, 4/3 n^3 flops.
-        - "determinant": the upper bound of Merikoski et al. from |det| and the Frobenius norm. The
+        - "determinant": the upper bound of Merikoski et al. from the determinant and the Frobenius norm. The
           determinant is itself a factorisation of 2/3 n^3 flops (1/3 where definite) unless one is kept, and
           the bound is loose by tens of orders of magnitude from n of about 100 on.
         - "lanczos": an estimate, from below, by Lanczos on the matrix and on its factorised inverse.

@@ -93,7 +93,7 @@ class QNewtonClassifier(ClassifierMixin, QNewtonBase):
         Function from raw output to prediction.
     n_features_in_ : int
         Number of features seen in `fit`.
-    feature_names_in_ : ndarray of shape (n_features_in_,)
+    feature_names_in_ : ndarray of shape (`n_features_in_`,)
         Names of the features, where X had any.
     loss_ : float
         Training objective at the end.
@@ -493,7 +493,7 @@ class QNewtonRegressor(RegressorMixin, QNewtonBase):
         Function from raw output to prediction.
     n_features_in_ : int
         Number of features seen in `fit`.
-    feature_names_in_ : ndarray of shape (n_features_in_,)
+    feature_names_in_ : ndarray of shape (`n_features_in_`,)
         Names of the features, where X had any.
     loss_ : float
         Training objective at the end.
