@@ -8,7 +8,7 @@ The loop knows no net, no solver and no curvature: whatever offers `value`, `val
 
 import math
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from sklearn.base import BaseEstimator
@@ -31,6 +31,8 @@ FORGETTING = 0.95
 """Factor on the forecast of an iterative solver after each step that a direct one took; where the direct one
 was cheaper by two, the iterative one gets its next try after some 14 steps."""
 
+_INDEFINITE = frozenset({SolveStatus.NOT_POSITIVE_DEFINITE, SolveStatus.NEGATIVE_CURVATURE})
+
 
 @dataclass
 class _Point:
@@ -42,6 +44,7 @@ class _Point:
     gradient_seconds: float
     blocks: list | None = None
     hessian_seconds: float = 0.0
+    indefinite: bool = False  # whether a solve here has found the curvature to be indefinite
 
 
 @dataclass
@@ -91,6 +94,7 @@ class _Solved:
     solve_seconds: float
     usable: bool
     shift: float | None = None
+    indefinite: bool = False
 
     def as_direction(self):
         """What the step control needs of it."""
@@ -175,7 +179,7 @@ class Newton(BaseEstimator):
                 stale += 1  # a rejected trial is the search for a step, not a lack of progress
             best = min(best, progress.loss)
             if progress.stop_reason is None and stale >= self.n_iter_no_change:
-                progress = run.stopped(progress, "no_improvement", converged=True)
+                progress = run.no_improvement(progress)
             elif progress.stop_reason is None and epoch == self.max_iter:
                 progress = run.stopped(progress, "max_iter")
             yield progress
@@ -226,6 +230,15 @@ class _Run:
         reason, converged, message = ending or (None, False, "")
         return Progress(self.theta, loss, epoch, records, reason, converged, message)
 
+    def no_improvement(self, progress):
+        """The end of a run that lowers the loss no more; a minimum only where the steps came from solutions."""
+        statuses = [SolveStatus(s.solve_status) for s in progress.steps if s.accepted and s.solve_status]
+        broken = [status for status in statuses if not status.usable]
+        if not broken:
+            return self.stopped(progress, "no_improvement", converged=True)
+        ending = self._ending("no_improvement", broken[-1])
+        return self._progress(progress.loss, progress.epoch, progress.steps, ending)
+
     def stopped(self, progress, reason, converged=False):
         """Return the same progress as the last one of the run."""
         message = ""
@@ -238,6 +251,10 @@ class _Run:
 
     def step(self, objective):
         """Take one step; return its record and, where the run ends, (reason, converged, message)."""
+        with np.errstate(over="ignore", invalid="ignore"):  # a value that is no number is dealt with as such
+            return self._step(objective)
+
+    def _step(self, objective):
         self.steps += 1
         if self.point is None:
             self.point = _evaluate(objective, self.theta)
@@ -307,12 +324,13 @@ class _Run:
         solved = self._solve(objective)
         if not solved.usable:
             return self._fall_back(objective, solved)
-        if self._flat(solved.predicted):
+        if self._flat(solved.predicted) and not point.indefinite:
             return self._record("newton", False, 0.0, solved), ("converged", True, "")
-        with np.errstate(over="ignore", invalid="ignore"):
-            trial = control.take(
-                objective, point.theta, point.value, point.gradient, solved.as_direction(), self.state
-            )
+        if self._flat(solved.predicted) and solved.indefinite:
+            return self._leave_saddle(solved)
+        trial = control.take(
+            objective, point.theta, point.value, point.gradient, solved.as_direction(), self.state
+        )
         before, damping = point, self.state.damping
         self.state = trial.state
         if trial.accepted:
@@ -323,12 +341,23 @@ class _Run:
         self._learn(before.value, 1.0 if trial.accepted else 0.5)
         return self._record("newton", trial.accepted, trial.step_size, solved, before, damping), ending
 
+    def _leave_saddle(self, solved):
+        """Flat but indefinite: no minimum, and this solution leads to it; one with more damping leads away."""
+        control, damping = self.settings.step_control, self.state.damping
+        self.state = control.failed(self.state)
+        ending = None
+        if not control.monotone or control.stuck(self.state):
+            ending = self._ending("stalled", SolveStatus.NOT_POSITIVE_DEFINITE)
+        return self._record("newton", False, 0.0, solved, self.point, damping), ending
+
     def _exhausted(self, solved):
         """The ending after a rejected trial, if there is one."""
         if not self.settings.step_control.monotone:
             return self._ending("diverged", SolveStatus.NON_FINITE)
         noise = 4 * np.finfo(self.point.gradient.dtype).eps * abs(self.point.value)
         if 0 <= solved.predicted <= noise:  # the promised decrease is rounding error: this is the minimum
+            if self.point.indefinite:
+                return self._ending("stalled", SolveStatus.NOT_POSITIVE_DEFINITE)
             return "converged", True, ""
         return (
             self._ending("stalled", solved.status) if self.settings.step_control.stuck(self.state) else None
@@ -422,9 +451,15 @@ class _Run:
         solved.schedule_seconds += middle - start - assembled_by_schedule
         solved.solve_seconds += time.perf_counter() - middle - assembled_by_solve
         point.hessian_seconds += assembled_by_schedule + assembled_by_solve
+        if system.facts.positive_definite is False:
+            solved.indefinite = point.indefinite = True
+        if settings.step_control.monotone and solution is not None:
+            solution = _to_a_minimum(solution, system.facts)
         solved.facts.append(system.facts)
         solved.decisions.append(decision)
         solved.solutions.append(solution)
+        if solution is not None and solution.status in _INDEFINITE:
+            point.indefinite = True
         if solution is None or not solution.status.usable:
             solved.usable = False
             solved.status = SolveStatus.FAILED if solution is None else solution.status
@@ -461,3 +496,14 @@ def _evaluate(objective, theta):
     start = time.perf_counter()
     value, gradient = objective.value_and_grad(theta)
     return _Point(theta, value, gradient, time.perf_counter() - start)
+
+
+def _to_a_minimum(solution, facts):
+    """The solution, unusable where it solves a system known to be indefinite: its model has a saddle there.
+
+    A step cut at the radius is none of that kind. More damping makes the system definite (Nocedal and Wright
+    2006, section 3.4).
+    """
+    if facts.positive_definite is not False or "shift" in solution.info or not solution.status.usable:
+        return solution
+    return replace(solution, status=SolveStatus.NOT_POSITIVE_DEFINITE)

@@ -88,6 +88,8 @@ def wolfe_search(objective, theta, value, gradient, direction):
     low, high, length, cost, best = (0.0, value, slope), math.inf, 1.0, 0.0, None
     for _ in range(MOST_TRIALS):
         new = theta + length * direction
+        if np.array_equal(new, theta):
+            break  # so short that it is none
         new_value, new_gradient = objective.value_and_grad(new)  # nearly every first trial needs both
         new_slope = float(new_gradient @ direction)
         cost += 1.0
