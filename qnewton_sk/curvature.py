@@ -162,6 +162,6 @@ def resolve_curvature(curvature, partition="full"):
     if callable(getattr(curvature, "blocks", None)) and not isinstance(curvature, type):
         return curvature
     raise ValueError(
-        f"`curvature` must be one of {sorted(CURVATURES)} or an object with a method "
+        f"`curvature` must be one of {['auto', *CURVATURES]} or an object with a method "
         f"blocks(objective, theta); got {curvature!r}"
     )

@@ -92,6 +92,12 @@ class QuantumCost(BaseEstimator):
             raise ValueError(reason)
         return self._estimate(facts, tol)
 
+    def check(self):
+        """Raise ValueError if a setting is unknown, before anything is priced."""
+        query_model(self.queries)
+        hardware_named(self.hardware)
+        self._switches()
+
     def refusal(self, facts, tol):
         """Return why a solve cannot be priced, or None.
 

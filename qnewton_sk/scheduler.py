@@ -164,11 +164,20 @@ class Scheduler(BaseEstimator):
         Raises
         ------
         ValueError
-            If `backends` is empty, holds something else, or uses a name twice.
+            If `backends` is empty, holds something else, or uses a name twice, or a cost has an unknown setting.
         """
         calibrate()  # now, so that no timed step ever pays for it
         if self.backends is None:
-            return default_backends(self.hardware, self.queries, self.assumptions)
+            offered = default_backends(self.hardware, self.queries, self.assumptions)
+        else:
+            offered = self._given()
+        for backend in offered:
+            if hasattr(backend.cost, "check"):
+                backend.cost.check()
+        return offered
+
+    def _given(self):
+        """The user's own backends."""
         offered = list(self.backends)
         if not offered or not all(isinstance(backend, Backend) for backend in offered):
             raise ValueError(f"`backends` must be None or a non-empty list of Backend; got {self.backends!r}")

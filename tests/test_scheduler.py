@@ -289,6 +289,16 @@ def test_what_is_no_backend_is_refused(wrong):
         Scheduler(wrong).offer()
 
 
+@pytest.mark.parametrize("setting", ["hardware", "queries", "assumptions"])
+def test_an_unknown_setting_is_refused_before_there_is_a_system(setting):
+    with pytest.raises(ValueError, match="must"):
+        Scheduler(**{setting: "abacus"}).offer()
+    with pytest.raises(ValueError, match="must"):
+        Scheduler(
+            [backend(), Backend("mine", QLSA(), QuantumCost(**{setting: "abacus"}), kind="quantum")]
+        ).offer()
+
+
 def test_a_name_used_twice_is_refused():
     with pytest.raises(ValueError, match=r"`backends` must have different names; got \['lu', 'lu'\]"):
         Scheduler([backend("lu"), backend("lu")]).choose(FACTS, 1e-3)
