@@ -51,7 +51,7 @@ class QNewtonClassifier(ClassifierMixin, QNewtonBase):
         Gradient steps before the first Newton step.
     batch_size : int, default="auto"
         Samples a step; "auto" takes all, so that one epoch is one step.
-    max_iter : int, default=1000
+    max_iter : int, default=400
         Epochs at most.
     tol : float, default=1e-6
         Stop when no entry of the gradient exceeds `tol` and the predicted decrease is at most 0.5 % of the loss,
@@ -169,7 +169,7 @@ class QNewtonClassifier(ClassifierMixin, QNewtonBase):
         learning_rate_init=1.0,
         first_order_steps=0,
         batch_size="auto",
-        max_iter=1000,
+        max_iter=400,
         tol=1e-6,
         n_iter_no_change=10,
         early_stopping=False,
@@ -455,7 +455,7 @@ class QNewtonRegressor(RegressorMixin, QNewtonBase):
         Gradient steps before the first Newton step.
     batch_size : int, default="auto"
         Samples a step; "auto" takes all, so that one epoch is one step.
-    max_iter : int, default=1000
+    max_iter : int, default=400
         Epochs at most.
     tol : float, default=1e-6
         Stop when no entry of the gradient exceeds `tol` and the predicted decrease is at most 0.5 % of the loss,
@@ -568,7 +568,7 @@ class QNewtonRegressor(RegressorMixin, QNewtonBase):
         learning_rate_init=1.0,
         first_order_steps=0,
         batch_size="auto",
-        max_iter=1000,
+        max_iter=400,
         tol=1e-6,
         n_iter_no_change=10,
         early_stopping=False,
