@@ -176,6 +176,7 @@ def run_child(side, options, *more):
 def against_lbfgs(options):
     start = time.perf_counter()
     lbfgs = run_child("lbfgs", options)
+    print(f"L-BFGS: {lbfgs['seconds']:.3g} s to a loss of {lbfgs['loss']:.4g}", flush=True)
     deadline = options.patience * lbfgs["seconds"]
     ours = run_child("ours", options, "--target", repr(lbfgs["loss"]), "--deadline", repr(deadline))
     sides = {"L-BFGS": lbfgs, "ours": ours}
@@ -198,7 +199,7 @@ def main():
     arguments.add_argument("--mnist", action="store_true", help="100 000 parameters against L-BFGS instead")
     arguments.add_argument("--max-iter", type=int, default=100, help="iterations of L-BFGS (default 100)")
     arguments.add_argument(
-        "--patience", type=float, default=2.0, help="ours ends after so many times its seconds"
+        "--patience", type=float, default=1.5, help="ours ends after so many times its seconds"
     )
     arguments.add_argument("--dtype", choices=("float64", "float32"), default="float64")
     arguments.add_argument("--child", choices=("lbfgs", "ours"), help="used by --mnist itself")
