@@ -67,6 +67,18 @@ def test_what_is_called_convex_is(name, K, seed):
     assert np.linalg.eigvalsh(LOSSES[name].full_hessian(z, y)).min() > -1e-14
 
 
+@pytest.mark.parametrize("name", ["log_loss", "binary_log_loss"])
+@pytest.mark.parametrize("order", ["C", "F"])
+def test_a_prediction_that_exists_serves_in_either_memory_order(name, order):
+    loss, (z, y) = LOSSES[name], sample(name, 6, 3, 0)
+    p = np.asarray(loss.predict(z), order=order)
+    np.testing.assert_allclose(loss.gradient(z, y, p), loss.gradient(z, y), rtol=1e-14)
+    np.testing.assert_allclose(loss.hessian(z, y, p), loss.hessian(z, y), rtol=1e-14)
+    v = np.random.default_rng(0).standard_normal(z.shape)
+    product, again = (loss.curvature_product(loss.curvature(z, y, q), v) for q in (p, None))
+    np.testing.assert_allclose(product, again, rtol=1e-14)
+
+
 @every_loss
 def test_arguments_are_left_alone_and_precision_is_kept(name):
     loss, (z, y) = LOSSES[name], sample(name, 7, 3, 0, np.float32)
