@@ -384,19 +384,13 @@ def test_a_step_predicts_from_what_the_last_one_took():
     assert watched.hints[0] is None and all(hint > 0 for hint in watched.hints[1:])
 
 
-def test_a_norm_that_nobody_has_seen_again_grows_old():
-    watched = Watched()
-    run(
-        rosenbrock(6),
-        np.zeros(6),
-        TrustRegion(),
-        Entries(semidefinite=True),
-        only(LDL()),
-        watched,
-        max_iter=3 * NORM_AGE,
-    )
+def test_a_norm_that_nobody_has_seen_again_is_measured_anew_now_and_then():
+    watched, f = Watched(), quadratic(np.diag([1.0, 2.0, 3.0]), np.ones(3))
+    curvature = Entries(semidefinite=True)
+    run(f, np.zeros(3), FixedStep(100.0), curvature, only(LDL()), watched, max_iter=3 * NORM_AGE)
     measured = [step for step, hint in enumerate(watched.hints) if hint is None]
-    assert measured[0] == 0 and len(measured) <= 5
+    assert measured[0] == 0 and len(measured) == 3
+    assert all(NORM_AGE <= b - a <= NORM_AGE + 2 for a, b in zip(measured, measured[1:]))
 
 
 def test_direct_solves_make_the_iterative_one_look_better_step_by_step():
@@ -450,6 +444,32 @@ def test_batches_find_the_minimum_but_do_not_claim_it():
     truth = np.linalg.lstsq(f.X, f.y)[0]
     np.testing.assert_allclose(progress[-1].theta, truth, atol=0.05)
     assert progress[-1].stop_reason != "converged" and len(progress) > 1
+
+
+def test_the_minimum_of_one_batch_does_not_end_the_epoch():
+    f = squares()
+    f.y = f.X @ np.array([1.0, -2.0, 3.0])  # without noise every batch has the same minimum
+    progress, records = run(f, np.array([1.0, -2.0, 3.0]), batch_size=16, max_iter=2)
+    assert len(records) == 8 and progress[-1].stop_reason == "max_iter"
+
+
+@given(SEEDS, st.floats(0, 3), st.booleans())
+def test_the_predicted_decrease_is_that_of_the_undamped_model(seed, damping, by_parts):
+    class Listens(FixedStep):
+        def take(self, objective, theta, value, gradient, direction, state):
+            seen.append((gradient, direction))
+            return super().take(objective, theta, value, gradient, direction, state)
+
+    rng, seen = np.random.default_rng(seed), []
+    B = rng.standard_normal((4, 4))
+    A = B @ B.T + np.eye(4)
+    parts = [slice(0, 1), slice(1, 4)] if by_parts else [slice(0, 4)]
+    f = quadratic(A, rng.standard_normal(4))
+    run(f, rng.standard_normal(4), Listens(damping), Entries(parts), only(LDL()), max_iter=1)
+    ((g, direction),) = seen
+    x = direction.x
+    bend = sum(x[part] @ A[part, part] @ x[part] for part in parts)
+    assert direction.predicted == pytest.approx(-g @ x - 0.5 * bend)
 
 
 @pytest.mark.parametrize("batch_size", [50, 51, 10**6, None])
