@@ -59,3 +59,11 @@ def test_an_activation_is_taken_as_it_is():
 def test_anything_else_is_refused(wrong):
     with pytest.raises(ValueError, match="`activation` must be one of .*tanh.*callable"):
         resolve_activation(wrong)
+
+
+def test_a_linear_callable_has_derivatives_without_warnings():
+    activation = resolve_activation(lambda z: 2 * z)
+    z = np.array([[-1.0, 3.0]])
+    slope = activation.slope(z, 2 * z)
+    np.testing.assert_array_equal(slope, [[2.0, 2.0]])
+    np.testing.assert_array_equal(activation.bend(z, 2 * z, slope), [[0.0, 0.0]])
