@@ -126,7 +126,7 @@ def _frequencies(probabilities, copies, rng):
     p = probabilities / probabilities.sum()
     if copies < LARGEST_MULTINOMIAL:
         return rng.multinomial(copies, p) / copies
-    return np.maximum(p + np.sqrt(p * (1 - p) / copies) * rng.standard_normal(p.size), 0.0)
+    return np.maximum(p + np.sqrt(p * (1 - p) / float(copies)) * rng.standard_normal(p.size), 0.0)
 
 
 def estimate_norm_factor(amplitude, delta, rng):

@@ -79,7 +79,11 @@ class SparseCG(BaseEstimator):
             return _failure(system, SolveStatus.NON_FINITE, iterations=0)
         if not (diagonal > 0).all():
             return _ended(system, b.copy(), SolveStatus.NEGATIVE_CURVATURE, 1, matrix.product(b))
-        return self._iterate(system, (1 / diagonal).astype(b.dtype))
+        with np.errstate(over="ignore"):
+            inverse = (1 / diagonal).astype(b.dtype)
+        if not np.isfinite(inverse).all():
+            return _failure(system, SolveStatus.NON_FINITE, iterations=0)
+        return self._iterate(system, inverse)
 
     def _iterate(self, system, inverse):
         matrix, b = system.matrix, system.rhs

@@ -441,7 +441,7 @@ def test_batches_find_the_minimum_but_do_not_claim_it():
     f = squares(n=200)
     # a batch alone is solved exactly in a step or two: that is no minimum of all
     progress, _ = run(f, np.zeros(3), LineSearch(1.0), batch_size=100, max_iter=30)
-    truth = np.linalg.lstsq(f.X, f.y)[0]
+    truth = np.linalg.lstsq(f.X, f.y, rcond=None)[0]
     np.testing.assert_allclose(progress[-1].theta, truth, atol=0.05)
     assert progress[-1].stop_reason != "converged" and len(progress) > 1
 
@@ -477,7 +477,7 @@ def test_a_batch_of_everything_is_no_batch(batch_size):
     f = squares()
     progress, _ = run(f, np.zeros(3), batch_size=batch_size)
     assert f.seen == [] and progress[-1].converged
-    np.testing.assert_allclose(progress[-1].theta, np.linalg.lstsq(f.X, f.y)[0], atol=1e-7)
+    np.testing.assert_allclose(progress[-1].theta, np.linalg.lstsq(f.X, f.y, rcond=None)[0], atol=1e-7)
 
 
 def test_a_diverging_batch_ends_the_run():

@@ -82,7 +82,7 @@ def test_the_polynomial_keeps_its_promise(definite, n, kappa, seed, tol, scale):
     system = random_system(n, kappa, seed, tol, definite, scale)
     solution = QLSA("polynomial").solve(system)
     assert solution.status is SolveStatus.SUCCESS
-    assert error(solution, system) <= tol * (1 + 1e-3)  # and rounding
+    assert error(solution, system) <= tol * (1 + 1e-3) + 1e-10  # and rounding
     info = solution.info
     assert (
         info["degree"] == inverse_degree(system.facts.kappa, tol)

@@ -13,7 +13,7 @@ from qnewton_sk.costs import Calibration
 from qnewton_sk.factorisations import sparse_lu_core, sparse_lu_factor, sparse_lu_flops
 from qnewton_sk.prepare import prepare
 from qnewton_sk.sparse_solvers import SparseCG, SparseCGCost, SparseLU, SparseLUCost
-from qnewton_sk.system import SolveStatus, SystemMatrix
+from qnewton_sk.system import LinearSystem, SolveStatus, SystemMatrix
 
 N = 200
 RATES = Calibration(dict.fromkeys(("gemm", "lu", "cholesky", "ldl"), ((16, 1e9), (256, 1e10))))
@@ -42,6 +42,12 @@ def test_solution(solver, definite):
     )
     assert solution.relative_residual <= 1e-9
     np.testing.assert_allclose(solution.image, given.matrix.product(solution.x), atol=1e-8)
+
+
+def test_a_diagonal_whose_inverse_overflows_is_a_status():
+    matrix = SystemMatrix.from_entries(sparse.csr_array((3, 3)), shift=2.2e-309)
+    tiny = LinearSystem(matrix, np.ones(3), 1e-10, SystemFacts(n=3, nnz=0, shift=2.2e-309))
+    assert SparseCG().solve(tiny).status is SolveStatus.NON_FINITE
 
 
 @pytest.mark.parametrize("solver", [SparseLU(), SparseCG()])
