@@ -9,7 +9,8 @@ larger half of the sizes. Memory is what tracemalloc sees beyond the data; the p
 
 --mnist runs each side in a child process of its own, with the same threads: L-BFGS of scikit-learn for `--max-iter`
 iterations, then the estimator in mini-batches (Gauss-Newton by products alone, the rest default); time to L-BFGS's
-loss on all the images and the peak of resident memory are read there. MNIST comes from the file that QNEWTON_MNIST names, or else from openml.org.
+loss on all the images and the peak of resident memory are read there. MNIST comes from the file that
+QNEWTON_MNIST names, or else from OpenML.
 """
 
 import json
