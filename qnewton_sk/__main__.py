@@ -15,8 +15,8 @@ from .scheduler import Scheduler, classical_backends, quantum_backend
 FIRST_ORDER_STEPS = 1500
 """As many as SGD takes in table III of arXiv:2405.00252."""
 
-NEWTON_STEPS = 25
-"""More than enough for the loss at which first-order training arrives."""
+NEWTON_STEPS = 40
+"""Enough for the loss at which first-order training arrives."""
 
 EARLY_STEPS = 5
 """The early phase of first-order steps of section IV-B."""

@@ -73,14 +73,17 @@ class SparseCG(BaseEstimator):
         A diagonal that is not positive, or negative curvature met on the way, ends with
         `SolveStatus.NEGATIVE_CURVATURE` and the last iterate, which descends.
         """
+        with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+            return self._solve(system)
+
+    def _solve(self, system):
         matrix, b = system.matrix, system.rhs
         diagonal = matrix.entries().diagonal() + matrix.shift
         if not np.isfinite(diagonal).all():
             return _failure(system, SolveStatus.NON_FINITE, iterations=0)
         if not (diagonal > 0).all():
             return _ended(system, b.copy(), SolveStatus.NEGATIVE_CURVATURE, 1, matrix.product(b))
-        with np.errstate(over="ignore"):
-            inverse = (1 / diagonal).astype(b.dtype)
+        inverse = (1 / diagonal).astype(b.dtype)
         if not np.isfinite(inverse).all():
             return _failure(system, SolveStatus.NON_FINITE, iterations=0)
         return self._iterate(system, inverse)
