@@ -189,8 +189,8 @@ class CGCost(BaseEstimator):
     """Products times their cost; the products from kappa and tol, or as observed.
 
     ceil(sqrt(kappa) / 2 * ln(2 / tol)) products (Saad, Iterative Methods for Sparse Linear Systems, 2nd
-    ed., equation 6.128). A solve that may be cut at a radius is priced by what it takes to get as far as an
-    exact one would, see `TRUNCATED_SOLVES`.
+    ed., equation 6.128). The term "solves" says how many solves that may be cut at a radius get as far as an
+    exact one, see `TRUNCATED_SOLVES`; the scheduler weighs the seconds of one by it.
     """
 
     def __init__(self, calibration=None):
@@ -208,11 +208,11 @@ class CGCost(BaseEstimator):
         solves = TRUNCATED_SOLVES if facts.radius is not None and facts.positive_definite else 1.0
         terms = {
             "products": float(products),
-            "product_seconds": solves * product_seconds,
+            "product_seconds": product_seconds,
             "call_seconds": rates.call_seconds,
             "solves": solves,
         }
-        seconds = products * solves * product_seconds + rates.call_seconds
+        seconds = products * product_seconds + rates.call_seconds
         return CostEstimate(seconds, terms, "Saad (2003), equation 6.128")
 
 

@@ -241,9 +241,14 @@ def _solved_by(by_name, system, decision):
 
 
 def _cheapest(backends, estimates, kind=None):
-    """The backend of lowest predicted cost, of a kind if asked; the first offered wins a tie."""
+    """The backend of lowest price, of a kind if asked; the first offered wins a tie."""
     candidates = [backend for backend in backends if kind in (None, backend.kind)]
-    return min(candidates, key=lambda backend: estimates[backend.name].seconds, default=None)
+    return min(candidates, key=lambda backend: _price(estimates[backend.name]), default=None)
+
+
+def _price(estimate):
+    """Predicted seconds to get as far as one exact solve; the records hold the seconds of the solve itself."""
+    return estimate.seconds * estimate.terms.get("solves", 1.0)
 
 
 def _products_worth(chosen, willing, estimates):
@@ -252,7 +257,8 @@ def _products_worth(chosen, willing, estimates):
     Stopping there bounds the loss from a wrong forecast to a factor of two, whatever the matrix (the
     ski-rental argument; Karlin, Manasse, Rudolph, Sleator 1988).
     """
-    product_seconds = chosen and estimates[chosen.name].terms.get("product_seconds")
+    terms = estimates[chosen.name].terms if chosen else {}
+    product_seconds = terms.get("product_seconds", 0.0) * terms.get("solves", 1.0)
     real = [estimates[backend.name] for backend in willing if backend.kind == "classical"]
     direct = [estimate.seconds for estimate in real if "product_seconds" not in estimate.terms]
     if not product_seconds or not direct:

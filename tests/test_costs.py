@@ -133,12 +133,11 @@ def test_cg_of_an_infinite_condition_number_has_a_price():
 @pytest.mark.parametrize(
     "definite, radius, solves", [(True, 1.0, 3), (False, 1.0, 1), (None, 1.0, 1), (True, None, 1)]
 )
-def test_a_solve_that_may_be_cut_short_is_priced_by_several(definite, radius, solves):
+def test_a_solve_that_may_be_cut_short_says_how_many_make_an_exact_one(definite, radius, solves):
     facts = replace(FACTS, positive_definite=definite, radius=radius)
     estimate, whole = CGCost(FLAT)(facts, 1e-6), CGCost(FLAT)(FACTS, 1e-6)
     assert estimate.terms["solves"] == solves and estimate.terms["products"] == whole.terms["products"]
-    call = whole.terms["call_seconds"]
-    assert estimate.seconds - call == pytest.approx(solves * (whole.seconds - call))
+    assert estimate.seconds == whole.seconds  # of one solve
 
 
 def test_cg_needs_no_assembly():

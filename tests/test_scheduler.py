@@ -352,3 +352,18 @@ def test_the_example_runs(capsys):
     lines = capsys.readouterr().out.splitlines()
     assert "mine is chosen" in lines[0] and "mine is chosen" not in lines[1]
     assert "solved by {'mine'" in lines[3]
+
+
+class Truncated(MyCost):
+    """A solve of which it takes three to get as far as an exact one."""
+
+    def __call__(self, facts, tol):
+        return CostEstimate(self.seconds, {"solves": 3.0}, "a guess")
+
+
+@pytest.mark.parametrize("seconds, chosen", [(0.3, "cut"), (0.4, "exact")])
+def test_a_truncated_solve_is_weighed_in_the_choice_and_recorded_as_it_is(seconds, chosen):
+    offered = [Backend("exact", MySolver(), MyCost(1.0)), Backend("cut", MySolver(), Truncated(seconds))]
+    decision = Scheduler(offered).choose(FACTS, 1e-6)
+    assert decision.chosen == chosen
+    assert decision.classical_seconds == {"cut": seconds, "exact": 1.0}[chosen]
