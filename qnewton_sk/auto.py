@@ -44,8 +44,8 @@ class AutoCurvature(BaseEstimator):
     what Newton steps of the same cost would, the exact Hessian takes over: logistic losses are flat where they
     are small, and what Gauss-Newton leaves out decides there.
 
-    Which solver takes a Newton step is the scheduler's choice, step by step. Costs are counted in gradients
-    and modelled seconds, never timed in a fit, so that the same data and seed give the same fit.
+    Which solver takes a Newton step is the scheduler's choice, step by step. What a step
+    cost is counted in gradients and steps, never timed in a fit.
 
     Parameters
     ----------
