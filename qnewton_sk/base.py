@@ -318,7 +318,7 @@ class QNewtonBase(CallbackSupportMixin, BaseEstimator):
     def _warn(self, outcome):
         if outcome.stop_reason == "interrupted":
             warnings.warn(
-                f"The fit was interrupted; the model of epoch {self.n_iter_}, the last one finished, is "
+                f"The fit was interrupted; the model of step {self.n_steps_}, the last one finished, is "
                 "kept. Set warm_start=True and call fit again to go on.",
                 stacklevel=4,
             )

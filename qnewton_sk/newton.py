@@ -215,14 +215,19 @@ class _Run:
         if self.settings.shuffle:
             random_state.shuffle(order)
         records, losses, ending = [], [], None
-        for rows in gen_batches(objective.n_samples, size):
-            self.point = self.pairs = None  # a batch is an objective of its own
-            record, ending = self.step(objective.batch(order[rows]))
-            records.append(record)
-            losses.append((self.point.value, rows.stop - rows.start))
-            if ending and ending[0] != "converged":  # a batch's minimum is not that of all the data
-                break
-            ending = None
+        try:
+            for rows in gen_batches(objective.n_samples, size):
+                self.point = self.pairs = None  # a batch is an objective of its own
+                record, ending = self.step(objective.batch(order[rows]))
+                records.append(record)
+                losses.append((self.point.value, rows.stop - rows.start))
+                if ending and ending[0] != "converged":  # a batch's minimum is not that of all the data
+                    break
+                ending = None
+        except KeyboardInterrupt:
+            if len(losses) == 0:
+                raise
+            ending = "interrupted", False, ""
         values, sizes = zip(*losses)
         return self._progress(float(np.average(values, weights=sizes)), epoch, tuple(records), ending)
 

@@ -13,7 +13,7 @@ from sklearn.neural_network import MLPClassifier, MLPRegressor
 from sklearn.preprocessing import scale
 
 from qnewton_sk import QNewtonClassifier, QNewtonRegressor, Scheduler
-from qnewton_sk.newton import Newton
+from qnewton_sk.newton import Newton, _Run
 from qnewton_sk.records import COLUMNS, Progress
 from qnewton_sk.samples import distinct_samples
 
@@ -347,12 +347,31 @@ def test_ctrl_c_keeps_the_last_epoch(monkeypatch):
             yield progress
 
     monkeypatch.setattr(Newton, "run", interrupted)
-    with pytest.warns(UserWarning, match="interrupted; the model of epoch 3"):
+    with pytest.warns(UserWarning, match="interrupted; the model of step 3"):
         model = classifier(max_iter=20).fit(IRIS_X, IRIS_Y)
     assert (model.stop_reason_, model.n_iter_, model.n_steps_) == ("interrupted", 3, 3)
     kept, _ = model._network(4, 3).unpack(seen[-1].theta)
     assert all(np.array_equal(a, b) for a, b in zip(model.coefs_, kept))
     assert model.loss_ == seen[-1].loss
+
+
+def test_ctrl_c_inside_an_epoch_keeps_the_last_mini_batch_step(monkeypatch):
+    real, seen = _Run.step, []
+
+    def interrupted(self, objective):
+        if len(seen) == 5:
+            raise KeyboardInterrupt
+        result = real(self, objective)
+        seen.append(self.theta.copy())
+        return result
+
+    monkeypatch.setattr(_Run, "step", interrupted)
+    with pytest.warns(UserWarning, match="interrupted; the model of step 5"):
+        model = classifier(batch_size=50, max_iter=20).fit(IRIS_X, IRIS_Y)
+    assert (model.stop_reason_, model.n_iter_, model.n_steps_) == ("interrupted", 2, 5)
+    assert not np.array_equal(seen[-1], seen[2])  # the second epoch had moved on from the end of the first
+    kept, _ = model._network(4, 3).unpack(seen[-1])
+    assert all(np.array_equal(a, b) for a, b in zip(model.coefs_, kept))
 
 
 def test_ctrl_c_before_the_first_epoch_leaves_the_start(monkeypatch):
