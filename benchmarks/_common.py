@@ -49,7 +49,21 @@ SHORT_SECONDS = 0.3
 """Runs that take less than this together are repeated more often: a median of three is noisy where one takes ms."""
 
 
-def interleaved(runs, repeats, first=()):
+SPIN_SECONDS = 0.15
+"""How long threads of a BLAS may spin after their last product, at the cost of whoever comes next: OpenBLAS
+0.3.34 does so for 0.1 s (processor time of a sleeping process after a product on two threads)."""
+
+
+def settled(run):
+    """Let the threads of the side before go to sleep, and run once where that is short, so that caches are filled."""
+    time.sleep(SPIN_SECONDS)
+    start = time.perf_counter()
+    result = run()
+    seconds = time.perf_counter() - start
+    return timed(run) if seconds < SPIN_SECONDS else (result, seconds)
+
+
+def interleaved(runs, repeats, first=(), measure=timed):
     """Return {name: median seconds} of runs taken in turns, A B A B, so that a slow moment hits all sides.
 
     Parameters
@@ -60,6 +74,8 @@ def interleaved(runs, repeats, first=()):
         Turns at least.
     first : dict of str to float, default=()
         Seconds of a turn already taken; that side then gets one turn less.
+    measure : callable, default=timed
+        ``measure(run) -> (result, seconds)``; `settled` where sides with threads of their own take turns.
     """
     times = {name: [] for name in runs}
     for name, seconds in dict(first).items():
@@ -68,7 +84,7 @@ def interleaved(runs, repeats, first=()):
     while turn < repeats or sum(map(sum, times.values())) < SHORT_SECONDS:
         for name, run in runs.items():
             if len(times[name]) <= turn:
-                times[name].append(timed(run)[1])
+                times[name].append(measure(run)[1])
         turn += 1
     return {name: statistics.median(taken) for name, taken in times.items()}
 

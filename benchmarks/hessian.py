@@ -11,7 +11,7 @@ the data in memory; compilation is not counted. A peer that is not installed has
 import tracemalloc
 from functools import partial
 
-from _common import interleaved, limit_threads, mnist, parser, print_table, write_csv
+from _common import interleaved, limit_threads, mnist, parser, print_table, settled, write_csv
 
 JAX_BATCH = 64
 TORCH_CHUNK = 64
@@ -161,7 +161,7 @@ def peak_megabytes(name):
 def measure(name, peers, repeats):
     """Return the row of one problem."""
     objective, runs, difference = sides(name, peers)
-    seconds = interleaved(runs, repeats)
+    seconds = interleaved(runs, repeats, measure=settled)
     row = {
         "data": name,
         "sizes": "-".join(map(str, objective.network.widths)),

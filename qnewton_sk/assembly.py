@@ -2,16 +2,18 @@
 
 import numpy as np
 
+from .input_tiles import Tile, all_pairs, input_tiles, pair_tiles
 from .layer_blocks import (
-    add_cross_block,
-    add_cross_block_by_units,
-    add_diagonal_block,
-    add_shared_units,
     by_pairs,
-    input_pairs,
+    cross_by_inputs,
+    cross_by_units,
+    diagonal_by_inputs,
+    diagonal_by_pairs,
+    pairs_a_piece,
 )
 from .sample_curvature import SampleCurvature, floats_per_sample
-from .workspace import NUMBER_FLOPS, workspace_of
+from .threads import available_threads, one_blas_thread, run_tasks
+from .workspace import NUMBER_FLOPS, workspaces_of
 
 TEMPORARY_BYTES = 2**27
 """Memory for what an assembly holds beside its result; samples are taken in chunks that fit."""
@@ -55,11 +57,15 @@ def assemble(objective, theta, *, exact=True, layer=None, temporary_bytes=TEMPOR
     n = network.parts[layers[-1]].stop - start
     H = np.zeros((n, n), objective.dtype)
     targets = _targets(H, network, layers, start)
-    workspace = workspace_of(objective)
-    for p, rows, position in _chunks(objective, theta, temporary_bytes):
-        curvature = SampleCurvature(p, rows, exact, layers, workspace)
-        for (k, i), target in targets.items():
-            _add_block(objective, curvature, k, i, target, position)
+    arrays = [workspace.array for workspace in workspaces_of(objective, available_threads())]
+    with one_blas_thread():
+        for p, rows, position in _chunks(objective, theta, temporary_bytes):
+            curvature = SampleCurvature(p, rows, exact, layers, arrays[0])
+            tasks = []
+            for (k, i), target in targets.items():
+                tasks += _block_tasks(objective, curvature, k, i, target, position)
+            flops = matrix_product_flops(network, curvature.n_samples, exact=exact, layer=layer)
+            run_tasks(tasks, arrays, flops)
     _mirror_blocks(H, network, layers, start)
     H.reshape(-1)[:: n + 1] += objective.penalty * network.penalised[start : start + n].astype(H.dtype)
     return H
@@ -93,40 +99,48 @@ def _chunks(objective, theta, temporary_bytes):
         passed += p.n_samples
 
 
-def _add_block(objective, curvature, k, i, target, position):
-    S, array, first = curvature.S[k, i], curvature.array, position.start == 0
+def _block_tasks(objective, curvature, k, i, target, position):
+    """Return what adds the block of layers k <= i for some samples, as independent tasks."""
+    S, first, exact = curvature.S[k, i], position.start == 0, curvature.exact
     narrow = by_pairs(*target.shape[:2])
-    x, runs = curvature.inputs(k), curvature.all_inputs(k)
-    if not narrow:
-        x, runs = curvature.nonzero_inputs(k)
+    inputs, x = curvature.nonzero_inputs(k)
     if k == i:
-        pairs = _input_pairs(objective, x, k, position, array) if narrow else None
-        add_diagonal_block(target, x, S, first, array, runs, pairs)
-        return
-    a, exact = curvature.inputs(i), curvature.exact
+        if not narrow:
+            return diagonal_by_inputs(target, inputs, x, S, first)
+        x = curvature.inputs(k)
+        return diagonal_by_pairs(target, x, S, first, _pair_tiles(objective, x, k, position, len(S)))
+    a = curvature.inputs(i)
     if exact and i > k + 1:
         J, delta = curvature.jacobian(k, i - 1), curvature.delta(i)
-        add_cross_block_by_units(target, x, a, S, first, array, runs, J, delta)
-        return
+        return cross_by_units(target, inputs, x, a, S, first, J=J, delta=delta)
+    slope, delta = (curvature.slope(k), curvature.delta(i)) if exact else (None, None)
     if narrow and len(x) <= S.shape[0] * S.shape[1]:
-        add_cross_block(target, x, a, S, first, array)
-    else:
-        add_cross_block_by_units(target, x, a, S, first, array, runs)
-    if exact:
-        add_shared_units(target, x, curvature.slope(k), curvature.delta(i), array, runs)
+        tiles = _input_tiles(objective, curvature.inputs(k), k, position)
+        return cross_by_inputs(target, tiles, a, S, first, shared=(slope, delta) if exact else None)
+    return cross_by_units(target, inputs, x, a, S, first, slope=slope, delta=delta)
 
 
 def _pairs(n):
     return n * (n + 1) // 2
 
 
-def _input_pairs(objective, x, k, position, array):
-    """Return the products of inputs; those of X itself are kept while they are small."""
+def _pair_tiles(objective, x, k, position, h):
+    """Return the products of inputs, to be formed as they are needed; those of X itself are kept."""
     if k > 0 or _pairs(len(x)) * objective.n_samples * x.itemsize > KEPT_BYTES:
-        return input_pairs(x, array("pairs", _pairs(len(x)), x.shape[1]))
-    key = "input pairs", position.start, position.stop
+        return all_pairs(len(x), pairs_a_piece(h, x.shape[1], x.itemsize))
+    return _kept(objective, ("pair tiles", position.start, position.stop), lambda: pair_tiles(x))
+
+
+def _input_tiles(objective, x, k, position):
+    """Return the inputs; how those of X itself are cut is kept."""
+    if k > 0 or len(x) * objective.n_samples * x.itemsize > KEPT_BYTES:
+        return [Tile(np.arange(len(x)), None, x)]
+    return _kept(objective, ("input tiles", position.start, position.stop), lambda: input_tiles(x))
+
+
+def _kept(objective, key, make):
     if key not in objective.memo:
-        objective.memo[key] = input_pairs(x, np.empty((_pairs(len(x)), x.shape[1]), x.dtype))
+        objective.memo[key] = make()
     return objective.memo[key]
 
 

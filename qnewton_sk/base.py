@@ -27,6 +27,7 @@ from .samples import distinct_samples
 from .scheduler import resolve_scheduler
 from .solvers import CG, Woodbury
 from .step_control import resolve_step_control
+from .threads import one_blas_thread
 from .validation import (
     check_activation,
     check_hidden_layer_sizes,
@@ -251,9 +252,9 @@ class QNewtonBase(CallbackSupportMixin, BaseEstimator):
         begin_epoch = partial(self._begin_epoch, context, network, data)
         if self.verbose:
             print("  ".join(f"{name:>{width}}" for name, (width, _) in _TABLE.items()))
-        outcome = drive(
-            epochs, theta, evaluate=evaluate, stopping=stopping, begin_epoch=begin_epoch, one_pass=one_pass
-        )
+        watched = dict(evaluate=evaluate, stopping=stopping, begin_epoch=begin_epoch, one_pass=one_pass)
+        with one_blas_thread():
+            outcome = drive(epochs, theta, **watched)
         fitted = partial(self._parameters, network, outcome.theta)
         context.call_on_fit_task_end(estimator=self, **data, reconstruction_attributes=fitted)
         return outcome

@@ -9,7 +9,8 @@ from functools import lru_cache
 import numpy as np
 from scipy import linalg
 from sklearn.base import BaseEstimator
-from threadpoolctl import ThreadpoolController
+
+from .threads import available_threads, one_blas_thread
 
 
 @dataclass(frozen=True)
@@ -45,7 +46,8 @@ class Calibration:
     call_seconds : float
         Fixed cost of one solve: Python and library calls.
     threads : int
-        BLAS threads in force while measuring.
+        BLAS threads that there are. The rates are those of one: a fit keeps BLAS on one thread, see
+        `qnewton_sk.threads`.
 
     Notes
     -----
@@ -97,18 +99,9 @@ def calibrate(refresh=False):
     """
     if refresh:
         _measure.cache_clear()
-    return _measure(blas_threads())
-
-
-def blas_threads():
-    """Return the number of threads that BLAS may use now."""
-    return max((lib.num_threads for lib in _blas_libraries()), default=1)
-
-
-@lru_cache(maxsize=1)
-def _blas_libraries():
-    """The loaded BLAS libraries; finding them reads the memory map of the process, so it is done once."""
-    return ThreadpoolController().select(user_api="blas").lib_controllers
+    threads = available_threads()
+    with one_blas_thread():  # as in a fit; orders up to 512 are too small for more
+        return _measure(threads)
 
 
 @lru_cache(maxsize=8)

@@ -6,6 +6,8 @@ import numpy as np
 from scipy import linalg, sparse
 from scipy.sparse.linalg import splu
 
+from .threads import all_blas_threads
+
 NON_FINITE = -4
 """`info` of a matrix with NaN or inf, as LAPACKE reports it (its NaN check of argument 4)."""
 
@@ -169,20 +171,24 @@ def _fortran(matrix):
 def _lu(A):
     if not is_finite(A):
         return A, np.arange(A.shape[0], dtype=np.int32), NON_FINITE
-    return linalg.get_lapack_funcs("getrf", (A,))(A, overwrite_a=1)
+    with all_blas_threads(2 / 3 * len(A) ** 3):
+        return linalg.get_lapack_funcs("getrf", (A,))(A, overwrite_a=1)
 
 
 def _cholesky(A):
     if not is_finite(A):
         return A, NON_FINITE
-    return linalg.get_lapack_funcs("potrf", (A,))(A, lower=1, clean=0, overwrite_a=1)
+    with all_blas_threads(len(A) ** 3 / 3):
+        return linalg.get_lapack_funcs("potrf", (A,))(A, lower=1, clean=0, overwrite_a=1)
 
 
 def _ldl(A):
     if not is_finite(A):
         return A, np.arange(1, A.shape[0] + 1, dtype=np.int32), NON_FINITE
     factorise, query = linalg.get_lapack_funcs(("sytrf", "sytrf_lwork"), (A,))
-    return factorise(A, lower=1, lwork=int(query(A.shape[0], lower=1)[0]), overwrite_a=1)
+    lwork = int(query(len(A), lower=1)[0])
+    with all_blas_threads(len(A) ** 3 / 3):
+        return factorise(A, lower=1, lwork=lwork, overwrite_a=1)
 
 
 def _sparse_lu(matrix):

@@ -3,10 +3,14 @@
 They are built as G^T, parameters first and rows last, where every operation runs along the samples.
 """
 
+from functools import partial
+
 import numpy as np
+from sklearn.utils import gen_even_slices
 
 from .products import inverse_weight
-from .workspace import NUMBER_FLOPS, workspace_of
+from .threads import available_threads, one_blas_thread, run_tasks, threads_for
+from .workspace import NUMBER_FLOPS, workspaces_of
 
 TEMPORARY_BYTES = 2**26
 """Columns of G^T held at once for a Gram matrix: at N = 10^4 still 10^3 of them, where the product runs at
@@ -61,16 +65,38 @@ def gram_flops(network, rows, *, layer=None):
 
 
 def _gram(objective, theta, layer, temporary_bytes, roots, write):
-    n, H = _size(objective, layer), None
+    """Return G^T G summed over pieces of samples; each thread has a sum of its own, of all pieces that it took."""
+    n = _size(objective, layer)
     size = max(1, int(temporary_bytes // (n * objective.dtype.itemsize)))
-    array = workspace_of(objective).array
-    for p, rows, _ in _chunks(objective, theta, size):
+    outputs = objective.network.widths[-1]
+    sums = [_Sum(workspace.array) for workspace in workspaces_of(objective, available_threads())]
+
+    def add(p, rows, total):
         for root in roots(p, rows):
-            GT = array("factor", n, rows.stop - rows.start)
+            GT = total.array("factor", n, rows.stop - rows.start)
             write(p, rows, root, GT, layer)
-            gram = GT @ GT.T  # numpy calls syrk for this and mirrors the triangle
-            H = gram if H is None else np.add(H, gram, out=H)
-    return H
+            total.add(GT @ GT.T)  # numpy calls syrk for this and mirrors the triangle
+
+    with one_blas_thread():
+        for p in objective.passes(theta):
+            flops = gram_flops(objective.network, p.n_samples * outputs, layer=layer)
+            pieces = min(max(threads_for(flops), -(-p.n_samples // size)), p.n_samples)
+            tasks = [partial(add, p, rows) for rows in gen_even_slices(p.n_samples, pieces)]
+            run_tasks(tasks, sums, flops)
+    first, *others = [total.value for total in sums if total.value is not None]
+    for other in others:
+        first += other
+    return first
+
+
+class _Sum:
+    """What one thread adds up, and its memory for temporaries."""
+
+    def __init__(self, array):
+        self.array, self.value = array, None
+
+    def add(self, gram):
+        self.value = gram if self.value is None else np.add(self.value, gram, out=self.value)
 
 
 def _size(objective, layer):

@@ -1,11 +1,14 @@
-"""Hessian blocks of a pair of layers: one matrix product each, in whichever order is cheapest.
+"""Hessian blocks of a pair of layers, as tasks: matrix products in whichever order is cheapest.
 
-A block's target has the shape (inputs of k, units of k, inputs of i, units of i), indices s, r, q, p.
+A block's target has the shape (inputs of k, units of k, inputs of i, units of i), indices s, r, q, p. The
+tasks of a block write to different places; each is called with the function `array` of a `Workspace`.
 """
 
-from functools import lru_cache
+from functools import lru_cache, partial
 
 import numpy as np
+
+from .input_tiles import DENSE_SHARE
 
 PIECE_BYTES = 2**24
 """Largest factor or result of one matrix product: two or three of them fit a 32 MB cache, and at 2000
@@ -14,51 +17,14 @@ samples each still has 10^3 rows, where the product runs at full speed."""
 TILE_BYTES = 2**23
 """The same for a few inputs times S: the fewer inputs, the more samples in which they are all zero."""
 
-UNIT_BYTES = 2**22
+UNIT_BYTES = 2**21
 """The same for factors that are built up in several passes; two fit a 1 MB cache per core nearly."""
+
+ROWS_A_TASK = 512
+"""Rows of a product in one task: enough for full speed, few enough to keep all threads busy to the end."""
 
 SMALL_INPUTS = 32
 """Up to so many inputs the products of all pairs cost less than the calls that would avoid them."""
-
-DENSE_SHARE = 0.9
-"""Samples whose inputs are all zero leave a product when more than the rest of this share does: taking the
-others out costs two reads and a write a number, the product tens of operations."""
-
-
-def add_diagonal_block(target, x, S, first, array, runs, pairs=None):
-    """Add sum_n x[s] x[q] S[r, p] to a target (P, h, P, h), symmetric in (s, q) and in (r, p).
-
-    Parameters
-    ----------
-    target : ndarray of shape (P, h, P, h)
-        The block.
-    x : ndarray of shape (P, samples)
-        Inputs.
-    S : ndarray of shape (h, h, samples)
-        Symmetric in its units; only its upper triangle is read.
-    first : bool
-        Whether the target may be overwritten; it must be zero where inputs are left out.
-    array : callable
-        `Workspace.array`.
-    runs : list of (slice, int)
-        Which of the target's inputs x holds, as from `nonzero_runs`.
-    pairs : ndarray of shape (P (P + 1) / 2, samples), default=None
-        `input_pairs(x)` where `by_pairs` says so; else the products of x and S are formed instead.
-    """
-    h, (P, m) = len(S), x.shape
-    upper, square = _packing(h)
-    packed = S.reshape(h * h, m).take(upper, axis=0, out=array("packed", len(upper), m), mode="clip")
-    if pairs is None:
-        products = _by_inputs(x, packed, array)
-    elif target.nbytes <= PIECE_BYTES:
-        product = np.matmul(pairs, packed.T, out=array("product", len(pairs), len(packed)))
-        _write_at_once(target, product, first, array)
-        return
-    else:
-        products = _by_pairs(pairs, packed, P, array)
-    for s, product in products:
-        entries = product.take(square, axis=1, out=array("entries", len(product), h * h), mode="clip")
-        _write_symmetric(target, s, entries.reshape(-1, h, h), runs, first)
 
 
 def by_pairs(P, h):
@@ -66,30 +32,81 @@ def by_pairs(P, h):
     return P <= SMALL_INPUTS or P + 1 <= h * (h + 1)
 
 
-def _by_pairs(pairs, packed, P, array):
-    """Yield s and the (P - s, packed) entries with q >= s, from the products of inputs."""
-    step = max(1, PIECE_BYTES // (P * len(packed) * packed.itemsize))
-    offsets = [s * P - s * (s - 1) // 2 for s in range(P + 1)]
-    for a in range(0, P, step):
-        b = min(a + step, P)
-        rows = pairs[offsets[a] : offsets[b]]
-        product = np.matmul(rows, packed.T, out=array("product", len(rows), len(packed)))
-        for s in range(a, b):
-            yield s, product[offsets[s] - offsets[a] : offsets[s + 1] - offsets[a]]
+def pairs_a_piece(h, n_samples, itemsize):
+    """Return how many pairs of inputs, at all the samples, make one task."""
+    return max(1, min(ROWS_A_TASK, PIECE_BYTES // (max(h * h, n_samples) * itemsize)))
 
 
-def _by_inputs(x, packed, array):
-    """Yield s and the (P - s, packed) entries with q >= s, from products of inputs and S."""
-    P, m = x.shape
+def diagonal_by_pairs(target, x, S, first, tiles):
+    """Return tasks that add sum_n x[s] x[q] S[r, p] to a target (P, h, P, h), from products of inputs.
+
+    Parameters
+    ----------
+    target : ndarray of shape (P, h, P, h)
+        The block, symmetric in (s, q) and in (r, p).
+    x : ndarray of shape (P, samples)
+        Inputs.
+    S : ndarray of shape (h, h, samples)
+        Symmetric in its units; only its upper triangle is read.
+    first : bool
+        Whether the target may be overwritten; it must be zero where inputs are left out.
+    tiles : list of Tile
+        The pairs, as from `pair_tiles` or `all_pairs`.
+    """
+    h, m = len(S), x.shape[1]
+    packed = S.reshape(h * h, m)[_packing(h)[0]]
+    pieces = [piece for tile in tiles for piece in _pieces(tile, pairs_a_piece(h, m, x.itemsize))]
+    return [partial(_add_pairs, target, tile, x, packed, first) for tile in pieces]
+
+
+def _pieces(tile, size):
+    """Cut a tile into some of at most `size` rows."""
+    rows, samples, values = tile
+    for a in range(0, rows.shape[-1], size):
+        part = slice(a, a + size)
+        yield tile._replace(rows=rows[..., part], values=None if values is None else values[part])
+
+
+def _add_pairs(target, tile, x, packed, first, array):
+    (s, q), h = tile.rows, target.shape[1]
+    values, factor = tile.values, _at(packed, tile.samples, array)
+    if values is None:
+        values = x.take(s, axis=0, out=array("pairs", len(s), x.shape[1]), mode="clip")
+        values *= x.take(q, axis=0, out=array("factor", len(s), x.shape[1]), mode="clip")
+    product = np.matmul(values, factor.T, out=array("product", len(s), len(packed)))
+    entries = product.take(_packing(h)[1], axis=1, out=array("entries", len(s), h * h), mode="clip")
+    entries = entries.reshape(-1, h, h)
+    _store(target, (s, slice(None), q), entries, first)
+    off = s != q
+    if not off.all():
+        s, q, entries = s[off], q[off], entries[off]
+    _store(target, (q, slice(None), s), entries, first)
+
+
+def diagonal_by_inputs(target, inputs, x, S, first):
+    """Return tasks as `diagonal_by_pairs` does, from products of inputs and S; `inputs` are the rows in x."""
+    h, (P, m) = len(S), x.shape
+    packed = S.reshape(h * h, m)[_packing(h)[0]]
     step = max(1, min(P, TILE_BYTES // (packed.size * packed.itemsize)))
-    for a in range(0, P, step):
-        b = min(a + step, P)
-        right, factor = _nonzero_samples(x[a:], b - a, packed, array)
-        left = array("left", b - a, *factor.shape)
-        left = np.multiply(right[: b - a, None], factor, out=left).reshape(-1, factor.shape[1])
-        product = np.matmul(right, left.T, out=array("product", P - a, len(left))).reshape(P - a, b - a, -1)
-        for s in range(a, b):
-            yield s, product[s - a :, s - a]
+    inputs = np.arange(P) if isinstance(inputs, slice) else inputs
+    cuts = [slice(a, min(a + step, P)) for a in range(0, P, step)]
+    return [partial(_add_inputs, target, inputs, x, packed, first, cut) for cut in cuts]
+
+
+def _add_inputs(target, inputs, x, packed, first, cut, array):
+    a, b, h = cut.start, cut.stop, target.shape[1]
+    right, factor = _nonzero_samples(x[a:], b - a, packed, array)
+    left = array("left", b - a, *factor.shape)
+    left = np.multiply(right[: b - a, None], factor, out=left).reshape(-1, factor.shape[1])
+    product = np.matmul(right, left.T, out=array("product", len(right), len(left)))
+    product = product.reshape(len(right), b - a, -1)
+    for s in range(a, b):
+        entries = product[s - a :, s - a]
+        entries = entries.take(
+            _packing(h)[1], axis=1, out=array("entries", len(entries), h * h), mode="clip"
+        ).reshape(-1, h, h)
+        _store(target, (inputs[s], slice(None), inputs[s:]), entries, first)
+        _store(target, (inputs[s + 1 :], slice(None), inputs[s]), entries[1:], first)
 
 
 def _nonzero_samples(x, count, packed, array):
@@ -97,87 +114,83 @@ def _nonzero_samples(x, count, packed, array):
     kept = np.flatnonzero(x[:count].any(axis=0))
     if len(kept) > DENSE_SHARE * x.shape[1]:
         return x, packed
-    few, factor = array("few", len(x), len(kept)), array("factor", len(packed), len(kept))
-    return x.take(kept, axis=1, out=few, mode="clip"), packed.take(kept, axis=1, out=factor, mode="clip")
+    few = x.take(kept, axis=1, out=array("few", len(x), len(kept)), mode="clip")
+    return few, _at(packed, kept, array)
 
 
-def _write_at_once(target, product, first, array):
-    """Spread entries of pairs s <= q, r <= p over the whole block."""
-    P, h = target.shape[:2]
-    wide = product.take(_packing(h)[1], axis=1, out=array("entries", len(product), h * h), mode="clip")
-    entries = wide.take(_packing(P)[1], axis=0, out=array("spread", P * P, h * h), mode="clip")
-    _store(target, entries.reshape(P, P, h, h).transpose(0, 2, 1, 3), first)
+def cross_by_inputs(target, tiles, a, S, first, shared=None):
+    """Return tasks that add sum_n x[s] a[q] S[r, p] to a target (P, R, Q, T), by products of the inputs.
+
+    Parameters
+    ----------
+    target : ndarray of shape (P, R, Q, T)
+        The block.
+    tiles : list of Tile
+        The inputs x, as from `input_tiles`.
+    a : ndarray of shape (Q, samples)
+        Inputs of the later layer.
+    S : ndarray of shape (R, T, samples)
+        Second derivatives.
+    first : bool
+        Whether the target may be overwritten; it must be zero where inputs are left out.
+    shared : (ndarray of shape (R, samples), ndarray of shape (T, samples)), default=None
+        Slopes and gradients of neighbouring layers: adds x[s] slope[r] delta[p] where q = r, what layer k
+        hands to the weights of layer k + 1.
+    """
+    Q, (R, T, m) = len(a), S.shape
+    right = S.reshape(R * T, m)
+    if shared is not None:
+        shared = np.multiply(shared[0][:, None], shared[1]).reshape(R * T, m)
+    step = min(ROWS_A_TASK, PIECE_BYTES // (max(m, R * T) * a.itemsize)) // Q
+    pieces = [piece for tile in tiles for piece in _pieces(tile, max(1, step))]
+    return [partial(_add_cross, target, tile, a, right, first, shared) for tile in pieces]
 
 
-def _write_symmetric(target, s, entries, runs, first):
-    """Write the row of inputs s <= q, and its mirror image: both are symmetric in (r, p)."""
-    row, start = _place(runs, s), s
-    for run, shift in runs:
-        if run.stop <= row:
-            continue
-        columns = slice(max(run.start, row), run.stop)
-        piece = entries[columns.start - shift - start : columns.stop - shift - start]
-        _store(target[row, :, columns], piece.transpose(1, 0, 2), first)
-        if columns.start == row:
-            columns, piece = slice(row + 1, columns.stop), piece[1:]
-        _store(target[columns, :, row], piece, first)
+def _add_cross(target, tile, a, right, first, shared, array):
+    P, R, Q, T = target.shape
+    rows, x = tile.rows, tile.values
+    a = _at(a, tile.samples, array, "few")
+    left = np.multiply(x[:, None], a, out=array("left", len(x), *a.shape)).reshape(-1, a.shape[1])
+    product = np.matmul(left, _at(right, tile.samples, array).T, out=array("product", len(left), R * T))
+    _store(target, rows, product.reshape(-1, Q, R, T).transpose(0, 2, 1, 3), first)
+    if shared is not None:
+        term = x @ _at(shared, tile.samples, array).T
+        units = np.arange(R)
+        target[rows[:, None], units, units] += term.reshape(len(x), R, T)
 
 
-def _place(runs, s):
-    """Return where input s of the nonzero ones stands among all."""
-    return next(s + shift for run, shift in runs if s + shift < run.stop)
+def cross_by_units(target, inputs, x, a, S, first, slope=None, J=None, delta=None):
+    """Return tasks that add sum_n x[s] (a[q] S[r, p] + J[r, q] delta[p]) to a target (P, R, Q, T).
 
-
-def add_cross_block(target, x, a, S, first, array):
-    """Add sum_n x[s] a[q] S[r, p] to a target (P, R, Q, T), by products of the inputs."""
-    (P, m), Q, (R, T) = x.shape, len(a), S.shape[:2]
-    right = S.reshape(R * T, m).T
-    step = max(1, PIECE_BYTES // (Q * max(m, R * T) * x.itemsize))
-    for start in range(0, P, step):
-        rows = x[start : start + step]
-        left = np.multiply(rows[:, None], a, out=array("left", len(rows), Q, m)).reshape(-1, m)
-        product = np.matmul(left, right, out=array("product", len(left), R * T))
-        _store(target[start : start + step], product.reshape(-1, Q, R, T).transpose(0, 2, 1, 3), first)
-
-
-def add_cross_block_by_units(target, x, a, S, first, array, runs, J=None, delta=None):
-    """Add sum_n x[s] (a[q] S[r, p] + J[r, q] delta[p]) to a target (P, R, Q, T).
-
-    For many inputs x, and wherever J is full: both terms go into one product. `runs` as above.
+    For many inputs x, and wherever J is full: both terms go into one product. `inputs` are the rows in x; with
+    `slope` in place of J, J is diagonal.
     """
     m, Q, (R, T) = x.shape[1], len(a), S.shape[:2]
     step = max(1, min(R, UNIT_BYTES // (Q * T * m * x.itemsize)))
-    for start in range(0, R, step):
-        units = slice(start, min(start + step, R))
-        right = array("left", units.stop - start, Q, T, m)
-        np.multiply(a[:, None], S[units, None], out=right)
-        if J is not None:
-            shared = array("shared", units.stop - start, Q - 1, T, m)
-            right[:, :-1] += np.multiply(J[units, :, None], delta, out=shared)
-        right = right.reshape(-1, m)
-        product = np.matmul(x, right.T, out=array("product", len(x), len(right)))
-        for run, shift in runs:
-            entries = product[run.start - shift : run.stop - shift]
-            _store(target[run, units], entries.reshape(len(entries), -1, Q, T), first)
+    cuts = [slice(start, min(start + step, R)) for start in range(0, R, step)]
+    return [partial(_add_units, target, inputs, x, a, S, first, slope, J, delta, units) for units in cuts]
 
 
-def add_shared_units(target, x, slope, delta, array, runs):
-    """Add sum_n x[s] slope[r] delta[p] where q = r: what layer k hands to the weights of layer k + 1."""
-    R, T, m = len(slope), *delta.shape
-    right = np.multiply(slope[:, None], delta, out=array("left", R, T, m)).reshape(R * T, m)
-    term = (x @ right.T).reshape(len(x), R, T)
-    place = np.arange(R)
-    for run, shift in runs:
-        target[run, place, place] += term[run.start - shift : run.stop - shift]
+def _add_units(target, inputs, x, a, S, first, slope, J, delta, units, array):
+    (Q, m), T = a.shape, S.shape[1]
+    right = array("left", units.stop - units.start, Q, T, m)
+    np.multiply(a[:, None], S[units, None], out=right)
+    if J is not None:
+        shared = array("shared", units.stop - units.start, Q - 1, T, m)
+        right[:, :-1] += np.multiply(J[units, :, None], delta, out=shared)
+    elif slope is not None:
+        for r in range(units.start, units.stop):
+            right[r - units.start, r] += slope[r] * delta
+    right = right.reshape(-1, m)
+    product = np.matmul(x, right.T, out=array("product", len(x), len(right)))
+    _store(target, (inputs, units), product.reshape(len(x), -1, Q, T), first)
 
 
-def input_pairs(x, out):
-    """Write x[s] x[q] for all s <= q into out of shape (P (P + 1) / 2, samples), and return it."""
-    P, start = len(x), 0
-    for s in range(P):
-        np.multiply(x[s], x[s:], out=out[start : start + P - s])
-        start += P - s
-    return out
+def _at(rows, samples, array, name="factor"):
+    """Return the columns of some samples, or `rows` itself for all."""
+    if samples is None:
+        return rows
+    return rows.take(samples, axis=1, out=array(name, len(rows), len(samples)), mode="clip")
 
 
 @lru_cache(maxsize=64)
@@ -189,8 +202,8 @@ def _packing(h):
     return r * h + p, square.ravel()
 
 
-def _store(target, entries, first):
+def _store(target, place, entries, first):
     if first:
-        target[...] = entries
+        target[place] = entries
     else:
-        target += entries
+        target[place] += entries

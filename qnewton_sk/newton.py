@@ -179,7 +179,7 @@ class Newton(BaseEstimator):
                 stale += 1  # a rejected trial is the search for a step, not a lack of progress
             best = min(best, progress.loss)
             if progress.stop_reason is None and stale >= self.n_iter_no_change:
-                progress = run.no_improvement(progress)
+                progress = run.no_improvement(progress, best)
             elif progress.stop_reason is None and epoch == self.max_iter:
                 progress = run.stopped(progress, "max_iter")
             yield progress
@@ -235,8 +235,21 @@ class _Run:
         reason, converged, message = ending or (None, False, "")
         return Progress(self.theta, loss, epoch, records, reason, converged, message)
 
-    def no_improvement(self, progress):
-        """The end of a run that lowers the loss no more; a minimum only where the steps came from solutions."""
+    def no_improvement(self, progress, best):
+        """The end of a run that lowers the loss no more.
+
+        A minimum only where the steps came from solutions, and where a loss that may climb has not stayed above
+        its best: batches make it waver there, all the data do not.
+        """
+        if not self.batches and progress.loss > best + self.settings.tol * abs(best):
+            message = (
+                f"step {self.steps}: the loss is {progress.loss:.4g} and has not come back to its best, {best:.4g}, in "
+                f"{self.settings.n_iter_no_change} epochs. Lower `learning_rate_init`, raise `regularization`, or take "
+                'step_control="trust_region".'
+            )
+            return self._progress(
+                progress.loss, progress.epoch, progress.steps, ("no_improvement", False, message)
+            )
         statuses = [SolveStatus(s.solve_status) for s in progress.steps if s.accepted and s.solve_status]
         broken = [status for status in statuses if not status.usable]
         if not broken:

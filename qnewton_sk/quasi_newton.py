@@ -30,7 +30,9 @@ class CurvaturePairs:
 
     def __init__(self, n, dtype, size=PAIRS):
         self.size, self.count, self.next = size, 0, 0
-        self.rows = np.zeros((2 * size, n), dtype)  # steps above, changes of the gradient below: one product for both
+        self.rows = np.zeros(
+            (2 * size, n), dtype
+        )  # steps above, changes of the gradient below: one product for both
         self.SY, self.YY = np.zeros((size, size)), np.zeros((size, size))
 
     def add(self, s, y):

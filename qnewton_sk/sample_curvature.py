@@ -2,10 +2,6 @@
 
 import numpy as np
 
-MIN_RUN = 4
-"""Inputs that are zero throughout are left out where those between them come in runs of this length on
-average; shorter ones cost more in calls than they save."""
-
 
 class SampleCurvature:
     """S_ij = d2 loss / du_i du_j and J_km = d a_m / d u_k of some samples, u_l added to z_l.
@@ -23,8 +19,8 @@ class SampleCurvature:
         With f'' in S; False for Gauss-Newton.
     layers : sequence of int
         Layers of the blocks that will be asked for.
-    workspace : Workspace
-        Holds all the arrays, so that they live until the next samples are taken.
+    array : callable
+        `Workspace.array`; the workspace holds all the arrays, so that they live until the next samples are taken.
 
     Attributes
     ----------
@@ -32,9 +28,9 @@ class SampleCurvature:
         (i, j) -> ndarray of shape (h_i, h_j, samples), i <= j, sample weights included.
     """
 
-    def __init__(self, p, rows, exact, layers, workspace):
+    def __init__(self, p, rows, exact, layers, array):
         self.p, self.rows, self.exact, self.layers = p, rows, exact, layers
-        self.array = workspace.array
+        self.array = array
         self.n_samples = len(p.z[-1][rows])
         self._inputs, self._slopes, self._deltas, self._jacobians = {}, {}, {}, {}
         self.S = self._second_derivatives()
@@ -47,18 +43,13 @@ class SampleCurvature:
             self._inputs[l] = self._units_first(("inputs", l), abar)
         return self._inputs[l]
 
-    def all_inputs(self, l):
-        """[(slice, 0)] of all inputs of layer l: runs as `nonzero_runs` gives them."""
-        return [(slice(0, self.p.inputs[l].shape[1]), 0)]
-
     def nonzero_inputs(self, l):
-        """Inputs that are not zero throughout the samples, one after the other, and their `nonzero_runs`."""
+        """Return (inputs, x): those that are not zero throughout the samples, and their values."""
         if ("nonzero", l) not in self._inputs:
             x = self.inputs(l)
-            runs = nonzero_runs(x)
-            if len(runs) > 1 or runs[0][0] != slice(0, len(x)):
-                x = np.concatenate([x[run] for run, _ in runs])
-            self._inputs["nonzero", l] = x, runs
+            inputs = np.flatnonzero(x.any(axis=1))
+            everything = len(inputs) == len(x)
+            self._inputs["nonzero", l] = (slice(None), x) if everything else (inputs, x[inputs])
         return self._inputs["nonzero", l]
 
     def slope(self, l):
@@ -116,19 +107,6 @@ class SampleCurvature:
         out = self.array(name, *a.shape[::-1])
         out[...] = a.T
         return out
-
-
-def nonzero_runs(x):
-    """Return [(slice, shift)]: stretches of rows of x with any nonzero, shift = rows left out before.
-
-    All rows as one stretch where leaving some out would not pay.
-    """
-    active = np.concatenate([[False], x.any(axis=1), [False]])
-    edges = np.flatnonzero(active[1:] != active[:-1]).reshape(-1, 2)
-    if len(edges) == 0 or np.count_nonzero(active) < MIN_RUN * len(edges):
-        return [(slice(0, len(x)), 0)]
-    left_out = edges[:, 0] - np.concatenate([[0], np.cumsum(edges[:-1, 1] - edges[:-1, 0])])
-    return [(slice(a, b), shift) for (a, b), shift in zip(edges.tolist(), left_out.tolist())]
 
 
 def floats_per_sample(network):

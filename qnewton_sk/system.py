@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from scipy import sparse
+from scipy.linalg import blas
 
 
 class SolveStatus(str, Enum):
@@ -59,6 +60,32 @@ _USABLE = frozenset(
         SolveStatus.NEGATIVE_CURVATURE,
     }
 )
+
+
+_SYMV = {np.dtype(np.float32): blas.ssymv, np.dtype(np.float64): blas.dsymv}
+
+
+def symmetric_product(H, v):
+    """Return H v for a symmetric matrix H; one triangle is read, which takes half the time of both.
+
+    Parameters
+    ----------
+    H : ndarray or sparse array of shape (n, n)
+        Symmetric.
+    v : ndarray of shape (n,) or (n, k)
+        One vector or several.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from qnewton_sk.system import symmetric_product
+    >>> symmetric_product(np.array([[2.0, 1.0], [1.0, 3.0]]), np.array([1.0, 1.0]))
+    array([3., 4.])
+    """
+    symv = _SYMV.get(H.dtype) if isinstance(H, np.ndarray) and v.ndim == 1 and v.dtype == H.dtype else None
+    if symv is None or not (H.flags.c_contiguous and len(v)):
+        return H @ v
+    return symv(1.0, H.T, v, lower=1)  # the transpose is in Fortran order at no copy
 
 
 class SystemMatrix:
@@ -187,7 +214,8 @@ class SystemMatrix:
         rule_is_dearer = self.assembled and (
             self._product_flops is None or self._product_flops > self.product_flops
         )
-        Hv = self.entries() @ v if self._product is None or rule_is_dearer else self._product(v)
+        by_entries = self._product is None or rule_is_dearer
+        Hv = symmetric_product(self.entries(), v) if by_entries else self._product(v)
         return Hv + self.shift * v if self.shift else Hv
 
     def factor(self):

@@ -29,6 +29,8 @@ class Workspace:
         return buffer[:size].reshape(shape)
 
 
-def workspace_of(objective):
-    """Return the workspace that an objective keeps for its curvature."""
-    return objective.memo.setdefault("workspace", Workspace(objective.dtype))
+def workspaces_of(objective, count):
+    """Return `count` workspaces, one a thread, that an objective keeps for its curvature."""
+    kept = objective.memo.setdefault("workspaces", [])
+    kept += [Workspace(objective.dtype) for _ in range(count - len(kept))]
+    return kept[:count]

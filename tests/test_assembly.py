@@ -1,13 +1,18 @@
 """The assembled matrices against automatic differentiation."""
 
+from functools import partial
+
 import cases
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from oracles import Truth
+from threadpoolctl import threadpool_limits
 
+from qnewton_sk import layer_blocks, threads
 from qnewton_sk.assembly import assemble, copy_transposed
+from qnewton_sk.factors import gradient_gram, jacobian_gram
 
 TOLERANCE = 1e-10
 
@@ -77,6 +82,20 @@ def test_the_memory_of_one_theta_does_not_leak_into_the_next(exact):
     assert np.array_equal(assemble(objective, theta, exact=exact), before)
 
 
+@pytest.mark.parametrize("case", cases.CASES, ids=str)
+@pytest.mark.parametrize("make", [assemble, partial(assemble, exact=False), jacobian_gram, gradient_gram])
+def test_threads_change_nothing(case, make, monkeypatch):
+    if make is jacobian_gram and not case.network().loss.convex:
+        pytest.skip("a loss that is not convex has no such factor")
+    alone = make(case.objective(), case.theta())
+    monkeypatch.setattr(threads, "LEAST_FLOPS", 0.0)
+    monkeypatch.setattr(layer_blocks, "ROWS_A_TASK", 2)
+    monkeypatch.setattr(layer_blocks, "UNIT_BYTES", 100)
+    with threadpool_limits(2, "blas"):
+        together = make(case.objective(), case.theta())
+    assert cases.relative_error(together, alone) < (1e-5 if alone.dtype == np.float32 else 1e-13)
+
+
 names = st.sampled_from(["identity", "tanh", "relu", "silu", "logistic"])
 
 
@@ -93,6 +112,7 @@ def random_cases(draw):
         n=draw(st.integers(1, 12)),
         alpha=draw(st.sampled_from([0.0, 1.0])),
         weights=draw(st.sampled_from(["none", "positive", "zeros"])) if loss != "huber" else "none",
+        density=draw(st.sampled_from([1.0, 0.3, 0.02])),
         seed=draw(st.integers(0, 10**6)),
     )
 

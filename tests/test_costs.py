@@ -19,9 +19,9 @@ from qnewton_sk.costs import (
     CostEstimate,
     DirectCost,
     WoodburyCost,
-    blas_threads,
     calibrate,
 )
+from qnewton_sk.threads import available_threads
 
 KERNELS = ("gemm", "lu", "cholesky", "ldl")
 FLAT = Calibration(dict.fromkeys(KERNELS, ((16, 1e9),)), bytes_per_second=1e9, call_seconds=1e-5)
@@ -55,7 +55,7 @@ def test_rates_of_a_growing_table_grow(a, b):
 def test_calibration_is_measured_once_for_each_number_of_threads():
     with threadpool_limits(1, "blas"):
         once = calibrate()
-        assert once is calibrate() and once.threads == blas_threads() == 1
+        assert once is calibrate() and once.threads == available_threads() == 1
     assert set(once.flops_per_second) == set(KERNELS)
     assert all(rate > 0 for table in once.flops_per_second.values() for _, rate in table)
     assert all(
