@@ -5,15 +5,36 @@ from dataclasses import dataclass, replace
 
 from sklearn.base import BaseEstimator
 
+from .assembly import assembly_flops
 from .curvature import GaussNewton, Hessian
+from .workspace import NUMBER_FLOPS
+
+NEWTON_GAIN = 0.05
+"""Fall of log(loss) that a Newton step brings where first-order steps are stuck: 50 to 100 exact
+trust-region steps take two-spirals and parity from log 2 to where L-BFGS ends, some 4 in log(loss)."""
+
+HIGH_UP = 0.1
+"""Share of the first loss down to which being stuck means a plateau. Further down it may as well be the end: a
+penalised loss creeps there, whatever the steps."""
+
+CHEAP_STEP = 10.0
+"""Gradients up to which a Newton step is cheap: quasi-Newton steps need as many to learn anything."""
+
+SHORTEST_WINDOW, LONGEST_WINDOW = 15.0, 60.0
+"""Gradients over which the progress of first-order steps is judged: what half a Newton step costs, within these.
+Shorter ones see the noise; longer ones go on where the steps have led into a plateau, out of which Newton steps take
+three times as long as from where they would have begun (parity-8)."""
 
 EARLY_GAIN = 0.005
-"""Fall of log(loss) in a window of first-order steps below which the early phase has had its day. Larger values
-hand over sooner: on two-spirals, parity, digits, breast cancer and wine, 0.02, 0.1 and 0.3 took longer to
-the loss at which L-BFGS ends."""
+"""Fall of log(loss) in a window far down, below which first-order steps have had their day; twice in a row, since
+one poor window may be a bad moment."""
 
-EARLY_WINDOW = 15
-"""Gradients in that window, about what two Newton steps cost."""
+DEAREST_STEP = 120.0
+"""Gradients that a Newton step costs at most: some 20 products of conjugate gradients, each two gradients, three
+times over, in place of a factorisation."""
+
+CALL_FLOPS = 2.5e6, 1.5e7
+"""Operations in the time that a gradient and an assembly take whatever their size: 0.05 and 0.3 ms of Python."""
 
 LATE_GAIN = 0.02
 """Mean fall of log(loss) in a Gauss-Newton step below which it is held to leave out too much."""
@@ -24,12 +45,17 @@ LATE_WINDOW = 10
 
 @dataclass(frozen=True)
 class AutoState:
-    """The kind of step in use, what the present window has gained and spent, and how many were poor in a row."""
+    """The kind of step in use, what the present window has gained and spent, and how many were poor in a row.
+
+    `step_cost` is that of a Newton step in gradients, `first_loss` the loss at the start.
+    """
 
     kind: str
     gained: float = 0.0
     spent: float = 0.0
     poor: int = 0
+    step_cost: float = DEAREST_STEP
+    first_loss: float = math.nan
 
 
 class AutoCurvature(BaseEstimator):
@@ -39,10 +65,10 @@ class AutoCurvature(BaseEstimator):
     in the limit where the sum vanishes; it gives way to the Hessian where the loss hardly falls (the idea of
     Fletcher and Xu 1987, "Hybrid methods for nonlinear least squares").
 
-    Every other loss starts with the early phase of first-order (quasi-Newton) steps, since a gradient costs a
-    fifth of a Newton step or less (arXiv:2405.00252, section IV-B). When its steps no longer lower the loss by
-    what Newton steps of the same cost would, the exact Hessian takes over: logistic losses are flat where they
-    are small, and what Gauss-Newton leaves out decides there.
+    Every other loss starts with the early phase of first-order (quasi-Newton) steps, unless a Newton step costs
+    no more than ten gradients (arXiv:2405.00252, section IV-B). The first window in which its steps lower the loss by
+    less than Newton steps of the same modelled cost would ends it, and the exact Hessian takes over: the plateaus on
+    which first-order steps are stuck are saddles, where what Gauss-Newton leaves out decides.
 
     Which solver takes a Newton step is the scheduler's choice, step by step. What a step
     cost is counted in gradients and steps, never timed in a fit.
@@ -68,8 +94,10 @@ class AutoCurvature(BaseEstimator):
         Mini-batches start with Gauss-Newton whatever the loss: pairs of different batches make no
         quasi-Newton step, and the Hessian of a few samples is indefinite more often than not.
         """
-        squares = objective.network.loss.name == "squared_error"
-        return AutoState("gauss_newton" if batches or squares else "first_order")
+        if batches or objective.network.loss.name == "squared_error":
+            return AutoState("gauss_newton")
+        cost = newton_step_cost(objective.network, objective.n_samples)
+        return AutoState("hessian" if cost <= CHEAP_STEP else "first_order", step_cost=cost)
 
     def part(self, state):
         """Return the curvature of the next step, None where it is a first-order one."""
@@ -79,8 +107,9 @@ class AutoCurvature(BaseEstimator):
 
     def blocks(self, objective, theta):
         """Return the blocks of the first Newton step."""
-        kind = self.initial(objective).kind
-        return self.part(AutoState("hessian" if kind == "first_order" else kind)).blocks(objective, theta)
+        state = self.initial(objective)
+        part = self.part(AutoState("hessian") if state.kind == "first_order" else state)
+        return part.blocks(objective, theta)
 
     def exhausted(self, state):
         """Return the state after a first-order step failed: Newton steps finish."""
@@ -100,10 +129,50 @@ class AutoCurvature(BaseEstimator):
         if state.kind == "hessian":
             return state
         gained = state.gained + (math.log(before / value) if before > value > 0 else 0.0)
-        early = state.kind == "first_order"
-        state = replace(state, gained=gained, spent=state.spent + (gradients if early else 1))
-        if state.spent < (EARLY_WINDOW if early else LATE_WINDOW):
+        if state.kind == "first_order":
+            first = before if math.isnan(state.first_loss) else state.first_loss
+            state = AutoState(state.kind, gained, state.spent + gradients, state.poor, state.step_cost, first)
+            return _judged(state, value)
+        state = replace(state, gained=gained, spent=state.spent + 1)
+        if state.spent < LATE_WINDOW:
             return state
-        poor = state.poor + 1 if gained < (EARLY_GAIN if early else LATE_GAIN * LATE_WINDOW) else 0
+        poor = state.poor + 1 if gained < LATE_GAIN * LATE_WINDOW else 0
         # One poor window may be a plateau on the way; the second says that it is not.
         return AutoState("hessian") if poor == 2 else AutoState(state.kind, poor=poor)
+
+
+def _judged(state, value):
+    """The state after a first-order step, judged where its window is full."""
+    high_up = value > HIGH_UP * state.first_loss
+    window = min(max(state.step_cost / 2, SHORTEST_WINDOW), LONGEST_WINDOW) if high_up else SHORTEST_WINDOW
+    if state.spent < window:
+        return state
+    enough = NEWTON_GAIN * state.spent / state.step_cost if high_up else EARLY_GAIN
+    poor = 0 if state.gained >= enough else state.poor + 1
+    if poor and high_up or poor == 2:
+        return AutoState("hessian")
+    return AutoState("first_order", poor=poor, step_cost=state.step_cost, first_loss=state.first_loss)
+
+
+def newton_step_cost(network, n_samples):
+    """Return what a Newton step with the exact Hessian costs, in gradients.
+
+    From the operations of the assembly and of an exact trust-region step, some 2.5 Cholesky factorisations at half
+    the rate of products; `DEAREST_STEP` where products alone cost less.
+
+    Examples
+    --------
+    >>> from qnewton_sk.auto import newton_step_cost
+    >>> from qnewton_sk.losses import LogisticCrossEntropy
+    >>> from qnewton_sk.mlp import Network
+    >>> small, large = (Network([h, 1], [], LogisticCrossEntropy()) for h in (2, 500))
+    >>> newton_step_cost(small, 200) < newton_step_cost(large, 200)
+    True
+    """
+    numbers = (
+        NUMBER_FLOPS * 8 * sum(network.widths[1:])
+    )  # of the passes over activations and their derivatives
+    gradient = n_samples * (6.0 * network.n_params + numbers) + CALL_FLOPS[0]
+    factorise = 2.5 * 2 * network.n_params**3 / 3
+    step = assembly_flops(network, n_samples) + factorise + CALL_FLOPS[1]
+    return min(step / gradient, DEAREST_STEP)

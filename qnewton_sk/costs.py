@@ -172,18 +172,35 @@ class DirectCost(BaseEstimator):
         )
 
 
-TRUNCATED_SOLVES = 3.0
-"""Truncated solves that move a fit as far as one exact solve, for a positive definite matrix: on friedman1,
-sin(4x)cos(3y), sinc and diabetes fits with truncated paths took 2 to 3 times the steps of those with
-Cholesky. For the indefinite Hessian, where an exact solve has no such merit, the steps were as many."""
+class MoreSorensenCost(BaseEstimator):
+    """Some Cholesky factorisations, N^3 / 3 each, and what is left of the assembly."""
+
+    def __init__(self, calibration=None):
+        self.calibration = calibration
+
+    def __call__(self, facts, tol):
+        """Return the `CostEstimate` of one exact trust-region step; `tol` does not matter to it."""
+        rates = self.calibration or calibrate()
+        factorise = SECULAR_FACTORISATIONS * FLOPS["cholesky"] * facts.n**3
+        moved = 3 * SECULAR_FACTORISATIONS * facts.itemsize * facts.n**2
+        terms = {
+            "assembly_seconds": rates.seconds("gemm", facts.assembly_flops, facts.n),
+            "factorisation_seconds": rates.seconds("cholesky", factorise, facts.n),
+            "substitution_seconds": moved / rates.bytes_per_second,
+            "call_seconds": SECULAR_FACTORISATIONS * rates.call_seconds,
+        }
+        return CostEstimate(sum(terms.values()), terms, "More and Sorensen (1983), section 5")
+
+
+SECULAR_FACTORISATIONS = 2.5
+"""Factorisations of an exact trust-region step."""
 
 
 class CGCost(BaseEstimator):
     """Products times their cost; the products from kappa and tol, or as observed.
 
     ceil(sqrt(kappa) / 2 * ln(2 / tol)) products (Saad, Iterative Methods for Sparse Linear Systems, 2nd
-    ed., equation 6.128). The term "solves" says how many solves that may be cut at a radius get as far as an
-    exact one, see `TRUNCATED_SOLVES`; the scheduler weighs the seconds of one by it.
+    ed., equation 6.128).
     """
 
     def __init__(self, calibration=None):
@@ -198,12 +215,10 @@ class CGCost(BaseEstimator):
             products = math.ceil(min(expected, 2.0 * facts.n))  # kappa may be infinite
         products = min(products, 2.0 * facts.n)
         product_seconds = max(rates.seconds("gemm", facts.product_flops, 64), rates.call_seconds)
-        solves = TRUNCATED_SOLVES if facts.radius is not None and facts.positive_definite else 1.0
         terms = {
             "products": float(products),
             "product_seconds": product_seconds,
             "call_seconds": rates.call_seconds,
-            "solves": solves,
         }
         seconds = products * product_seconds + rates.call_seconds
         return CostEstimate(seconds, terms, "Saad (2003), equation 6.128")

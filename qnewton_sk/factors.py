@@ -9,6 +9,7 @@ import numpy as np
 from sklearn.utils import gen_even_slices
 
 from .products import inverse_weight
+from .sample_curvature import inputs_of
 from .threads import available_threads, one_blas_thread, run_tasks, threads_for
 from .workspace import NUMBER_FLOPS, workspaces_of
 
@@ -117,7 +118,7 @@ def _chunks(objective, theta, size):
 def _write_gradients(p, rows, out, layer):
     scale = np.sqrt(inverse_weight(p)[rows])
     for l, target in _layer_rows(p, out, layer):
-        np.multiply(_inputs(p, l, rows)[:, None], p.deltas[l][rows].T * scale, out=target)
+        np.multiply(inputs_of(p, l, rows)[:, None], p.deltas[l][:, rows] * scale, out=target)
 
 
 def _write_gradient_column(p, rows, root, out, layer):
@@ -130,11 +131,11 @@ def _write_jacobian(p, rows, root, out, layer):
     u = root
     for l in range(len(p.layers) - 1, min(targets) - 1, -1):
         if l in targets:
-            np.multiply(_inputs(p, l, rows)[:, None], u, out=targets[l])
+            np.multiply(inputs_of(p, l, rows)[:, None], u, out=targets[l])
         if l:
             W = p.layers[l][:-1]
             u = W * u if W.shape[1] == 1 else W @ u
-            u *= p.slopes[l - 1][rows].T
+            u *= p.slopes[l - 1][:, rows]
 
 
 def _layer_rows(p, out, layer):
@@ -148,23 +149,18 @@ def _layer_rows(p, out, layer):
     return views
 
 
-def _inputs(p, l, rows):
-    abar = p.inputs[l][rows]
-    return np.ascontiguousarray(abar.T if isinstance(abar, np.ndarray) else abar.toarray().T)
-
-
 def _loss_roots(p, rows):
     """Return K arrays of shape (K, samples): row j of C_n with C_n^T C_n = w_n times the loss's Hessian.
 
     Outer-product Cholesky, all samples at once (Golub and Van Loan, 4th ed., algorithm 4.2.1); a pivot
     that is zero to rounding, such as the last one of softmax, gives a zero row.
     """
-    loss, outputs = p.network.loss, p.z[-1].shape[1]
+    loss, outputs = p.network.loss, len(p.z[-1])
     weight = np.broadcast_to(np.asarray(p.weight, p.z[-1].dtype), (p.n_samples,))[rows]
     if loss.diagonal:
-        roots = np.sqrt(loss.hessian(p.z[-1][rows], p.y[rows]).T * weight)
+        roots = np.sqrt(loss.hessian(p.raw[rows], p.y[rows]).T * weight)
         return [root * np.eye(outputs, dtype=root.dtype)[:, j : j + 1] for j, root in enumerate(roots)]
-    H = loss.hessian(p.z[-1][rows], p.y[rows]).transpose(1, 2, 0) * weight
+    H = loss.hessian(p.raw[rows], p.y[rows]).transpose(1, 2, 0) * weight
     tiny = outputs * np.finfo(H.dtype).eps * np.einsum("kkn->n", H)
     roots = []
     for j in range(outputs):

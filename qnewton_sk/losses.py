@@ -99,7 +99,7 @@ class SoftmaxCrossEntropy(Loss):
         """Return diag(p) - p p^T."""
         p = self.predict(z) if p is None else p
         H = -p[:, :, None] * p[:, None, :]
-        H.reshape(len(p), -1)[:, :: p.shape[1] + 1] += p
+        np.einsum("nkk->nk", H)[...] += p
         return H
 
     def curvature(self, z, y, p=None):

@@ -2,9 +2,10 @@
 
 Conventions
 -----------
-n samples, layers 1..L of widths h_0 (inputs) .. h_L (outputs K). a_0 = X, abar = [a, 1],
-z_l = abar_{l-1} Wbar_l with Wbar_l = [W_l; b_l] of shape (h_{l-1} + 1, h_l), a_l = f_l(z_l); z_L is raw.
-theta is Wbar_1, .., Wbar_L one after the other, each in C order, so that dJ/dWbar_l = abar_{l-1}^T delta_l
+n samples, layers 1..L of widths h_0 (inputs) .. h_L (outputs K). Inside, units come first and samples last,
+so that elementwise operations run along the samples whatever the widths: a_0 = X^T, abar = [a; 1],
+z_l = Wbar_l^T abar_{l-1} with Wbar_l = [W_l; b_l] of shape (h_{l-1} + 1, h_l), a_l = f_l(z_l); z_L is raw.
+theta is Wbar_1, .., Wbar_L one after the other, each in C order, so that dJ/dWbar_l = abar_{l-1} delta_l^T
 is written straight into its place. Sample weights w sum to one and enter through delta_L and the loss's
 Hessian alone; everything further back is linear in them.
 
@@ -103,8 +104,10 @@ class Network:
 class Pass:
     """What one chunk of samples left at one theta: a forward pass, a backward one, derivatives as needed.
 
-    `inputs` are abar_0, .., abar_{L-1}; `z` the pre-activations z_1, .., z_L; `deltas` are the gradients in
+    Arrays have units first and samples last. `inputs` are abar_0, .., abar_{L-1}, the first one a sparse array
+    (samples, h_0 + 1) where X is sparse; `z` the pre-activations z_1, .., z_L; `deltas` are the gradients in
     z_1, .., z_L, sample weights included; `errors` e_l are those in a_l. `weight` is (n,) or a number.
+    Targets y and predictions, which the losses work on, have the shape (n, K).
     """
 
     network: Network
@@ -121,48 +124,38 @@ class Pass:
     @property
     def n_samples(self):
         """Samples in the chunk."""
-        return self.z[-1].shape[0]
+        return self.z[-1].shape[1]
+
+    @property
+    def raw(self):
+        """The raw outputs of shape (n, K)."""
+        return self.z[-1].T
 
     @cached_property
     def slopes(self):
-        """f'_l(z_l) for the hidden layers, each of shape (n, h_l)."""
+        """f'_l(z_l) for the hidden layers, each of shape (h_l, n)."""
         hidden = zip(self.network.activations, self.z, self.inputs[1:])
-        return [f.slope(z, abar[:, :-1]) for f, z, abar in hidden]
+        return [f.slope(z, abar[:-1]) for f, z, abar in hidden]
 
     @cached_property
     def bends(self):
         """f''_l(z_l) for the hidden layers, None where it is zero everywhere."""
         hidden = zip(self.network.activations, self.z, self.inputs[1:], self.slopes)
-        return [f.bend and f.bend(z, abar[:, :-1], slope) for f, z, abar, slope in hidden]
-
-    @property
-    def column_weight(self):
-        """The weights as (n, 1), or a number where they are all equal."""
-        return self.weight[:, None] if isinstance(self.weight, np.ndarray) else self.weight
+        return [f.bend and f.bend(z, abar[:-1], slope) for f, z, abar, slope in hidden]
 
     @cached_property
     def loss_curvature(self):
         """What the loss needs for products with its Hessian in z_L (weights not included)."""
-        return self.network.loss.curvature(self.z[-1], self.y, self.prediction)
-
-    def loss_hessian_product(self, v):
-        """Return w_n (d2 loss / dz_L^2) v, of shape (n, K)."""
-        u = self.network.loss.curvature_product(self.loss_curvature, v)
-        u *= self.column_weight
-        return u
-
-    def loss_hessian(self):
-        """Return w_n (d2 loss / dz_L^2), of shape (n, K, K)."""
-        H = self.network.loss.full_hessian(self.z[-1], self.y)
-        return H * (self.weight[:, None, None] if isinstance(self.weight, np.ndarray) else self.weight)
+        return self.network.loss.curvature(self.raw, self.y, self.prediction)
 
     def value(self):
         """Return the weighted sum of the chunk's losses."""
         if self._value is None:
-            losses, self._prediction = self.network.loss.evaluate(self.z[-1], self.y)
-            self._value = float(
-                losses.sum() * self.weight if np.isscalar(self.weight) else losses @ self.weight
+            losses, self._prediction = self.network.loss.evaluate(self.raw, self.y)
+            weighted = (
+                losses @ self.weight if isinstance(self.weight, np.ndarray) else losses.sum() * self.weight
             )
+            self._value = float(weighted)
         return self._value
 
     @property
@@ -175,19 +168,22 @@ class Pass:
         """Fill `deltas` and `errors`, once."""
         if self.deltas is not None:
             return
-        delta = self.network.loss.gradient(self.z[-1], self.y, self.prediction)
-        delta *= self.column_weight
+        delta = np.multiply(
+            self.network.loss.gradient(self.raw, self.y, self.prediction).T, self.weight, order="C"
+        )
         deltas, errors = [delta], []
         for W, slope in zip(self.layers[:0:-1], self.slopes[::-1]):
-            errors.append(deltas[-1] @ W[:-1].T)
-            deltas.append(errors[-1] * slope)
+            errors.append(W[:-1] * delta if len(delta) == 1 else W[:-1] @ delta)
+            delta = errors[-1] * slope
+            deltas.append(delta)
         self.deltas, self.errors = deltas[::-1], errors[::-1]
 
     def gradient(self, out):
         """Add the chunk's part of the gradient to `out` of shape (n_params,)."""
         self.backward()
         for part, abar, delta in zip(self.network.parts, self.inputs, self.deltas):
-            out[part] += np.asarray(abar.T @ delta).ravel()
+            abar = abar if isinstance(abar, np.ndarray) else abar.T
+            out[part] += (abar @ delta.T).ravel()
 
 
 class Objective:
@@ -212,7 +208,7 @@ class Objective:
     def __init__(self, network, X, y, sample_weight=None, alpha=0.0, chunk_bytes=CHUNK_BYTES):
         if sparse.issparse(X) and X.shape[0] * X.shape[1] * X.dtype.itemsize <= chunk_bytes:
             X = X.toarray()  # where it fits, dense products are the faster ones
-        self.network, self.X, self.y = network, X, y
+        self.network, self.X, self.y = network, X, np.asfortranarray(y)
         self.sample_weight, self.alpha, self.chunk_bytes = sample_weight, alpha, chunk_bytes
         self.n_samples, self.n_params = X.shape[0], network.n_params
         self.dtype = X.dtype
@@ -224,7 +220,7 @@ class Objective:
         self._inputs = [None] * len(self._slices)
         self._last = None
         self.memo = {}  # what follows from X alone, kept by the curvature from step to step
-        self._penalised = network.penalised.astype(self.dtype, copy=False)
+        self._penalties = (self.penalty * network.penalised).astype(self.dtype, copy=False)
 
     def _cut(self):
         per_sample = 6 * self.dtype.itemsize * (sum(self.network.widths[1:]) + 1)
@@ -251,20 +247,22 @@ class Objective:
         weight = self._weight[rows] if isinstance(self._weight, np.ndarray) else self._weight
         inputs, pre = [self._chunk_inputs(index)], []
         for layer, W in enumerate(layers):
-            pre.append(np.asarray(inputs[-1] @ W))
+            a = inputs[-1]
+            pre.append(W.T @ a if isinstance(a, np.ndarray) else np.ascontiguousarray((a @ W).T))
             if layer < len(layers) - 1:
                 inputs.append(self._activate(layer, pre[-1]))
         return Pass(self.network, layers, weight, self.y[rows], inputs, pre)
 
     def _activate(self, layer, z):
-        """Return [f(z), 1]; tanh is written in place since it is the default and copies cost half as much again."""
+        """Return [f(z); 1]; tanh is written in place since it is the default."""
         f = self.network.activations[layer]
-        if f.name != "tanh" or f.value is not np.tanh:
-            return _augment(f.value(z))
-        out = np.empty((z.shape[0], z.shape[1] + 1), z.dtype)
-        np.tanh(z, out=out[:, :-1])
-        out[:, -1] = 1
-        return out
+        abar = np.empty((len(z) + 1, z.shape[1]), z.dtype)
+        if f.value is np.tanh:
+            np.tanh(z, out=abar[:-1])
+        else:
+            abar[:-1] = f.value(z)
+        abar[-1] = 1
+        return abar
 
     def _passes(self, theta):
         """Yield the passes at theta; those of the last theta are kept when there is room."""
@@ -283,20 +281,16 @@ class Objective:
         if self._keeps:
             self._last = theta, kept
 
-    def _penalty_value(self, theta):
-        if not self.penalty:
-            return 0.0
-        weights = theta * self._penalised
-        return 0.5 * self.penalty * float(weights @ weights)
-
     def value(self, theta):
         """Return J(theta)."""
+        penalty = 0.5 * float(theta @ (self._penalties * theta)) if self.penalty else 0.0
         with np.errstate(over="ignore", invalid="ignore"):
-            return sum(p.value() for p in self._passes(theta)) + self._penalty_value(theta)
+            return sum(p.value() for p in self._passes(theta)) + penalty
 
     def value_and_grad(self, theta):
         """Return J(theta) and its gradient of shape (n_params,)."""
-        value, gradient = self._penalty_value(theta), self.penalty * self._penalised * theta
+        gradient = self._penalties * theta
+        value = 0.5 * float(theta @ gradient)
         with np.errstate(over="ignore", invalid="ignore"):
             for p in self._passes(theta):
                 value += p.value()
@@ -310,11 +304,11 @@ class Objective:
             yield p
 
 
-def _augment(a):
-    """Return [a, 1]."""
-    if sparse.issparse(a):
-        return sparse.hstack([a, np.ones((a.shape[0], 1), a.dtype)], format="csr")
-    out = np.empty((a.shape[0], a.shape[1] + 1), a.dtype)
-    out[:, :-1] = a
-    out[:, -1] = 1
+def _augment(X):
+    """Return [X^T; 1], or [X, 1] of a sparse X."""
+    if sparse.issparse(X):
+        return sparse.hstack([X, np.ones((X.shape[0], 1), X.dtype)], format="csr")
+    out = np.empty((X.shape[1] + 1, X.shape[0]), X.dtype)
+    out[:-1] = X.T
+    out[-1] = 1
     return out

@@ -25,6 +25,8 @@ FIRST_FORECAST = 10
 FLAT = 5e-3
 """Predicted decrease, relative to the loss, up to which a flat point counts as a minimum. A nearly separable
 classification creeps on for hundreds of steps below this; test accuracy on digits gains up to here."""
+FLAT_AT_ALL = 0.1
+"""The same in units of `tol` times the first loss, for losses that creep on towards zero at small gradients."""
 NORM_AGE = 10
 """Steps after which the norm of the curvature is measured anew; it changes slowly along a fit."""
 FORGETTING = 0.95
@@ -54,6 +56,7 @@ class _Memory:
     norms: dict
     products: dict
     first_gradient_norm: float | None = None
+    first_value: float = 0.0
 
     def forecast(self, index):
         """Products that an iterative solver is expected to take."""
@@ -123,7 +126,8 @@ class Newton(BaseEstimator):
     max_iter : int, default=200
         Epochs. With the full batch, one epoch is one step.
     tol : float, default=1e-6
-        Stop when the largest gradient entry is at most `tol` and the predicted decrease at most 0.5 % of the loss.
+        Stop when the largest gradient entry is at most `tol` and the predicted decrease at most 0.5 % of the loss,
+        or a tenth of `tol` of the first loss.
     n_iter_no_change : int, default=10
         Stop after so many epochs in a row that lower the loss by less than `tol` times its value.
     shuffle : bool, default=True
@@ -281,6 +285,7 @@ class _Run:
             return self._record("newton", False, 0.0), self._ending("diverged", SolveStatus.NON_FINITE)
         if self.memory.first_gradient_norm is None:
             self.memory.first_gradient_norm = math.sqrt(point.gradient @ point.gradient)
+            self.memory.first_value = abs(point.value)
         curvature = self.settings.curvature
         if self.adaptive and self.curvature_state is None:
             self.curvature_state = curvature.initial(objective, self.batches)
@@ -405,7 +410,8 @@ class _Run:
     def _flat(self, predicted):
         """The two-part convergence test: gradient, and decrease still to be had."""
         point, tol = self.point, self.settings.tol
-        return np.abs(point.gradient).max() <= tol and 0 <= predicted <= FLAT * abs(point.value)
+        small = max(FLAT * abs(point.value), FLAT_AT_ALL * tol * self.memory.first_value)
+        return 0 <= predicted <= small and np.abs(point.gradient).max() <= tol
 
     def _move(self, objective, theta, value, gradient=None):
         before, self.theta = self.point, theta

@@ -94,7 +94,7 @@ def prepare(
     if oracle_sparsity is not None:
         found["row_nonzeros"] = resolve_row_limit(oracle_sparsity, A.n)
     if measure:
-        found = _measured(A, estimator, norm_hint) | found
+        found = _measured(A, estimator, norm_hint, radius is not None) | found
     return LinearSystem(A, rhs, tol, _facts(A, iterations, found | {"radius": radius}))
 
 
@@ -142,9 +142,9 @@ def _facts(A, iterations, found):
     return SystemFacts(**(facts | found))
 
 
-def _measured(A, estimator, norm_hint):
+def _measured(A, estimator, norm_hint, bounded):
     """Facts from measuring: kappa and its kind, norm, largest entry, sparsity, definiteness."""
-    kappa = _structural(A, norm_hint) if isinstance(estimator, AutoCondition) else None
+    kappa = _structural(A, norm_hint, bounded) if isinstance(estimator, AutoCondition) else None
     if kappa is None:
         kappa = estimator.estimate(A)
     norm = kappa.norm if isinstance(kappa, ConditionNumber) else None
@@ -160,14 +160,16 @@ def _measured(A, estimator, norm_hint):
     return {name: value for name, value in found.items() if value is not None}
 
 
-def _structural(A, norm_hint):
+def _structural(A, norm_hint, bounded):
     """kappa from the norm and the shift alone, (norm + shift) / shift; None where more is known or needed.
 
     For a semidefinite matrix this is an upper bound but for the error of the norm. For any other one without
     entries it is an estimate: the Hessian of a net has a bulk of eigenvalues about zero (Sagun, Evci, Guney,
-    Dauphin, Bottou 2017, arXiv:1706.04454), which the shift lifts.
+    Dauphin, Bottou 2017, arXiv:1706.04454), which the shift lifts. So it is at a retry inside a smaller radius,
+    where the entries exist: a factorisation of the damped matrix would serve the measuring alone.
     """
-    if not A.shift > 0 or any(name in A.kept for name in SOLVES) or not (A.semidefinite or not A.assembled):
+    known = A.semidefinite or not A.assembled or (bounded and norm_hint is not None)
+    if not A.shift > 0 or any(name in A.kept for name in SOLVES) or not known:
         return None
     flops, definite = 0.0, True if A.semidefinite else None
     if norm_hint is None:

@@ -112,7 +112,7 @@ class _Tangent:
 
     def _forward_buffers(self, p, rows):
         above = range(self.first + 1, self.count)
-        self.slopes = {l: _rows_first(p.slopes[l], rows) for l in range(self.first, self.count - 1)}
+        self.slopes = {l: p.slopes[l][:, rows] for l in range(self.first, self.count - 1)}
         self.stack, self.weights, self.tangents, self.vectors, self.inputs = {}, {}, {}, {}, {}
         for l in above:
             W, h = p.layers[l], p.layers[l].shape[0] - 1
@@ -124,19 +124,21 @@ class _Tangent:
             self.tangents[l - 1] = self.stack[l][:h]
             if self.moving:
                 self.inputs[l] = self.stack[l][h:]
-                self.inputs[l][...] = p.inputs[l][rows].T
+                self.inputs[l][...] = p.inputs[l][:, rows]
 
     def _backward_buffers(self, p, rows):
         self.back, self.forth, self.responses, self.deltas, self.bends = {}, {}, {}, {}, {}
         for l in range(self.first, self.count):
-            h, delta = p.layers[l].shape[1], _rows_first(p.deltas[l], rows)
-            self.back[l] = np.concatenate([delta, delta]) if self.crossed else np.empty_like(delta)
+            h, delta = p.layers[l].shape[1], p.deltas[l][:, rows]
+            self.back[l] = (
+                np.concatenate([delta, delta]) if self.crossed else np.empty(delta.shape, delta.dtype)
+            )
             self.responses[l], self.deltas[l] = self.back[l][:h], self.back[l][h:]
             W = p.layers[l][:-1]
             self.forth[l] = np.concatenate([W, W], axis=1) if self.crossed else np.ascontiguousarray(W)
         for l, bend in enumerate(p.bends[self.first :], self.first):
             has_bend = self.exact and bend is not None
-            self.bends[l] = _rows_first(bend[rows] * p.errors[l][rows]) if has_bend else None
+            self.bends[l] = bend[:, rows] * p.errors[l][:, rows] if has_bend else None
 
     def __call__(self, V):
         """Return the slab's part of the product; overwritten by the next call."""
@@ -195,7 +197,7 @@ class _Gradients:
             (
                 l,
                 _Entrance(p.inputs[l], rows),
-                _rows_first(p.deltas[l], rows),
+                p.deltas[l][:, rows],
                 piece.reshape(p.layers[l].shape),
             )
             for l, piece in zip(layers, pieces)
@@ -215,37 +217,34 @@ class _Entrance:
     """A layer's inputs abar, dense or sparse, as the linear map they are."""
 
     def __init__(self, abar, rows):
-        self.abar = abar[rows]
         self.dense = isinstance(abar, np.ndarray)
-        self.transposed = (
-            np.ascontiguousarray(self.abar.T) if self.dense and abar.shape[1] <= 64 else self.abar.T
-        )
+        self.abar = abar[:, rows] if self.dense else abar[rows]
+        self.transposed = None if self.dense else self.abar.T
 
     def forward(self, V):
-        """Return (abar V)^T."""
-        return V.T @ self.transposed if self.dense else np.ascontiguousarray((self.abar @ V).T)
+        """Return V^T abar."""
+        return V.T @ self.abar if self.dense else np.ascontiguousarray((self.abar @ V).T)
 
     def backward(self, response, out):
-        """Write abar^T response^T into out."""
+        """Write abar response^T into out."""
         if self.dense:
-            np.matmul(self.transposed, response.T, out=out)
+            np.matmul(self.abar, response.T, out=out)
         else:
             out[...] = self.transposed @ response.T
 
 
 def _loss_product(p, rows):
     """Return v -> w (d2 loss / dz2) v for v of shape (K, samples)."""
-    loss, curvature = p.network.loss, p.loss_curvature
-    weight = p.column_weight if np.ndim(p.weight) == 0 else p.column_weight[rows]
+    loss, curvature = p.network.loss, p.loss_curvature[rows]
+    weight = p.weight[rows] if isinstance(p.weight, np.ndarray) else p.weight
     if loss.diagonal:
-        diagonal = _rows_first(curvature * p.column_weight, rows)
+        diagonal = np.multiply(curvature.T, weight, order="C")
         return lambda v: diagonal * v
-    curvature = np.asfortranarray(curvature[rows]) if curvature.ndim == 2 else curvature[rows]
 
     def product(v):
-        u = loss.curvature_product(curvature, v.T)
+        u = loss.curvature_product(curvature, v.T).T
         u *= weight
-        return u.T
+        return u
 
     return product
 
@@ -254,11 +253,6 @@ def inverse_weight(p):
     """Return 1 / w_n of shape (n,), 0 where w_n = 0: deltas hold w_n, outer products of them w_n twice."""
     w = np.broadcast_to(np.asarray(p.weight, p.z[-1].dtype), (p.n_samples,))
     return np.divide(1, w, out=np.zeros_like(w), where=w > 0)
-
-
-def _rows_first(a, rows=slice(None)):
-    """Return the transpose of some rows, contiguous."""
-    return np.ascontiguousarray(a[rows].T)
 
 
 def product_flops(network, n_samples, *, exact=True, layer=None):

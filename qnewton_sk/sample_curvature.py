@@ -31,16 +31,14 @@ class SampleCurvature:
     def __init__(self, p, rows, exact, layers, array):
         self.p, self.rows, self.exact, self.layers = p, rows, exact, layers
         self.array = array
-        self.n_samples = len(p.z[-1][rows])
-        self._inputs, self._slopes, self._deltas, self._jacobians = {}, {}, {}, {}
+        self.n_samples = p.z[-1][:, rows].shape[1]
+        self._inputs, self._jacobians = {}, {}
         self.S = self._second_derivatives()
 
     def inputs(self, l):
         """abar_{l-1} of shape (h_{l-1} + 1, samples)."""
         if l not in self._inputs:
-            abar = self.p.inputs[l][self.rows]
-            abar = abar if isinstance(abar, np.ndarray) else abar.toarray()
-            self._inputs[l] = self._units_first(("inputs", l), abar)
+            self._inputs[l] = inputs_of(self.p, l, self.rows)
         return self._inputs[l]
 
     def nonzero_inputs(self, l):
@@ -54,15 +52,11 @@ class SampleCurvature:
 
     def slope(self, l):
         """f'_l of shape (h_l, samples)."""
-        if l not in self._slopes:
-            self._slopes[l] = self._units_first(("slope", l), self.p.slopes[l][self.rows])
-        return self._slopes[l]
+        return self.p.slopes[l][:, self.rows]
 
     def delta(self, l):
         """The gradient in z_l, of shape (h_l, samples)."""
-        if l not in self._deltas:
-            self._deltas[l] = self._units_first(("delta", l), self.p.deltas[l][self.rows])
-        return self._deltas[l]
+        return self.p.deltas[l][:, self.rows]
 
     def jacobian(self, k, m):
         """d a_m / d u_k for k < m, of shape (h_k, h_m, samples)."""
@@ -94,19 +88,20 @@ class SampleCurvature:
 
     def _outermost(self):
         p, rows = self.p, self.rows
-        hessian = p.network.loss.full_hessian(p.z[-1][rows], p.y[rows]).transpose(1, 2, 0)
+        hessian = p.network.loss.full_hessian(p.raw[rows], p.y[rows]).transpose(1, 2, 0)
         weight = p.weight[rows] if isinstance(p.weight, np.ndarray) else p.weight
         return np.multiply(hessian, weight, out=self.array("outermost", *hessian.shape))
 
     def _add_bend(self, i, S):
         bend, h = self.p.bends[i], S.shape[0]
         if self.exact and bend is not None:
-            S.reshape(h * h, -1)[:: h + 1] += (bend[self.rows] * self.p.errors[i][self.rows]).T
+            S.reshape(h * h, -1)[:: h + 1] += bend[:, self.rows] * self.p.errors[i][:, self.rows]
 
-    def _units_first(self, name, a):
-        out = self.array(name, *a.shape[::-1])
-        out[...] = a.T
-        return out
+
+def inputs_of(p, l, rows):
+    """Return abar_{l-1} of shape (h_{l-1} + 1, samples) of some samples of a pass, dense."""
+    abar = p.inputs[l]
+    return abar[:, rows] if isinstance(abar, np.ndarray) else np.ascontiguousarray(abar[rows].toarray().T)
 
 
 def floats_per_sample(network):

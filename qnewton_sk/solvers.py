@@ -146,6 +146,8 @@ class CG(BaseEstimator):
         Products at most; by default 2 n, or fewer where the system says that a direct solver is then cheaper.
     """
 
+    steps = "truncated"  # what they are inside a radius
+
     def __init__(self, max_iter=None):
         self.max_iter = max_iter
 

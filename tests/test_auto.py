@@ -10,7 +10,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.base import clone
 
-from qnewton_sk.auto import EARLY_GAIN, EARLY_WINDOW, LATE_GAIN, LATE_WINDOW, AutoCurvature, AutoState
+from qnewton_sk.auto import (
+    CHEAP_STEP,
+    DEAREST_STEP,
+    EARLY_GAIN,
+    HIGH_UP,
+    LATE_GAIN,
+    LATE_WINDOW,
+    LONGEST_WINDOW,
+    NEWTON_GAIN,
+    SHORTEST_WINDOW,
+    AutoCurvature,
+    AutoState,
+    newton_step_cost,
+)
 from qnewton_sk.curvature import GaussNewton, Hessian
 
 AUTO = AutoCurvature()
@@ -31,9 +44,18 @@ def kinds(*arguments, **settings):
 
 
 @pytest.mark.parametrize("case", [*NETS, *LOSSES], ids=str)
-def test_squares_start_with_gauss_newton_all_else_with_first_order_steps(case):
-    kind = AUTO.initial(case.objective()).kind
-    assert kind == ("gauss_newton" if case.loss == "squared_error" else "first_order")
+def test_squares_start_with_gauss_newton_all_else_by_the_cost_of_a_newton_step(case):
+    objective = case.objective()
+    cost = newton_step_cost(objective.network, objective.n_samples)
+    otherwise = "hessian" if cost <= CHEAP_STEP else "first_order"
+    assert AUTO.initial(objective).kind == ("gauss_newton" if case.loss == "squared_error" else otherwise)
+    assert AUTO.initial(objective, batches=True).kind == "gauss_newton"
+
+
+def test_large_nets_start_with_first_order_steps_at_the_price_of_products():
+    case = LOGISTIC.but(widths=(300, 40, 3), n=200, activations=("tanh",))
+    state = AUTO.initial(case.objective())
+    assert (state.kind, state.step_cost) == ("first_order", DEAREST_STEP)
 
 
 @pytest.mark.parametrize("partition", ["full", "layer"])
@@ -52,9 +74,23 @@ def test_its_blocks_are_those_of_the_first_newton_step(case, exact):
     np.testing.assert_array_equal(AUTO.blocks(objective, theta)[0].matrix.entries(), truth)
 
 
-def test_two_poor_windows_of_first_order_steps_lead_to_the_hessian():
-    flat = kinds(AutoState("first_order"), [0.0] * 2 * EARLY_WINDOW)
-    assert flat == ["first_order"] * (2 * EARLY_WINDOW - 1) + ["hessian"]
+FAR_DOWN = AutoState("first_order", first_loss=2 / HIGH_UP)  # `follow` starts at a loss of one
+WINDOW = round(SHORTEST_WINDOW)
+
+
+def test_two_poor_windows_far_down_lead_to_the_hessian():
+    flat = kinds(FAR_DOWN, [0.0] * 2 * WINDOW)
+    assert flat == ["first_order"] * (2 * WINDOW - 1) + ["hessian"]
+
+
+@pytest.mark.parametrize("step_cost", [12.0, 50.0, DEAREST_STEP])
+def test_a_plateau_high_up_leads_to_the_hessian_after_half_the_price_of_a_newton_step(step_cost):
+    window = round(min(max(step_cost / 2, SHORTEST_WINDOW), LONGEST_WINDOW))
+    state = AutoState("first_order", step_cost=step_cost)
+    assert kinds(state, [0.0] * window) == ["first_order"] * (window - 1) + ["hessian"]
+    enough = NEWTON_GAIN / step_cost
+    assert set(kinds(state, [1.1 * enough] * window)) == {"first_order"}
+    assert kinds(state, [0.9 * enough] * window)[-1] == "hessian"
 
 
 def test_two_poor_windows_of_gauss_newton_lead_to_the_hessian():
@@ -63,27 +99,30 @@ def test_two_poor_windows_of_gauss_newton_lead_to_the_hessian():
 
 
 @pytest.mark.parametrize(
-    "kind, gain, window",
-    [("first_order", EARLY_GAIN, EARLY_WINDOW), ("gauss_newton", LATE_GAIN * LATE_WINDOW, LATE_WINDOW)],
+    "state, gain, window",
+    [
+        (FAR_DOWN, EARLY_GAIN, WINDOW),
+        (AutoState("gauss_newton"), LATE_GAIN * LATE_WINDOW, LATE_WINDOW),
+    ],
 )
-def test_progress_keeps_the_kind(kind, gain, window):
-    assert set(kinds(AutoState(kind), [1.1 * gain / window] * 10 * window)) == {kind}
+def test_progress_keeps_the_kind(state, gain, window):
+    assert set(kinds(state, [1.1 * gain / window] * 10 * window)) == {state.kind}
 
 
-@pytest.mark.parametrize("kind, window", [("first_order", EARLY_WINDOW), ("gauss_newton", LATE_WINDOW)])
-def test_a_good_window_between_two_poor_ones_forgives(kind, window):
+@pytest.mark.parametrize("state, window", [(FAR_DOWN, WINDOW), (AutoState("gauss_newton"), LATE_WINDOW)])
+def test_a_good_window_between_two_poor_ones_forgives(state, window):
     poor, good = [0.0] * window, [0.5] * window
-    *_, state = follow(AutoState(kind), poor + good + poor)
-    assert state == AutoState(kind, poor=1)
-    *_, state = follow(AutoState(kind), poor + good + poor + poor)
-    assert state.kind == "hessian"
+    *_, last = follow(state, poor + good + poor)
+    assert last == replace(state, poor=1)
+    *_, last = follow(state, poor + good + poor + poor)
+    assert last.kind == "hessian"
 
 
 def test_first_order_windows_count_gradients_newton_windows_steps():
-    cheap = kinds(AutoState("first_order"), [0.0] * 100, gradients=0.5)
-    dear = kinds(AutoState("first_order"), [0.0] * 100, gradients=3.0)
-    assert cheap.index("hessian") + 1 == 4 * EARLY_WINDOW
-    assert dear.index("hessian") + 1 == 2 * EARLY_WINDOW // 3
+    cheap = kinds(FAR_DOWN, [0.0] * 100, gradients=0.5)
+    dear = kinds(FAR_DOWN, [0.0] * 100, gradients=3.0)
+    assert cheap.index("hessian") + 1 == 4 * WINDOW
+    assert dear.index("hessian") + 1 == 2 * WINDOW // 3
     assert (
         kinds(AutoState("gauss_newton"), [0.0] * 100, gradients=0.5).index("hessian") + 1 == 2 * LATE_WINDOW
     )
@@ -115,7 +154,8 @@ def test_gains_do_not_depend_on_the_unit_of_the_loss(scale, fall):
     here, there = (
         AUTO.after(AutoState("first_order"), value, value * math.exp(-fall), 1.0) for value in (1.0, scale)
     )
-    assert there == replace(here, gained=there.gained) and there.gained == pytest.approx(here.gained)
+    assert there == replace(here, gained=there.gained, first_loss=scale)
+    assert there.gained == pytest.approx(here.gained)
 
 
 def test_it_can_be_cloned_and_keeps_nothing():

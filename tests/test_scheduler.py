@@ -13,20 +13,24 @@ from sklearn.base import BaseEstimator, clone
 
 from qnewton_sk import Backend, Scheduler, SystemFacts
 from qnewton_sk.costs import Calibration, CostEstimate, DirectCost
+from qnewton_sk.more_sorensen import MoreSorensen
 from qnewton_sk.prepare import prepare
 from qnewton_sk.qlsa import QLSA
 from qnewton_sk.quantum_costs import QuantumCost
 from qnewton_sk.scheduler import (
+    DAMPED_SOLVES,
     FEWEST_PRODUCTS,
+    TRUNCATED_SOLVES,
     classical_backends,
     default_backends,
     quantum_backend,
     resolve_scheduler,
+    solves_a_step,
 )
 from qnewton_sk.solvers import CG, LU, finish
 from qnewton_sk.system import SolveStatus, SystemMatrix
 
-CLASSICAL = ["lu", "cholesky", "ldl", "woodbury", "cg", "sparse_lu", "sparse_cg"]
+CLASSICAL = ["lu", "cholesky", "ldl", "more_sorensen", "woodbury", "cg", "sparse_lu", "sparse_cg"]
 FACTS = SystemFacts(n=2000, kappa=100.0, row_nonzeros=50, positive_definite=True, norm=1.0, max_abs=0.5)
 
 
@@ -111,8 +115,10 @@ def test_the_cheapest_of_the_willing_is_chosen_and_all_is_told(facts, tol, hardw
         if b.name in decision.estimates:
             assert decision.estimates[b.name] == b.cost(facts, tol)
     seconds = {name: estimate.seconds for name, estimate in decision.estimates.items()}
-    assert seconds[decision.chosen] == min(seconds.values())
-    assert decision.classical_seconds == min(s for name, s in seconds.items() if name != "qlsa")
+    prices = {b.name: seconds[b.name] * solves_a_step(b, facts) for b in offered if b.name in seconds}
+    assert prices[decision.chosen] == min(prices.values())
+    classical = min((name for name in prices if name != "qlsa"), key=prices.get)
+    assert decision.classical_seconds == seconds[classical]
     assert decision.quantum_seconds == seconds.get("qlsa")
 
 
@@ -354,16 +360,32 @@ def test_the_example_runs(capsys):
     assert "solved by {'mine'" in lines[3]
 
 
-class Truncated(MyCost):
-    """A solve of which it takes three to get as far as an exact one."""
+@pytest.mark.parametrize(
+    "steps, definite, solves",
+    [
+        ("exact", None, 1.0),
+        ("truncated", True, TRUNCATED_SOLVES),
+        ("truncated", None, TRUNCATED_SOLVES),
+        ("damped", True, 1.0),
+        ("damped", False, DAMPED_SOLVES),
+        ("damped", None, DAMPED_SOLVES),
+    ],
+)
+def test_solves_that_get_less_far_are_weighed_in_the_choice_and_recorded_as_they_are(steps, definite, solves):
+    solver = MySolver()
+    solver.steps = steps
+    bounded = replace(FACTS, radius=1.0, positive_definite=definite)
+    for price, chosen in ((0.99, "mine"), (1.01, "exact")):
+        exact = Backend("exact", MoreSorensen(), MyCost(1.0))
+        offered = [exact, Backend("mine", solver, MyCost(price / solves))]
+        decision = Scheduler(offered).choose(bounded, 1e-6)
+        assert decision.chosen == chosen
+        assert decision.classical_seconds == {"mine": price / solves, "exact": 1.0}[chosen]
+    without = Scheduler([Backend("truncated", solver, MyCost(1.0))]).choose(FACTS, 1e-6)
+    assert without.classical_seconds == 1.0
 
-    def __call__(self, facts, tol):
-        return CostEstimate(self.seconds, {"solves": 3.0}, "a guess")
 
-
-@pytest.mark.parametrize("seconds, chosen", [(0.3, "cut"), (0.4, "exact")])
-def test_a_truncated_solve_is_weighed_in_the_choice_and_recorded_as_it_is(seconds, chosen):
-    offered = [Backend("exact", MySolver(), MyCost(1.0)), Backend("cut", MySolver(), Truncated(seconds))]
-    decision = Scheduler(offered).choose(FACTS, 1e-6)
-    assert decision.chosen == chosen
-    assert decision.classical_seconds == {"cut": seconds, "exact": 1.0}[chosen]
+def test_a_quantum_solve_is_realised_by_who_solves_the_damped_system():
+    facts = replace(FACTS, radius=1.0, positive_definite=None)
+    decision = Scheduler(hardware="attosecond").choose(facts, 1e-6)
+    assert decision.chosen == "qlsa" and decision.realised_by in ("cholesky", "ldl", "lu", "cg")
