@@ -198,6 +198,7 @@ class _Run:
         self.settings = settings
         self.theta = theta.copy()
         self.offered = settings.scheduler.offer()
+        self.bounded = any(getattr(getattr(b, "solver", None), "steps", "damped") != "damped" for b in self.offered)
         self.state = settings.step_control.initial()
         self.adaptive = hasattr(settings.curvature, "part")  # a curvature that decides anew from step to step
         self.curvature_state = None
@@ -463,7 +464,7 @@ class _Run:
             shift,
             norm_hint=memory.norm(index),
             iterations=memory.forecast(index),
-            radius=settings.step_control.radius_of(self.state),
+            radius=settings.step_control.radius_of(self.state) if self.bounded else None,
         )
         decision = settings.scheduler.choose(system.facts, tol, self.offered)
         middle = time.perf_counter()

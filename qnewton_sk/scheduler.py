@@ -8,7 +8,7 @@ from sklearn.base import BaseEstimator
 
 from .costs import CGCost, CostEstimate, DirectCost, MoreSorensenCost, WoodburyCost, calibrate
 from .more_sorensen import MoreSorensen
-from .qlsa import QLSA
+from .qlsa import EXACT_TOL, QLSA
 from .quantum_costs import QuantumCost
 from .solvers import CG, LDL, LU, Cholesky, Woodbury
 from .sparse_solvers import SparseCG, SparseCGCost, SparseLU, SparseLUCost
@@ -218,15 +218,9 @@ class Scheduler(BaseEstimator):
             break_even_gate_time=break_even,
             classical_seconds=classical and estimates[classical.name].seconds,
             quantum_seconds=quantum and estimates[quantum.name].seconds,
-            realised_by=self._stand_in(facts, tol, offered) if chosen and chosen.kind == "quantum" else None,
+            realised_by=_stand_in(offered, facts) if chosen and chosen.kind == "quantum" else None,
             max_products=_products_worth(chosen, willing, estimates, prices),
         )
-
-    def _stand_in(self, facts, tol, offered):
-        """The classical backend that computes the solution of the damped system, which may not be cut instead."""
-        facts = replace(facts, radius=None)
-        willing = [b for b in offered if b.kind == "classical" and b.refusal(facts, tol) is None]
-        return min(willing, key=lambda b: b.cost(facts, tol).seconds).name if willing else None
 
     def solve(self, system, decision, offered=None):
         """Return the `Solution` of `system` by the backend that `decision` names.
@@ -245,7 +239,9 @@ def _solved_by(by_name, system, decision):
         return chosen.solver.solve(replace(system, max_products=decision.max_products))
     # The quantum solver answers the damped system, so its stand-in may not cut the step instead.
     system = replace(system, facts=replace(system.facts, radius=None))
-    reference = by_name.get(decision.realised_by) or _cheapest_real(system)
+    if decision.realised_by is None:
+        by_name = {backend.name: backend for backend in classical_backends()}
+    reference = by_name[decision.realised_by or _stand_in(by_name.values(), system.facts)]
     return chosen.solver.solve(system, reference=reference.solver)
 
 
@@ -308,10 +304,21 @@ def _products_worth(chosen, willing, estimates, prices):
     return max(FEWEST_PRODUCTS, int(min(direct) / product_price))
 
 
-def _cheapest_real(system):
-    """The classical backend to compute the solution of an emulated solve where none was offered."""
-    willing = [b for b in classical_backends() if b.refusal(system.facts, system.tol) is None]
-    return _cheapest(willing, {b.name: b.cost(system.facts, system.tol).seconds for b in willing})
+def _stand_in(backends, facts):
+    """Name of the classical backend that solves the damped system most cheaply, and exactly; None without one.
+
+    Conjugate gradients stop at negative curvature with no solution, so that they need a definite matrix, or one that
+    is too large for entries.
+    """
+    facts = replace(facts, radius=None)
+    willing = [b for b in backends if b.kind == "classical" and b.refusal(facts, EXACT_TOL) is None]
+    exact = [b for b in willing if facts.positive_definite or getattr(b.solver, "steps", "") != "truncated"]
+    candidates = exact if exact and facts.n <= MOST_ENTRIES else willing
+    return min(candidates, key=lambda b: b.cost(facts, EXACT_TOL).seconds).name if candidates else None
+
+
+MOST_ENTRIES = 20_000
+"""Order up to which a matrix is assembled to emulate a quantum solve: 3 GB."""
 
 
 _PAPER_TOL = 1e-12
