@@ -29,8 +29,8 @@ class Between(BaseEstimator):
     def blocks(self, objective, theta):
         """Return one block for all parameters; nothing is computed before it is asked for."""
         share = self.share
-        ((part, H),) = Hessian().blocks(objective, theta)
-        ((_, G),) = GaussNewton().blocks(objective, theta)
+        (block,) = Hessian().blocks(objective, theta)
+        H, G = block.matrix, GaussNewton().blocks(objective, theta)[0].matrix
         matrix = SystemMatrix(
             H.n,
             assemble=lambda: share * H.entries() + (1 - share) * G.entries(),
@@ -39,7 +39,7 @@ class Between(BaseEstimator):
             product_flops=H.product_flops + G.product_flops,
             dtype=H.dtype,
         )
-        return [Block(part, matrix)]
+        return [Block(block.part, matrix)]
 
 
 X, y = make_friedman1(300, random_state=0)

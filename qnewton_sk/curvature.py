@@ -1,9 +1,12 @@
 """The curvature of an objective as lazy blocks: exact Hessian, Gauss-Newton, empirical Fisher."""
 
+from functools import partial
+
 from sklearn.base import BaseEstimator
 
 from .assembly import assemble, assembly_flops
 from .factors import gradient_gram, gradient_rows, gram_flops, jacobian_gram, jacobian_rows
+from .geodesic import acceleration
 from .products import CurvatureProduct, FisherProduct, fisher_product_flops, product_flops
 from .system import Block, SystemMatrix
 from .workspace import NUMBER_FLOPS
@@ -30,11 +33,15 @@ class _Curvature(BaseEstimator):
         """
         theta = theta.copy()
         if self.partition == "full":
-            return [Block(slice(0, objective.n_params), self._matrix(objective, theta, None))]
+            whole = slice(0, objective.n_params)
+            return [Block(whole, self._matrix(objective, theta, None), self._acceleration(objective, theta))]
         if self.partition == "layer":
             parts = objective.network.parts
             return [Block(part, self._matrix(objective, theta, l)) for l, part in enumerate(parts)]
         raise ValueError(f'`partition` must be "full" or "layer"; got {self.partition!r}')
+
+    def _acceleration(self, objective, theta):
+        return None
 
 
 class Hessian(_Curvature):
@@ -57,7 +64,23 @@ class GaussNewton(_Curvature):
     ----------
     partition : {"full", "layer"}, default="full"
         One block for all parameters, or one a layer.
+    geodesic : bool, default=True
+        Whether steps for the squared error may be corrected for the bend of the outputs (see
+        `qnewton_sk.geodesic`); the step control and the solver decide.
     """
+
+    def __init__(self, partition="full", geodesic=True):
+        super().__init__(partition)
+        self.geodesic = geodesic
+
+    def _acceleration(self, objective, theta):
+        if (
+            self.geodesic
+            and objective.network.loss.name == "squared_error"
+            and objective.network.n_layers > 1
+        ):
+            return partial(acceleration, objective, theta)
+        return None
 
     def _matrix(self, objective, theta, layer):
         network, n = objective.network, objective.n_samples

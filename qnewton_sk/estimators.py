@@ -54,7 +54,8 @@ class QNewtonClassifier(ClassifierMixin, QNewtonBase):
     max_iter : int, default=400
         Epochs at most.
     tol : float, default=1e-6
-        Stop when no entry of the gradient exceeds `tol` and the predicted decrease is at most 0.5 % of the loss,
+        Stop when no entry of the gradient exceeds `tol` and the predicted decrease is at most 0.5 % of the loss
+        (or 0.03 `tol` times the first loss),
         or when the loss (the validation score under early stopping) has not improved by `tol` for
         `n_iter_no_change` epochs; relative to the loss, absolute for the score.
     n_iter_no_change : int, default=10
@@ -458,7 +459,8 @@ class QNewtonRegressor(RegressorMixin, QNewtonBase):
     max_iter : int, default=400
         Epochs at most.
     tol : float, default=1e-6
-        Stop when no entry of the gradient exceeds `tol` and the predicted decrease is at most 0.5 % of the loss,
+        Stop when no entry of the gradient exceeds `tol` and the predicted decrease is at most 0.5 % of the loss
+        (or 0.03 `tol` times the first loss),
         or when the loss (the validation score under early stopping) has not improved by `tol` for
         `n_iter_no_change` epochs; relative to the loss, absolute for the score.
     n_iter_no_change : int, default=10

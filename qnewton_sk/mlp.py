@@ -266,7 +266,7 @@ class Objective:
 
     def _passes(self, theta):
         """Yield the passes at theta; those of the last theta are kept when there is room."""
-        if self._last is not None and np.array_equal(self._last[0], theta):
+        if self._last is not None and (self._last[0] == theta).all():
             yield from self._last[1]
             return
         self._last = None  # the old passes go before the new ones come

@@ -25,13 +25,17 @@ FIRST_FORECAST = 10
 FLAT = 5e-3
 """Predicted decrease, relative to the loss, up to which a flat point counts as a minimum. A nearly separable
 classification creeps on for hundreds of steps below this; test accuracy on digits gains up to here."""
-FLAT_AT_ALL = 0.1
-"""The same in units of `tol` times the first loss, for losses that creep on towards zero at small gradients."""
+FLAT_AT_ALL = 0.03
+"""The same in units of `tol` times the first loss, for losses that creep on towards zero at small gradients; at 0.1,
+test accuracy on digits is lower by 0.7 %, at 0.01 samples of weight 1e-7 decide how a fit ends."""
 NORM_AGE = 10
 """Steps after which the norm of the curvature is measured anew; it changes slowly along a fit."""
 FORGETTING = 0.95
 """Factor on the forecast of an iterative solver after each step that a direct one took; where the direct one
 was cheaper by two, the iterative one gets its next try after some 14 steps."""
+
+LARGEST_BEND = 0.75
+"""Acceleration relative to the step from which on it is left out (Transtrum and Sethna 2012, section 3)."""
 
 _INDEFINITE = frozenset({SolveStatus.NOT_POSITIVE_DEFINITE, SolveStatus.NEGATIVE_CURVATURE})
 
@@ -46,6 +50,18 @@ class _Point:
     gradient_seconds: float
     blocks: list | None = None
     hessian_seconds: float = 0.0
+    norm: float = 0.0  # of the gradient
+
+    def __post_init__(self):
+        self.norm = math.sqrt(self.gradient @ self.gradient)
+
+    @property
+    def finite(self):
+        """Whether objective and gradient are numbers; a norm may overflow where no entry does."""
+        return math.isfinite(self.value) and (
+            math.isfinite(self.norm) or bool(np.isfinite(self.gradient).all())
+        )
+
     indefinite: bool = False  # whether a solve here has found the curvature to be indefinite
 
 
@@ -127,7 +143,7 @@ class Newton(BaseEstimator):
         Epochs. With the full batch, one epoch is one step.
     tol : float, default=1e-6
         Stop when the largest gradient entry is at most `tol` and the predicted decrease at most 0.5 % of the loss,
-        or a tenth of `tol` of the first loss.
+        or three hundredths of `tol` of the first loss.
     n_iter_no_change : int, default=10
         Stop after so many epochs in a row that lower the loss by less than `tol` times its value.
     shuffle : bool, default=True
@@ -198,7 +214,9 @@ class _Run:
         self.settings = settings
         self.theta = theta.copy()
         self.offered = settings.scheduler.offer()
-        self.bounded = any(getattr(getattr(b, "solver", None), "steps", "damped") != "damped" for b in self.offered)
+        self.bounded = any(
+            getattr(getattr(b, "solver", None), "steps", "damped") != "damped" for b in self.offered
+        )
         self.state = settings.step_control.initial()
         self.adaptive = hasattr(settings.curvature, "part")  # a curvature that decides anew from step to step
         self.curvature_state = None
@@ -282,10 +300,10 @@ class _Run:
         if self.point is None:
             self.point = _evaluate(objective, self.theta)
         point = self.point
-        if not (math.isfinite(point.value) and np.isfinite(point.gradient).all()):
+        if not point.finite:
             return self._record("newton", False, 0.0), self._ending("diverged", SolveStatus.NON_FINITE)
         if self.memory.first_gradient_norm is None:
-            self.memory.first_gradient_norm = math.sqrt(point.gradient @ point.gradient)
+            self.memory.first_gradient_norm = point.norm
             self.memory.first_value = abs(point.value)
         curvature = self.settings.curvature
         if self.adaptive and self.curvature_state is None:
@@ -394,7 +412,7 @@ class _Run:
         before = self.point
         if self.settings.step_control.monotone and solved.status is SolveStatus.NOT_POSITIVE_DEFINITE:
             return self._record("newton", False, 0.0, solved, before, damping), None
-        slope = float(before.gradient @ before.gradient)
+        slope = before.norm**2
         rate = self.rate
         for _ in range(60):
             new = before.theta - rate * before.gradient
@@ -412,7 +430,9 @@ class _Run:
         """The two-part convergence test: gradient, and decrease still to be had."""
         point, tol = self.point, self.settings.tol
         small = max(FLAT * abs(point.value), FLAT_AT_ALL * tol * self.memory.first_value)
-        return 0 <= predicted <= small and np.abs(point.gradient).max() <= tol
+        if not 0 <= predicted <= small or point.norm > tol * math.sqrt(point.gradient.size):
+            return False
+        return np.abs(point.gradient).max() <= tol
 
     def _move(self, objective, theta, value, gradient=None):
         before, self.theta = self.point, theta
@@ -427,8 +447,7 @@ class _Run:
         """Relative residual asked of the solves: what is set, else tighter as the gradient falls."""
         if self.settings.scheduler.tol is not None:
             return self.settings.scheduler.tol
-        norm = math.sqrt(self.point.gradient @ self.point.gradient)
-        share = norm / self.memory.first_gradient_norm if self.memory.first_gradient_norm else 0.0
+        share = self.point.norm / self.memory.first_gradient_norm if self.memory.first_gradient_norm else 0.0
         return max(min(LARGEST_FORCING, math.sqrt(share)), 1e-6)
 
     def _solve(self, objective):
@@ -469,9 +488,10 @@ class _Run:
         decision = settings.scheduler.choose(system.facts, tol, self.offered)
         middle = time.perf_counter()
         assembled_by_schedule = block.matrix.assembly_seconds - assembled
-        solution = None
+        solution, correction = None, 0.0
         if decision.chosen is not None:
             solution = settings.scheduler.solve(system, decision, self.offered)
+            correction = self._correction(block, system, decision, solution)
         assembled_by_solve = block.matrix.assembly_seconds - assembled - assembled_by_schedule
         solved.schedule_seconds += middle - start - assembled_by_schedule
         solved.solve_seconds += time.perf_counter() - middle - assembled_by_solve
@@ -496,8 +516,21 @@ class _Run:
         if own_shift is not None:
             solved.shift = max(own_shift, solved.shift or 0.0)
         image = system.matrix.product(x) if solution.image is None else solution.image
-        solved.direction[block.part] = x
+        solved.direction[block.part] = x + correction
         solved.predicted += float(-gradient @ x - 0.5 * (x @ image - shift * (x @ x)))
+
+    def _correction(self, block, system, decision, solution):
+        """Half the geodesic acceleration, where the factorisation that it needs is there; zero where it is too large.
+
+        The series in the step length, of which it is the second term, is then of no use.
+        """
+        accelerable = block.acceleration is not None and self.state.radius is not None
+        if not (accelerable and solution.status is SolveStatus.SUCCESS and system.matrix.kept):
+            return 0.0
+        again = replace(system, rhs=-block.acceleration(solution.x))
+        bend = self.settings.scheduler.solve(again, decision, self.offered)
+        small = math.sqrt(bend.x @ bend.x) <= LARGEST_BEND * math.sqrt(solution.x @ solution.x)
+        return 0.5 * bend.x if small and bend.status is SolveStatus.SUCCESS else 0.0
 
     def _record(self, phase, accepted, step_size, solved=None, before=None, damping=None):
         """The row of the step just taken; the loss is where it led, the gradient where it began."""
@@ -506,7 +539,7 @@ class _Run:
             step=self.steps,
             phase=phase,
             loss=self.point.value,
-            gradient_norm=math.sqrt(start.gradient @ start.gradient),
+            gradient_norm=start.norm,
             damping=self.state.damping if damping is None else damping,
             step_size=step_size,
             accepted=accepted,

@@ -5,8 +5,9 @@ import math
 import numpy as np
 from scipy.linalg.lapack import dtrtrs
 
-PAIRS = 10
-"""Pairs kept; Liu and Nocedal (1989) find 3 to 20 to do, scikit-learn's MLP uses 10."""
+PAIRS = 20
+"""Pairs kept; Liu and Nocedal (1989) find 3 to 20 to do. With 10, breast cancer, digits and wine took 5 to 20 %
+longer; with 40, two-spirals did."""
 
 LEAST_CURVATURE = 1e-10
 """Cosine of step and change of gradient below which a pair is left out: it would spoil the definiteness."""
@@ -90,7 +91,7 @@ def wolfe_search(objective, theta, value, gradient, direction):
     low, high, length, cost, best = (0.0, value, slope), math.inf, 1.0, 0.0, None
     for _ in range(MOST_TRIALS):
         new = theta + length * direction
-        if np.array_equal(new, theta):
+        if length < 1 and np.array_equal(new, theta):
             break  # so short that it is none
         new_value, new_gradient = objective.value_and_grad(new)  # nearly every first trial needs both
         new_slope = float(new_gradient @ direction)

@@ -376,7 +376,12 @@ class Direction(NamedTuple):
 
 
 class Block(NamedTuple):
-    """One system of a step: `part`, the slice of theta that it moves, and its `SystemMatrix`."""
+    """One system of a step: `part`, the slice of theta that it moves, and its `SystemMatrix`.
+
+    ``acceleration(v)``, where there is one, is the right-hand side of a second solve that corrects a step v of
+    Gauss-Newton for the bend of the outputs along it.
+    """
 
     part: slice
     matrix: SystemMatrix
+    acceleration: Any = None

@@ -20,6 +20,7 @@ from qnewton_sk.quantum_costs import QuantumCost
 from qnewton_sk.scheduler import (
     DAMPED_SOLVES,
     FEWEST_PRODUCTS,
+    TRUNCATED_DEFINITE_SOLVES,
     TRUNCATED_SOLVES,
     classical_backends,
     default_backends,
@@ -364,7 +365,7 @@ def test_the_example_runs(capsys):
     "steps, definite, solves",
     [
         ("exact", None, 1.0),
-        ("truncated", True, TRUNCATED_SOLVES),
+        ("truncated", True, TRUNCATED_DEFINITE_SOLVES),
         ("truncated", None, TRUNCATED_SOLVES),
         ("damped", True, 1.0),
         ("damped", False, DAMPED_SOLVES),
