@@ -13,16 +13,18 @@ import statistics
 import time
 import tracemalloc
 import warnings
+from contextlib import contextmanager
 
 import numpy as np
 from scipy import linalg
 from sklearn.datasets import load_digits
 from sklearn.exceptions import ConvergenceWarning
 
-from qnewton_sk import QNewtonClassifier, condition_number, prune_symmetric
+from qnewton_sk import QNewtonClassifier, Scheduler, condition_number, prune_symmetric
 from qnewton_sk.costs import calibrate
 from qnewton_sk.prepare import prepare
-from qnewton_sk.solvers import LDL, LU, Cholesky
+from qnewton_sk.scheduler import classical_backends
+from qnewton_sk.solvers import LDL, LU
 from qnewton_sk.sparse_solvers import SparseCG, SparseLU, SparseLUCost
 from qnewton_sk.system import SystemMatrix
 
@@ -76,38 +78,54 @@ def pruning(n):
 
 
 def measuring(n):
-    """What measuring adds to a solve, as a share of an LU solve; interleaved, the fastest of each counts."""
-    b, rows = np.ones(n), []
+    """What measuring and deciding add to a solve, as a share of an LU solve; interleaved, medians.
+
+    A factorisation made while measuring counts unless the solver that is then chosen takes it over.
+    """
+    b, rows, scheduler = np.ones(n), [], Scheduler(classical_backends())
     G = np.random.default_rng(1).standard_normal((n // 4, n))
     cases = {
-        "indefinite": (gaussian(n), False, 0.5, LDL(), "<= 0.15"),
-        "semidefinite + shift": (G.T @ G, True, 1.0, Cholesky(), "<= 0.05"),
+        "indefinite": (gaussian(n), False, 0.5, "<= 0.15"),
+        "semidefinite + shift": (G.T @ G, True, 1.0, "<= 0.05"),
     }
-    for name, (H, semidefinite, shift, solver, wanted) in cases.items():
-        matrix, best = SystemMatrix.from_entries(H, semidefinite=semidefinite), {}
-        for _ in range(4):
-            for label, by, measure in (
-                ("lu", LU(), False),
-                ("plain", solver, False),
-                ("measured", solver, True),
-            ):
+    offered = scheduler.offer()
+    for name, (H, semidefinite, shift, wanted) in cases.items():
+        matrix, taken = SystemMatrix.from_entries(H, semidefinite=semidefinite), {"lu": [], "extra": []}
+        for _ in range(5):
+            plain = prepare(matrix, b, 1e-8, shift, measure=False)
+            taken["lu"].append(seconds(lambda system=plain: LU().solve(system), 1))
+            with factorisation_times() as times:
                 start = time.perf_counter()
-                system = prepare(matrix, b, 1e-8, shift, measure=measure)
-                kept = system.matrix.kept
-                by.solve(system)
-                best[label] = min(best.get(label, math.inf), time.perf_counter() - start)
-        extra = best["measured"] - best["plain"]
-        row = [
-            name,
-            best["lu"],
-            best["plain"],
-            best["measured"],
-            ", ".join(kept) or "none",
-            extra / best["lu"],
-        ]
-        rows.append([*row, wanted])
-    header = ["matrix", "LU s", "chosen solver s", "with measuring s", "factorised", "extra / LU", "wanted"]
+                system = prepare(matrix, b, 1e-8, shift)
+                decision = scheduler.choose(system.facts, 1e-8, offered)
+                spent = time.perf_counter() - start
+            kept = system.matrix.kept
+            reused = sum(times[made] for made in kept if made == decision.chosen)
+            taken["extra"].append(spent - reused)
+            scheduler.solve(system, decision, offered)
+        lu, extra = (statistics.median(taken[side]) for side in ("lu", "extra"))
+        rows.append([name, lu, ", ".join(kept) or "none", decision.chosen, extra, extra / lu, wanted])
+    header = ["matrix", "LU s", "factorised to measure", "chosen", "extra s", "extra / LU", "wanted"]
     print_table(f"Measuring, N = {n}", header, rows)
+
+
+@contextmanager
+def factorisation_times():
+    """Give {name: seconds} of what is computed and kept on a matrix meanwhile."""
+    times, cached = {}, SystemMatrix.cached
+
+    def timed(self, name, compute):
+        start, new = time.perf_counter(), name not in self.kept
+        result = cached(self, name, compute)
+        if new:
+            times[name] = time.perf_counter() - start
+        return result
+
+    SystemMatrix.cached = timed
+    try:
+        yield times
+    finally:
+        SystemMatrix.cached = cached
 
 
 def spectra(n):

@@ -21,7 +21,7 @@ from qnewton_sk.factorisations import (
     sparse_lu_solve,
 )
 from qnewton_sk.lanczos import block_lanczos
-from qnewton_sk.system import SystemMatrix
+from qnewton_sk.system import SystemMatrix, symmetric_product
 
 KINDS = ("exact", "upper bound", "estimate")
 
@@ -312,7 +312,12 @@ def block_product(matrix):
     if not matrix.assembled:
         return lambda V: np.stack([matrix.product(v) for v in V.T], axis=1)
     H, shift = matrix.entries(), matrix.shift
-    return lambda V: H @ V + shift * V if shift else H @ V
+
+    def product(V):
+        HV = symmetric_product(H, np.ascontiguousarray(V[:, 0]))[:, None] if V.shape[1] == 1 else H @ V
+        return HV + shift * V if shift else HV
+
+    return product
 
 
 SKETCH, LEADING = 64, 16
