@@ -13,7 +13,7 @@ NEWTON_GAIN = 0.05
 """Fall of log(loss) that a Newton step brings where first-order steps are stuck: 50 to 100 exact
 trust-region steps take two-spirals and parity from log 2 to where L-BFGS ends, some 4 in log(loss)."""
 
-HIGH_UP = 0.1
+HIGH_UP = 0.01
 """Share of the first loss down to which being stuck means a plateau. Further down it may as well be the end: a
 penalised loss creeps there, whatever the steps."""
 
@@ -25,9 +25,8 @@ SHORTEST_WINDOW, LONGEST_WINDOW = 15.0, 60.0
 Shorter ones see the noise; longer ones go on where the steps have led into a plateau, out of which Newton steps take
 three times as long as from where they would have begun (parity-8)."""
 
-EARLY_GAIN = 0.005
-"""Fall of log(loss) in a window far down, below which first-order steps have had their day; twice in a row, since
-one poor window may be a bad moment."""
+CREEPING_GAIN = 0.015
+"""The same far down, where Newton steps creep as well; two poor windows in a row, since one may be a bad moment."""
 
 DEAREST_STEP = 120.0
 """Gradients that a Newton step costs at most: some 20 products of conjugate gradients, each two gradients, three
@@ -147,8 +146,8 @@ def _judged(state, value):
     window = min(max(state.step_cost / 2, SHORTEST_WINDOW), LONGEST_WINDOW) if high_up else SHORTEST_WINDOW
     if state.spent < window:
         return state
-    enough = NEWTON_GAIN * state.spent / state.step_cost if high_up else EARLY_GAIN
-    poor = 0 if state.gained >= enough else state.poor + 1
+    gain = NEWTON_GAIN if high_up else CREEPING_GAIN
+    poor = 0 if state.gained >= gain * state.spent / state.step_cost else state.poor + 1
     if poor and high_up or poor == 2:
         return AutoState("hessian")
     return AutoState("first_order", poor=poor, step_cost=state.step_cost, first_loss=state.first_loss)

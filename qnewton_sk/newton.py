@@ -25,6 +25,11 @@ FIRST_FORECAST = 10
 FLAT = 5e-3
 """Predicted decrease, relative to the loss, up to which a flat point counts as a minimum. A nearly separable
 classification creeps on for hundreds of steps below this; test accuracy on digits gains up to here."""
+POOR_GAIN = 0.005
+"""Fall of log(loss) in a step by an iterative solver, below which its next one counts as longer than it is."""
+RELUCTANCE, MOST_RELUCTANT = 1.25, 100.0
+"""By how much more from step to step, and in all. Truncated steps creep where a direction of negative curvature
+is flat, hundreds of them on parity-8; an exact step leaves at once, and is then the cheaper one."""
 FLAT_AT_ALL = 0.03
 """The same in units of `tol` times the first loss, for losses that creep on towards zero at small gradients; at 0.1,
 test accuracy on digits is lower by 0.7 %, at 0.01 samples of weight 1e-7 decide how a fit ends."""
@@ -74,9 +79,17 @@ class _Memory:
     first_gradient_norm: float | None = None
     first_value: float = 0.0
 
+    reluctance: float = 1.0
+
     def forecast(self, index):
-        """Products that an iterative solver is expected to take."""
-        return self.products.get(index, FIRST_FORECAST)
+        """Products that an iterative solver is expected to take, more than they are where they have led nowhere."""
+        return self.products.get(index, FIRST_FORECAST) * self.reluctance
+
+    def judge(self, solutions, gained):
+        """Note what a step has gained in log(loss), if an iterative solver was in it."""
+        if any("iterations" in solution.info for solution in solutions):
+            factor = RELUCTANCE if gained < POOR_GAIN else 1 / RELUCTANCE
+            self.reluctance = min(max(self.reluctance * factor, 1.0), MOST_RELUCTANT)
 
     def norm(self, index):
         """A norm of the matrix seen of late, or None where it is to be measured anew."""
@@ -92,7 +105,7 @@ class _Memory:
             self.norms[index] = max(facts.norm - facts.shift, 0.0), 0 if age > NORM_AGE else age
         taken = solution.info.get("iterations")
         if taken is None:
-            self.products[index] = self.forecast(index) * FORGETTING
+            self.products[index] = self.products.get(index, FIRST_FORECAST) * FORGETTING
         elif solution.status is SolveStatus.MAX_ITERATIONS:
             self.products[index] = 2.0 * (decision.max_products or taken)
         else:
@@ -376,6 +389,7 @@ class _Run:
         before, damping = point, self.state.damping
         self.state = trial.state
         if trial.accepted:
+            self.memory.judge(solved.solutions, _fall(before.value, trial.value))
             self._move(objective, trial.theta, trial.value)
             ending = None
         else:
@@ -554,6 +568,11 @@ def _evaluate(objective, theta):
     start = time.perf_counter()
     value, gradient = objective.value_and_grad(theta)
     return _Point(theta, value, gradient, time.perf_counter() - start)
+
+
+def _fall(before, value):
+    """The fall of log(loss), zero where there is no such thing."""
+    return math.log(before / value) if before > value > 0 else 0.0
 
 
 def _to_a_minimum(solution, facts):

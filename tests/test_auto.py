@@ -12,8 +12,8 @@ from sklearn.base import clone
 
 from qnewton_sk.auto import (
     CHEAP_STEP,
+    CREEPING_GAIN,
     DEAREST_STEP,
-    EARLY_GAIN,
     HIGH_UP,
     LATE_GAIN,
     LATE_WINDOW,
@@ -101,7 +101,7 @@ def test_two_poor_windows_of_gauss_newton_lead_to_the_hessian():
 @pytest.mark.parametrize(
     "state, gain, window",
     [
-        (FAR_DOWN, EARLY_GAIN, WINDOW),
+        (FAR_DOWN, CREEPING_GAIN * WINDOW / DEAREST_STEP, WINDOW),
         (AutoState("gauss_newton"), LATE_GAIN * LATE_WINDOW, LATE_WINDOW),
     ],
 )
