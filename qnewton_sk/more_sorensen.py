@@ -1,8 +1,8 @@
-"""The trust-region step of an indefinite matrix, exactly: a shift such that the damped solution ends on the boundary.
+"""Exact trust-region steps: the shift at which the damped solution ends on the boundary.
 
-min b.x-model: x minimises x.H x / 2 - b.x over ||x|| <= R exactly where (H + s I) x = b with H + s I positive
-semidefinite, s >= 0 and s (R - ||x||) = 0 (More and Sorensen 1983, "Computing a trust region step"). The shift is
-the root of 1 / ||x(s)|| - 1 / R, which is nearly linear in s: two or three Cholesky factorisations find it.
+x minimises x.H x / 2 - b.x over ||x|| <= R exactly where (H + s I) x = b with H + s I positive semidefinite,
+s >= 0 and s (R - ||x||) = 0 (More and Sorensen 1983, "Computing a trust region step"). The shift is the root of
+1 / ||x(s)|| - 1 / R, which is nearly linear in s: two or three Cholesky factorisations find it.
 """
 
 import math
@@ -13,7 +13,7 @@ from scipy.linalg.lapack import get_lapack_funcs
 from sklearn.base import BaseEstimator
 
 from .factorisations import NON_FINITE, cholesky_factor, cholesky_solve
-from .solvers import failure
+from .solvers import failure, no_room
 from .system import Solution, SolveStatus, symmetric_product
 
 NEAR = 0.25
@@ -89,51 +89,79 @@ class MoreSorensen(BaseEstimator):
 
     def refusal(self, facts):
         """Refuse a system whose step has no radius."""
-        return "there is no radius that bounds the step" if facts.radius is None else None
+        return "there is no radius that bounds the step" if facts.radius is None else no_room(facts)
 
     def solve(self, system):
         """Return the `Solution` of a `LinearSystem`."""
-        H, b, radius = system.matrix.shifted(0.0), system.rhs, system.facts.radius
-        size = math.sqrt(b @ b)
-        scale = float(np.abs(H.entries().diagonal()).max())
-        if not (math.isfinite(size) and math.isfinite(scale)):
-            return failure(system, SolveStatus.NON_FINITE)
-        secular = H.shared("secular", lambda: Secular(b))
-        if secular.b is not b and not np.array_equal(secular.b, b):
-            secular = Secular(b)
-        default = max(system.matrix.shift, 1e-3 * scale, np.finfo(b.dtype).tiny)
-        best, taken, shift = None, 0, secular.guess(radius, system.matrix.shift)
-        while taken < MOST_FACTORISATIONS:
-            taken += 1
-            payload = cholesky_factor(H.shifted(shift))
-            if payload[-1] == NON_FINITE:
-                return failure(system, SolveStatus.NON_FINITE)
-            x = cholesky_solve(payload, b) if payload[-1] == 0 else None
-            length = math.inf if x is None else math.sqrt(x @ x)
-            if not math.isfinite(length):
-                secular.indefinite = max(secular.indefinite, shift)
-            elif length <= radius * (1 + NEAR) and shift * length <= system.tol * size:
-                return _solution(
-                    system, H, x, 0.0, taken
-                )  # it solves the undamped system as well as was asked
-            elif abs(length - radius) <= NEAR * radius:
-                return _solution(system, H, x, shift, taken)
-            else:
-                if length < radius:
-                    x, near = _along_lowest(x, radius, shift, payload, secular, H)
-                    if near:
-                        return _solution(system, H, x, shift, taken)
-                secular.points.append((shift, length, _scale(payload, x, length)))
-                if best is None or abs(math.log(length / radius)) < abs(math.log(best[1] / radius)):
-                    best = x, length, shift, payload
-            low, high = secular.bracket(radius)
+        return _Search(system).run()
+
+
+class _Search:
+    """The search for the shift of one system, by one factorisation after the other."""
+
+    def __init__(self, system):
+        self.system, self.radius = system, system.facts.radius
+        self.H, self.b = system.matrix.shifted(0.0), system.rhs
+        self.size = math.sqrt(self.b @ self.b)
+        self.secular = self.H.shared("secular", lambda: Secular(self.b))
+        if self.secular.b is not self.b and not np.array_equal(self.secular.b, self.b):
+            self.secular = Secular(self.b)
+        self.taken, self.best = 0, None
+
+    def run(self):
+        """Return the `Solution`."""
+        scale = float(np.abs(self.H.entries().diagonal()).max())
+        if not (math.isfinite(self.size) and math.isfinite(scale)):
+            return failure(self.system, SolveStatus.NON_FINITE)
+        default = max(self.system.matrix.shift, 1e-3 * scale, np.finfo(self.b.dtype).tiny)
+        shift = self.secular.guess(self.radius, self.system.matrix.shift)
+        while self.taken < MOST_FACTORISATIONS:
+            solution = self._try(shift)
+            if solution is not None:
+                return solution
+            low, high = self.secular.bracket(self.radius)
             if high - max(low, 0.0) <= HARD * high < math.inf:
                 break  # no shift is long enough
-            shift = secular.guess(radius, default)
-        if best is None:
-            return failure(system, SolveStatus.NOT_POSITIVE_DEFINITE, factorisations=taken)
-        x, length, shift, payload = best
-        return _solution(system, H, x * min(1.0, radius / length), shift, taken)
+            shift = self.secular.guess(self.radius, default)
+        if self.best is None:
+            return failure(self.system, SolveStatus.NOT_POSITIVE_DEFINITE, factorisations=self.taken)
+        x, length, shift = self.best
+        return self._solution(x * min(1.0, self.radius / length), shift)
+
+    def _try(self, shift):
+        """Factorise at a shift; return the solution if it will do, else note what was learned."""
+        self.taken += 1
+        payload = cholesky_factor(self.H.shifted(shift))
+        if payload[-1] == NON_FINITE:
+            return failure(self.system, SolveStatus.NON_FINITE)
+        x = cholesky_solve(payload, self.b) if payload[-1] == 0 else None
+        length = math.inf if x is None else math.sqrt(x @ x)
+        if not math.isfinite(length):
+            self.secular.indefinite = max(self.secular.indefinite, shift)
+            return None
+        if length <= self.radius * (1 + NEAR) and shift * length <= self.system.tol * self.size:
+            return self._solution(x, 0.0)  # it solves the undamped system as well as was asked
+        if abs(length - self.radius) <= NEAR * self.radius:
+            return self._solution(x, shift)
+        if length < self.radius:
+            x, near = _along_lowest(x, self.radius, shift, payload, self.secular, self.H)
+            if near:
+                return self._solution(x, shift)
+        self.secular.points.append((shift, length, _scale(payload, x, length)))
+        if self.best is None or abs(math.log(length / self.radius)) < abs(
+            math.log(self.best[1] / self.radius)
+        ):
+            self.best = x, length, shift
+        return None
+
+    def _solution(self, x, shift):
+        Hx = symmetric_product(self.H.entries(), x)
+        residual = Hx + shift * x - self.b
+        relative = math.sqrt(residual @ residual) / self.size if self.size else 0.0
+        info = {"shift": shift, "factorisations": self.taken}
+        if not math.isfinite(relative):
+            return failure(self.system, SolveStatus.NON_FINITE, **info)
+        return Solution(x, SolveStatus.SUCCESS, relative, info, Hx + self.system.matrix.shift * x)
 
 
 def _scale(payload, x, length):
@@ -165,14 +193,3 @@ def _along_lowest(x, radius, shift, payload, secular, H):
     if carried**2 * max(bend + shift, 0.0) > NEAR * (2 - NEAR) * damped:
         return x, False
     return x + carried * z, True
-
-
-def _solution(system, H, x, shift, taken):
-    Hx = symmetric_product(H.entries(), x)
-    residual = Hx + shift * x - system.rhs
-    size = math.sqrt(system.rhs @ system.rhs)
-    relative = math.sqrt(residual @ residual) / size if size else 0.0
-    info = {"shift": shift, "factorisations": taken}
-    if not math.isfinite(relative):
-        return failure(system, SolveStatus.NON_FINITE, **info)
-    return Solution(x, SolveStatus.SUCCESS, relative, info, Hx + system.matrix.shift * x)

@@ -6,8 +6,9 @@ import numpy as np
 class SampleCurvature:
     """S_ij = d2 loss / du_i du_j and J_km = d a_m / d u_k of some samples, u_l added to z_l.
 
-    Arrays have units first and samples last, so that every step is one large matrix product and every
-    elementwise operation runs along the samples. Layers count from 0.
+    Arrays have units first and samples last, so that every step is a few large matrix products and every
+    elementwise operation runs along the samples. Layers count from 0. `fill` computes some of the samples; it may
+    be called for several slices at a time.
 
     Parameters
     ----------
@@ -26,14 +27,28 @@ class SampleCurvature:
     ----------
     S : dict
         (i, j) -> ndarray of shape (h_i, h_j, samples), i <= j, sample weights included.
+    J : dict
+        (k, m) -> ndarray of shape (h_k, h_m, samples), k < m; empty where no pair of layers needs it.
     """
 
     def __init__(self, p, rows, exact, layers, array):
-        self.p, self.rows, self.exact, self.layers = p, rows, exact, layers
-        self.array = array
-        self.n_samples = p.z[-1][:, rows].shape[1]
-        self._inputs, self._jacobians = {}, {}
-        self.S = self._second_derivatives()
+        self.p, self.rows, self.exact = p, rows, exact
+        self.n_samples = rows.stop - rows.start
+        self.first, self.last = min(layers), len(p.layers) - 1
+        self.alone = len(layers) == 1
+        self._inputs = {}
+        self.S = {
+            (i, j): self._allocate(array, "S", i, j)
+            for i in range(self.first, self.last + 1)
+            for j in range(i, (min(i + 1, self.last) if self.alone else self.last) + 1)
+        }
+        pairs = [(k, m) for m in range(self.last) for k in range(self.first, m)]
+        crossed = exact and not self.alone
+        self.J = {(k, m): self._allocate(array, "J", k, m) for k, m in pairs if crossed}
+        p.slopes, p.bends  # noqa: B018, computed for all samples before several threads ask for them
+
+    def _allocate(self, array, name, i, j):
+        return array((name, i, j), self.p.layers[i].shape[1], self.p.layers[j].shape[1], self.n_samples)
 
     def inputs(self, l):
         """abar_{l-1} of shape (h_{l-1} + 1, samples)."""
@@ -58,44 +73,39 @@ class SampleCurvature:
         """The gradient in z_l, of shape (h_l, samples)."""
         return self.p.deltas[l][:, self.rows]
 
-    def jacobian(self, k, m):
-        """d a_m / d u_k for k < m, of shape (h_k, h_m, samples)."""
-        if (k, m) not in self._jacobians:
-            W = self.p.layers[m][:-1]
-            J = self.array(("jacobian", k, m), self.p.layers[k].shape[1], W.shape[1], self.n_samples)
-            if m == k + 1:
-                np.multiply(self.slope(k)[:, None], W[:, :, None], out=J)
-            else:
-                np.matmul(W.T, self.jacobian(k, m - 1), out=J)
-            J *= self.slope(m)
-            self._jacobians[k, m] = J
-        return self._jacobians[k, m]
+    def fill(self, part):
+        """Compute S and J of a slice of the samples."""
+        rows = slice(self.rows.start + part.start, self.rows.start + part.stop)
+        S = {pair: array[..., part] for pair, array in self.S.items()}
+        self._outermost(rows, S[self.last, self.last])
+        for i in range(self.last - 1, self.first - 1, -1):
+            W, slope = self.p.layers[i + 1][:-1], self.p.slopes[i][:, rows]
+            for j in range(i + 1, (i + 1 if self.alone else self.last) + 1):
+                np.matmul(W, S[i + 1, j].transpose(1, 0, 2), out=S[i, j].transpose(1, 0, 2))
+                S[i, j][...] *= slope[:, None]
+            np.matmul(W, S[i, i + 1], out=S[i, i])
+            S[i, i][...] *= slope
+            self._add_bend(i, rows, S[i, i])
+        self._fill_jacobians(rows, {pair: array[..., part] for pair, array in self.J.items()})
 
-    def _second_derivatives(self):
-        last, first = len(self.p.layers) - 1, min(self.layers)
-        S = {(last, last): self._outermost()}
-        for i in range(last - 1, first - 1, -1):
-            W, slope = self.p.layers[i + 1][:-1], self.slope(i)
-            for j in range(i + 1, last + 1 if len(self.layers) > 1 else i + 2):
-                after = S[i + 1, j]
-                S[i, j] = self.array(("S", i, j), W.shape[0], *after.shape[1:])
-                np.matmul(W, after.reshape(W.shape[1], -1), out=S[i, j].reshape(W.shape[0], -1))
-                S[i, j] *= slope[:, None]
-            S[i, i] = np.matmul(W, S[i, i + 1], out=self.array(("S", i, i), len(W), len(W), self.n_samples))
-            S[i, i] *= slope
-            self._add_bend(i, S[i, i])
-        return S
-
-    def _outermost(self):
-        p, rows = self.p, self.rows
+    def _outermost(self, rows, out):
+        p = self.p
         hessian = p.network.loss.full_hessian(p.raw[rows], p.y[rows]).transpose(1, 2, 0)
-        weight = p.weight[rows] if isinstance(p.weight, np.ndarray) else p.weight
-        return np.multiply(hessian, weight, out=self.array("outermost", *hessian.shape))
+        np.multiply(hessian, p.weight[rows] if isinstance(p.weight, np.ndarray) else p.weight, out=out)
 
-    def _add_bend(self, i, S):
-        bend, h = self.p.bends[i], S.shape[0]
+    def _add_bend(self, i, rows, S):
+        bend = self.p.bends[i]
         if self.exact and bend is not None:
-            S.reshape(h * h, -1)[:: h + 1] += bend[:, self.rows] * self.p.errors[i][:, self.rows]
+            np.einsum("hhn->hn", S)[...] += bend[:, rows] * self.p.errors[i][:, rows]
+
+    def _fill_jacobians(self, rows, J):
+        for k, m in sorted(J):
+            W = self.p.layers[m][:-1]
+            if m == k + 1:
+                np.multiply(self.p.slopes[k][:, None, rows], W[:, :, None], out=J[k, m])
+            else:
+                np.matmul(W.T, J[k, m - 1], out=J[k, m])
+            J[k, m][...] *= self.p.slopes[m][:, rows]
 
 
 def inputs_of(p, l, rows):

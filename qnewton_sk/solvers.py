@@ -17,6 +17,7 @@ from .factorisations import (
 )
 from .krylov import KrylovPath
 from .system import Solution, SolveStatus
+from .validation import available_memory_bytes
 
 
 def finish(system, x, status=SolveStatus.SUCCESS, **info):
@@ -42,6 +43,20 @@ def failure(system, status, **info):
     return Solution(zero, status, math.inf if system.rhs.any() else 0.0, info, zero)
 
 
+SMALL_ORDER = 10_000
+"""Order below which nobody asks for the memory: 2 GB with a factorisation."""
+
+
+def no_room(facts):
+    """Return why a matrix that is still to be assembled cannot be factorised in the memory there is, or None."""
+    if facts.n < SMALL_ORDER or not facts.assembly_flops:
+        return None
+    needed, available = 2 * facts.itemsize * facts.n**2, available_memory_bytes()
+    if needed <= available:
+        return None
+    return f"the matrix and its factorisation need {needed / 2**30:,.0f} GiB of {available / 2**30:,.0f} available"
+
+
 class _Direct(BaseEstimator):
     """Factorise, or take the factorisation that the matrix keeps, and substitute."""
 
@@ -50,7 +65,7 @@ class _Direct(BaseEstimator):
 
     def refusal(self, facts):
         """Return why this solver cannot take the system, or None."""
-        return None
+        return no_room(facts)
 
     def solve(self, system):
         """Return the `Solution` of a `LinearSystem`."""
@@ -88,7 +103,9 @@ class Cholesky(_Direct):
 
     def refusal(self, facts):
         """Refuse a matrix known not to be positive definite."""
-        return "the matrix is not positive definite" if facts.positive_definite is False else None
+        if facts.positive_definite is False:
+            return "the matrix is not positive definite"
+        return no_room(facts)
 
 
 class LDL(_Direct):

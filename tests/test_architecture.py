@@ -53,7 +53,7 @@ ALLOWED = {
     "spectrum": {"checks", "factorisations", "lanczos", "system"},
     "prepare": {"condition_number", "lanczos", "sparsity", "system"},
     "krylov": set(),
-    "solvers": {"factorisations", "krylov", "costs", "system"},
+    "solvers": {"factorisations", "krylov", "costs", "system", "validation"},
     "more_sorensen": {"factorisations", "solvers", "system"},
     "sparse_solvers": {"factorisations", "costs", "system"},
     "chebyshev": set(),

@@ -11,6 +11,7 @@ from scipy import linalg, sparse
 from sklearn.base import clone
 
 from qnewton_sk import SystemFacts, factorisations, prune_symmetric, solvers
+from qnewton_sk.more_sorensen import MoreSorensen
 from qnewton_sk.prepare import prepare
 from qnewton_sk.solvers import CG, LDL, LU, Cholesky, Woodbury
 from qnewton_sk.sparse_solvers import SparseCG, SparseLU
@@ -374,3 +375,11 @@ def test_an_inaccurate_solution_says_so():
 
 def test_lapack_agrees_on_a_hilbert_matrix():
     check(Cholesky(), system(linalg.hilbert(5)), rtol=1e-6)
+
+
+@pytest.mark.parametrize("solver", [LU(), Cholesky(), LDL(), MoreSorensen()], ids=lambda s: type(s).__name__)
+def test_direct_solvers_refuse_a_matrix_that_does_not_fit(solver):
+    facts = SystemFacts(n=10**7, assembly_flops=1e9, radius=1.0)
+    assert "GiB" in solver.refusal(facts) and "available" in solver.refusal(facts)
+    assert solver.refusal(replace(facts, assembly_flops=0.0)) is None  # it exists already
+    assert solver.refusal(SystemFacts(n=1000, assembly_flops=1e9, radius=1.0)) is None
