@@ -25,7 +25,7 @@ SHORTEST_WINDOW, LONGEST_WINDOW = 15.0, 60.0
 Shorter ones see the noise; longer ones go on where the steps have led into a plateau, out of which Newton steps take
 three times as long as from where they would have begun (parity-8)."""
 
-CREEPING_GAIN = 0.015
+CREEPING_GAIN = 0.002
 """The same far down, where Newton steps creep as well; two poor windows in a row, since one may be a bad moment."""
 
 DEAREST_STEP = 120.0
