@@ -1,9 +1,6 @@
 """Entries of the exact Hessian and of the Gauss-Newton matrix, block by block of layers."""
 
-from functools import partial
-
 import numpy as np
-from sklearn.utils import gen_even_slices
 
 from .input_tiles import Tile, all_pairs, input_tiles, pair_tiles
 from .layer_blocks import (
@@ -15,14 +12,11 @@ from .layer_blocks import (
     pairs_a_piece,
 )
 from .sample_curvature import SampleCurvature, floats_per_sample
-from .threads import available_threads, one_blas_thread, run_tasks, threads_for
+from .threads import available_threads, one_blas_thread, run_tasks
 from .workspace import NUMBER_FLOPS, workspaces_of
 
 TEMPORARY_BYTES = 2**27
 """Memory for what an assembly holds beside its result; samples are taken in chunks that fit."""
-
-MIRRORED_ROWS = 512
-"""Rows of the upper triangle that one task copies to the lower one."""
 
 KEPT_BYTES = 2**27
 """Products of inputs follow from X alone and are kept from step to step up to this size."""
@@ -67,15 +61,12 @@ def assemble(objective, theta, *, exact=True, layer=None, temporary_bytes=TEMPOR
     with one_blas_thread():
         for p, rows, position in _chunks(objective, theta, temporary_bytes):
             curvature = SampleCurvature(p, rows, exact, layers, arrays[0])
-            m = curvature.n_samples
-            flops = matrix_product_flops(network, m, exact=exact, layer=layer)
-            parts = gen_even_slices(m, min(m, threads_for(flops)))
-            run_tasks([partial(_fill, curvature, part) for part in parts], arrays, flops)
             tasks = []
             for (k, i), target in targets.items():
                 tasks += _block_tasks(objective, curvature, k, i, target, position)
+            flops = matrix_product_flops(network, curvature.n_samples, exact=exact, layer=layer)
             run_tasks(tasks, arrays, flops)
-        run_tasks(_mirror_tasks(H, network, layers, start), arrays, flops)
+    _mirror_blocks(H, network, layers, start)
     H.reshape(-1)[:: n + 1] += objective.penalty * network.penalised[start : start + n].astype(H.dtype)
     return H
 
@@ -106,10 +97,6 @@ def _chunks(objective, theta, temporary_bytes):
             stop = min(start + size, p.n_samples)
             yield p, slice(start, stop), slice(passed + start, passed + stop)
         passed += p.n_samples
-
-
-def _fill(curvature, part, array):
-    curvature.fill(part)
 
 
 def _block_tasks(objective, curvature, k, i, target, position):
@@ -157,22 +144,12 @@ def _kept(objective, key, make):
     return objective.memo[key]
 
 
-def _mirror_tasks(H, network, layers, start):
-    """Return what copies the blocks above the diagonal ones to below."""
-    tasks = []
+def _mirror_blocks(H, network, layers, start):
+    """Copy the blocks above the diagonal ones to below."""
     for k in layers:
         rows = network.parts[k]
         right = slice(rows.stop, start + len(H))
-        source, target = _view(H, rows, right, start), _view(H, right, rows, start)
-        tasks += [
-            partial(_mirror, source[a : a + MIRRORED_ROWS], target[:, a : a + MIRRORED_ROWS])
-            for a in range(0, len(source), MIRRORED_ROWS)
-        ]
-    return tasks
-
-
-def _mirror(source, target, _):
-    copy_transposed(source, target)
+        copy_transposed(_view(H, rows, right, start), _view(H, right, rows, start))
 
 
 def copy_transposed(source, target, tile=256):

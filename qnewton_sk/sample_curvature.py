@@ -7,8 +7,7 @@ class SampleCurvature:
     """S_ij = d2 loss / du_i du_j and J_km = d a_m / d u_k of some samples, u_l added to z_l.
 
     Arrays have units first and samples last, so that every step is a few large matrix products and every
-    elementwise operation runs along the samples. Layers count from 0. `fill` computes some of the samples; it may
-    be called for several slices at a time.
+    elementwise operation runs along the samples. Layers count from 0.
 
     Parameters
     ----------
@@ -45,7 +44,7 @@ class SampleCurvature:
         pairs = [(k, m) for m in range(self.last) for k in range(self.first, m)]
         crossed = exact and not self.alone
         self.J = {(k, m): self._allocate(array, "J", k, m) for k, m in pairs if crossed}
-        p.slopes, p.bends  # noqa: B018, computed for all samples before several threads ask for them
+        self._fill()
 
     def _allocate(self, array, name, i, j):
         return array((name, i, j), self.p.layers[i].shape[1], self.p.layers[j].shape[1], self.n_samples)
@@ -73,39 +72,33 @@ class SampleCurvature:
         """The gradient in z_l, of shape (h_l, samples)."""
         return self.p.deltas[l][:, self.rows]
 
-    def fill(self, part):
-        """Compute S and J of a slice of the samples."""
-        rows = slice(self.rows.start + part.start, self.rows.start + part.stop)
-        S = {pair: array[..., part] for pair, array in self.S.items()}
-        self._outermost(rows, S[self.last, self.last])
+    def _fill(self):
+        S, p, rows = self.S, self.p, self.rows
+        self._outermost(S[self.last, self.last])
         for i in range(self.last - 1, self.first - 1, -1):
-            W, slope = self.p.layers[i + 1][:-1], self.p.slopes[i][:, rows]
+            W, slope = p.layers[i + 1][:-1], p.slopes[i][:, rows]
             for j in range(i + 1, (i + 1 if self.alone else self.last) + 1):
-                np.matmul(W, S[i + 1, j].transpose(1, 0, 2), out=S[i, j].transpose(1, 0, 2))
-                S[i, j][...] *= slope[:, None]
+                np.matmul(W, S[i + 1, j].reshape(W.shape[1], -1), out=S[i, j].reshape(W.shape[0], -1))
+                S[i, j] *= slope[:, None]
             np.matmul(W, S[i, i + 1], out=S[i, i])
-            S[i, i][...] *= slope
-            self._add_bend(i, rows, S[i, i])
-        self._fill_jacobians(rows, {pair: array[..., part] for pair, array in self.J.items()})
+            S[i, i] *= slope
+            if self.exact and p.bends[i] is not None:
+                np.einsum("hhn->hn", S[i, i])[...] += p.bends[i][:, rows] * p.errors[i][:, rows]
+        for k, m in sorted(self.J):
+            self._jacobian(k, m)
 
-    def _outermost(self, rows, out):
-        p = self.p
+    def _outermost(self, out):
+        p, rows = self.p, self.rows
         hessian = p.network.loss.full_hessian(p.raw[rows], p.y[rows]).transpose(1, 2, 0)
         np.multiply(hessian, p.weight[rows] if isinstance(p.weight, np.ndarray) else p.weight, out=out)
 
-    def _add_bend(self, i, rows, S):
-        bend = self.p.bends[i]
-        if self.exact and bend is not None:
-            np.einsum("hhn->hn", S)[...] += bend[:, rows] * self.p.errors[i][:, rows]
-
-    def _fill_jacobians(self, rows, J):
-        for k, m in sorted(J):
-            W = self.p.layers[m][:-1]
-            if m == k + 1:
-                np.multiply(self.p.slopes[k][:, None, rows], W[:, :, None], out=J[k, m])
-            else:
-                np.matmul(W.T, J[k, m - 1], out=J[k, m])
-            J[k, m][...] *= self.p.slopes[m][:, rows]
+    def _jacobian(self, k, m):
+        W, J = self.p.layers[m][:-1], self.J[k, m]
+        if m == k + 1:
+            np.multiply(self.slope(k)[:, None], W[:, :, None], out=J)
+        else:
+            np.matmul(W.T, self.J[k, m - 1], out=J)
+        J *= self.slope(m)
 
 
 def inputs_of(p, l, rows):
