@@ -35,7 +35,7 @@ times over, in place of a factorisation."""
 CALL_FLOPS = 2.5e6, 1.5e7
 """Operations in the time that a gradient and an assembly take whatever their size: 0.05 and 0.3 ms of Python."""
 
-LATE_GAIN = 0.02
+LATE_GAIN = 0.005
 """Mean fall of log(loss) in a Gauss-Newton step below which it is held to leave out too much."""
 
 LATE_WINDOW = 10
