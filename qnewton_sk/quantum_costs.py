@@ -7,7 +7,7 @@ import numpy as np
 from sklearn.base import BaseEstimator
 
 from .block_encoding import block_encoding_factor, logical_qubits
-from .costs import CostEstimate, calibrate
+from .costs import CostEstimate
 from .quantum_assumptions import ASSUMPTIONS, LOADING, RHS_LOADING, refinement_rounds, resolve_assumptions
 from .quantum_hardware import HARDWARE, QuantumHardware, hardware_named
 from .query_counts import argument_fault, query_model, success_probability
@@ -124,12 +124,11 @@ class QuantumCost(BaseEstimator):
         facts : SystemFacts
         tol : float
         classical_seconds : float
-            Time of the classical solve to compare with, with what is left of the assembly.
+            Time of the classical solve to compare with.
 
         Returns
         -------
         float
-            0 where the assembly alone, which a quantum solver needs too, takes longer than that.
 
         Examples
         --------
@@ -139,11 +138,7 @@ class QuantumCost(BaseEstimator):
         >>> f"{QuantumCost().break_even_gate_time(facts, 1e-2, lu_seconds):.1e}"
         '1.3e-07'
         """
-        terms = self(facts, tol).terms
-        share = (classical_seconds - terms["assembly_seconds"]) / (
-            terms["solve_seconds"] + terms["measurement_seconds"]
-        )
-        return max(share, 0.0) * hardware_named(self.hardware).gate_seconds
+        return classical_seconds * hardware_named(self.hardware).gate_seconds / self(facts, tol).seconds
 
     def _switches(self):
         return resolve_assumptions(self.assumptions)
@@ -180,18 +175,12 @@ class QuantumCost(BaseEstimator):
             "logical_qubits": logical_qubits(n),
             "solve_seconds": solve_seconds,
             "measurement_seconds": measurement_seconds,
-            "assembly_seconds": _assembly_seconds(facts),
+            "seconds": solve_seconds + measurement_seconds,
         }
-        terms["seconds"] = solve_seconds + measurement_seconds + terms["assembly_seconds"]
         return CostEstimate(terms["seconds"], terms, f"{model.source}; {machine.name}; {self._label()}")
 
     def _label(self):
         return self.assumptions if isinstance(self.assumptions, str) else "own assumptions"
-
-
-def _assembly_seconds(facts):
-    """What is left of the assembly, on this machine: the oracles hand out entries, so that somebody computes them."""
-    return calibrate().seconds("gemm", facts.assembly_flops, facts.n) if facts.assembly_flops else 0.0
 
 
 def _alpha(switches, facts):

@@ -2,7 +2,6 @@
 
 import re
 import time
-from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
@@ -15,7 +14,7 @@ from sklearn.base import clone
 
 from qnewton_sk import HARDWARE, QuantumCost, QuantumHardware, SystemFacts, logical_qubits, query_count
 from qnewton_sk.block_encoding import block_encoding_factor
-from qnewton_sk.costs import CostEstimate, calibrate
+from qnewton_sk.costs import CostEstimate
 from qnewton_sk.quantum_assumptions import ASSUMPTIONS, refinement_rounds
 from qnewton_sk.quantum_costs import quantum_cost_table
 from qnewton_sk.readout import READOUTS, norm_estimation_runs
@@ -267,15 +266,3 @@ def test_the_machines_in_the_documentation_are_the_presets():
     rows = re.findall(r"^\| `(\w+)` \| (\S+) \| [^|]*\|$", text, re.MULTILINE)
     presets = {name: machine.gate_seconds for name, machine in HARDWARE.items()}
     assert {name: float(seconds) for name, seconds in rows} == presets
-
-
-def test_entries_that_do_not_exist_yet_are_charged_to_quantum_solves_too():
-    facts = SystemFacts(n=100, kappa=10.0, row_nonzeros=5)
-    later = replace(facts, assembly_flops=1e9)
-    cost = QuantumCost(hardware="attosecond")
-    assembly = calibrate().seconds("gemm", 1e9, 100)
-    assert cost(later, 1e-2).seconds == pytest.approx(cost(facts, 1e-2).seconds + assembly)
-    assert cost.break_even_gate_time(later, 1e-2, 1.0 + assembly) == pytest.approx(
-        cost.break_even_gate_time(facts, 1e-2, 1.0)
-    )
-    assert cost.break_even_gate_time(later, 1e-2, 0.5 * assembly) == 0.0
