@@ -54,7 +54,7 @@ class AutoState:
     spent: float = 0.0
     poor: int = 0
     step_cost: float = DEAREST_STEP
-    first_loss: float = math.nan
+    first_loss: float | None = None
 
 
 class AutoCurvature(BaseEstimator):
@@ -129,7 +129,7 @@ class AutoCurvature(BaseEstimator):
             return state
         gained = state.gained + (math.log(before / value) if before > value > 0 else 0.0)
         if state.kind == "first_order":
-            first = before if math.isnan(state.first_loss) else state.first_loss
+            first = before if state.first_loss is None else state.first_loss
             state = AutoState(state.kind, gained, state.spent + gradients, state.poor, state.step_cost, first)
             return _judged(state, value)
         state = replace(state, gained=gained, spent=state.spent + 1)

@@ -194,10 +194,13 @@ class QNewtonBase(CallbackSupportMixin, BaseEstimator):
         return network.pack(self.coefs_, self.intercepts_, dtype)
 
     def _objective(self, network, X, targets, weight):
-        """The training objective; with the full batch, on distinct samples."""
+        """The training objective; with the full batch, on distinct samples, else without those of weight zero."""
         weight = self._with_class_weight(targets, weight)
         if isinstance(self.batch_size, str):
             X, targets, weight = distinct_samples(X, targets, weight)
+        elif weight is not None and not weight.all():
+            rows = np.flatnonzero(weight)  # a batch of them alone would have no mean
+            X, targets, weight = X[rows], targets[rows], weight[rows]
         return Objective(network, X, targets, weight, self.alpha)
 
     def _with_class_weight(self, targets, weight):

@@ -113,7 +113,9 @@ class _Search:
         scale = float(np.abs(self.H.entries().diagonal()).max())
         if not (math.isfinite(self.size) and math.isfinite(scale)):
             return failure(self.system, SolveStatus.NON_FINITE)
-        default = max(self.system.matrix.shift, 1e-3 * scale, np.finfo(self.b.dtype).tiny)
+        default = max(
+            self.system.matrix.shift, 1e-3 * scale, 1e-3 * self.size / self.radius, np.finfo(float).tiny
+        )
         shift = self.secular.guess(self.radius, self.system.matrix.shift)
         while self.taken < MOST_FACTORISATIONS:
             solution = self._try(shift)
@@ -135,7 +137,7 @@ class _Search:
         if payload[-1] == NON_FINITE:
             return failure(self.system, SolveStatus.NON_FINITE)
         x = cholesky_solve(payload, self.b) if payload[-1] == 0 else None
-        length = math.inf if x is None else math.sqrt(x @ x)
+        length = math.inf if x is None else float(np.linalg.norm(x.astype(float, copy=False)))
         if not math.isfinite(length):
             self.secular.indefinite = max(self.secular.indefinite, shift)
             return None
@@ -167,8 +169,8 @@ class _Search:
 def _scale(payload, x, length):
     """Return ||x|| / |d||x||/ds|, which is ||x||^2 / ||L^-1 x||^2."""
     c = payload[0]
-    q = get_lapack_funcs("trtrs", (c, x))(c, x, lower=1)[0]
-    return length * length / float(q @ q)
+    q = get_lapack_funcs("trtrs", (c, x))(c, x, lower=1)[0].astype(float)  # its square may underflow
+    return length * (length / max(float(q @ q), np.finfo(float).tiny))
 
 
 def _along_lowest(x, radius, shift, payload, secular, H):
@@ -180,7 +182,11 @@ def _along_lowest(x, radius, shift, payload, secular, H):
     """
     z = np.cos(np.arange(1.0, len(x) + 1)).astype(x.dtype)
     for _ in range(INVERSE_ITERATIONS):
-        z = cholesky_solve(payload, z / math.sqrt(z @ z))
+        z = cholesky_solve(payload, z)
+        largest = np.abs(z).max()
+        if not 0 < largest < math.inf:
+            return x, False
+        z /= largest  # before its square, which may underflow
     z /= math.sqrt(z @ z)
     bend = float(z @ H.product(z))
     if not bend < 0:

@@ -497,7 +497,7 @@ class _Run:
             shift,
             norm_hint=memory.norm(index),
             iterations=memory.forecast(index),
-            radius=settings.step_control.radius_of(self.state) if self.bounded else None,
+            radius=self._radius(),
         )
         decision = settings.scheduler.choose(system.facts, tol, self.offered)
         middle = time.perf_counter()
@@ -533,13 +533,19 @@ class _Run:
         solved.direction[block.part] = x + correction
         solved.predicted += float(-gradient @ x - 0.5 * (x @ image - shift * (x @ x)))
 
+    def _radius(self):
+        """The radius of one block, where a solver can use it: all blocks together then stay inside the ball."""
+        radius = self.settings.step_control.radius_of(self.state) if self.bounded else None
+        return radius if radius is None else radius / math.sqrt(len(self.point.blocks))
+
     def _correction(self, block, system, decision, solution):
         """Half the geodesic acceleration, where the factorisation that it needs is there; zero where it is too large.
 
         The series in the step length, of which it is the second term, is then of no use.
         """
         accelerable = block.acceleration is not None and self.state.radius is not None
-        if not (accelerable and solution.status is SolveStatus.SUCCESS and system.matrix.kept):
+        damped = solution.status is SolveStatus.SUCCESS and solution.info.get("shift") is None
+        if not (accelerable and damped and system.matrix.kept):
             return 0.0
         again = replace(system, rhs=-block.acceleration(solution.x))
         bend = self.settings.scheduler.solve(again, decision, self.offered)

@@ -195,6 +195,8 @@ class CG(BaseEstimator):
     def _bounded(self, system, limit):
         matrix = system.matrix.shifted(0.0)
         path = matrix.shared("krylov", lambda: KrylovPath(matrix.product, system.rhs))
+        if path.b is not system.rhs and not np.array_equal(path.b, system.rhs):
+            path = KrylovPath(matrix.product, system.rhs)
         before = path.products
         cut = path.cut(system.facts.radius, system.tol, limit)
         residual, size = system.rhs - cut.image, float(cut.x @ cut.x)

@@ -134,13 +134,15 @@ def _side_by_side(tasks, workers):
         queue.put(task)
     work = partial(_work, queue, errors, np.geterr())
     helpers = [threading.Thread(target=work, args=(worker,), daemon=True) for worker in workers[1:]]
-    for helper in helpers:
-        helper.start()
+    started = []
     try:
+        for helper in helpers:
+            helper.start()
+            started.append(helper)
         work(workers[0])
     finally:
         _drain(queue)  # of what is left after an interrupt
-        for helper in helpers:
+        for helper in started:
             helper.join()
     if errors:
         raise errors[0]

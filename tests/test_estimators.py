@@ -559,3 +559,24 @@ def test_hessian_by_name_or_object():
     assert np.array_equal(G, model.hessian(IRIS_X, IRIS_Y, curvature=GaussNewton()))
     with pytest.raises(ValueError, match="`curvature` must be"):
         model.hessian(IRIS_X, IRIS_Y, curvature="jacobian")
+
+
+def test_mini_batches_leave_out_samples_of_weight_zero():
+    weight = np.zeros(len(IRIS_Y))
+    weight[::50] = 1.0
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        model = classifier(batch_size=10, max_iter=3).fit(IRIS_X, IRIS_Y, sample_weight=weight)
+    assert np.isfinite(model.loss_)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_blocks_of_layers_share_the_radius(seed):
+    rng = np.random.RandomState(seed)
+    X, y = rng.randn(60, 5), rng.randint(3, size=60)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        settings = dict(curvature="hessian", partition="layer", scheduler="classical", max_iter=15)
+        model = classifier((4, 3), **settings).fit(X, y)
+    assert model.stop_reason_ != "stalled"
+    assert model.history_["accepted"].sum() > 5

@@ -65,3 +65,14 @@ def test_fits_take_fewer_steps():
         model = QNewtonRegressor((8,), alpha=1e-6, curvature=curvature, scheduler=direct, tol=1e-4)
         steps[geodesic] = sum(model.set_params(random_state=seed).fit(X, y).n_steps_ for seed in range(4))
     assert steps[True] < 0.7 * steps[False]
+
+
+def test_only_steps_of_the_damped_system_are_corrected():
+    X, y = make_friedman1(100, random_state=0)
+    X, y = StandardScaler().fit_transform(X), (y - y.mean()) / y.std()
+    exact = Scheduler([backend for backend in classical_backends() if backend.name == "more_sorensen"])
+    losses = []
+    for condition_number in ("one_norm", "products"):  # the first one factorises, and leaves that behind
+        model = QNewtonRegressor((4,), curvature="gauss_newton", scheduler=exact, tol=1e-3, random_state=0)
+        losses.append(model.set_params(condition_number=condition_number).fit(X, y).loss_)
+    assert losses[0] == pytest.approx(losses[1], rel=1e-9)

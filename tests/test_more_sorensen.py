@@ -163,3 +163,12 @@ def test_single_precision():
     solution, _ = solve(H.astype(np.float32), b.astype(np.float32), 1.0, tol=1e-4)
     assert solution.x.dtype == np.float32
     assert model(H, b, solution.x.astype(float)) <= 0.99 * exact_minimum(H, b, 0.75)
+
+
+def test_single_precision_survives_a_huge_shift():
+    H, b = problem(1, 20, "indefinite")
+    for shift in (1e14, 1e16, 1e25):
+        solution, _ = solve(
+            (1e-3 * H).astype(np.float32), (1e-6 * b).astype(np.float32), 1.0, shift, tol=1e-4
+        )
+        assert np.isfinite(solution.x).all() and solution.status.usable
