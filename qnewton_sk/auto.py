@@ -17,6 +17,10 @@ HIGH_UP = 0.01
 """Share of the first loss down to which being stuck means a plateau. Further down it may as well be the end: a
 penalised loss creeps there, whatever the steps."""
 
+CREEPING_GAIN = 0.002
+"""As `NEWTON_GAIN`, further down, where Newton steps creep as well; it takes two poor windows in a row there, since one
+may be a bad moment."""
+
 CHEAP_STEP = 10.0
 """Gradients up to which a Newton step is cheap: quasi-Newton steps need as many to learn anything."""
 
@@ -24,9 +28,6 @@ SHORTEST_WINDOW, LONGEST_WINDOW = 15.0, 60.0
 """Gradients over which the progress of first-order steps is judged: what half a Newton step costs, within these.
 Shorter ones see the noise; longer ones go on where the steps have led into a plateau, out of which Newton steps take
 three times as long as from where they would have begun (parity-8)."""
-
-CREEPING_GAIN = 0.002
-"""The same far down, where Newton steps creep as well; two poor windows in a row, since one may be a bad moment."""
 
 DEAREST_STEP = 120.0
 """Gradients that a Newton step costs at most: some 20 products of conjugate gradients, each two gradients, three
@@ -66,7 +67,8 @@ class AutoCurvature(BaseEstimator):
 
     Every other loss starts with the early phase of first-order (quasi-Newton) steps, unless a Newton step costs
     no more than ten gradients (arXiv:2405.00252, section IV-B). The first window in which its steps lower the loss by
-    less than Newton steps of the same modelled cost would ends it, and the exact Hessian takes over: the plateaus on
+    less than Newton steps of the same modelled cost would ends it (near the end, the second in a row), and the exact Hessian
+    takes over: the plateaus on
     which first-order steps are stuck are saddles, where what Gauss-Newton leaves out decides.
 
     Which solver takes a Newton step is the scheduler's choice, step by step. What a step

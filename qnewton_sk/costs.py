@@ -172,6 +172,11 @@ class DirectCost(BaseEstimator):
         )
 
 
+SECULAR_FACTORISATIONS = 2.5
+"""Factorisations of an exact trust-region step: 2.2 on average over random indefinite matrices, more where the shift of
+the step before is a poor guess."""
+
+
 class MoreSorensenCost(BaseEstimator):
     """Some Cholesky factorisations, N^3 / 3 each, and what is left of the assembly."""
 
@@ -190,10 +195,6 @@ class MoreSorensenCost(BaseEstimator):
             "call_seconds": SECULAR_FACTORISATIONS * rates.call_seconds,
         }
         return CostEstimate(sum(terms.values()), terms, "More and Sorensen (1983), section 5")
-
-
-SECULAR_FACTORISATIONS = 2.5
-"""Factorisations of an exact trust-region step."""
 
 
 class CGCost(BaseEstimator):

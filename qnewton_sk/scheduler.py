@@ -219,7 +219,7 @@ class Scheduler(BaseEstimator):
             classical_seconds=classical and estimates[classical.name].seconds,
             quantum_seconds=quantum and estimates[quantum.name].seconds,
             realised_by=_stand_in(offered, facts) if chosen and chosen.kind == "quantum" else None,
-            max_products=_products_worth(chosen, willing, estimates, prices),
+            max_products=_products_worth(chosen, willing, estimates, prices, facts),
         )
 
     def solve(self, system, decision, offered=None):
@@ -287,7 +287,7 @@ def _cheapest(backends, prices, kind=None):
     return min(candidates, key=lambda backend: prices[backend.name], default=None)
 
 
-def _products_worth(chosen, willing, estimates, prices):
+def _products_worth(chosen, willing, estimates, prices, facts):
     """How many products an iterative solve may take before the cheapest direct one would have cost less.
 
     Stopping there bounds the loss from a wrong forecast to a factor of two, whatever the matrix (the
@@ -295,8 +295,7 @@ def _products_worth(chosen, willing, estimates, prices):
     """
     if chosen is None or "product_seconds" not in estimates[chosen.name].terms:
         return None
-    solves = prices[chosen.name] / estimates[chosen.name].seconds
-    product_price = estimates[chosen.name].terms["product_seconds"] * solves
+    product_price = estimates[chosen.name].terms["product_seconds"] * solves_a_step(chosen, facts)
     real = [backend.name for backend in willing if backend.kind == "classical"]
     direct = [prices[name] for name in real if "product_seconds" not in estimates[name].terms]
     if not product_price or not direct:
