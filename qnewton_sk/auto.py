@@ -67,9 +67,9 @@ class AutoCurvature(BaseEstimator):
 
     Every other loss starts with the early phase of first-order (quasi-Newton) steps, unless a Newton step costs
     no more than ten gradients (arXiv:2405.00252, section IV-B). The first window in which its steps lower the loss by
-    less than Newton steps of the same modelled cost would ends it (near the end, the second in a row), and the exact Hessian
-    takes over: the plateaus on
-    which first-order steps are stuck are saddles, where what Gauss-Newton leaves out decides.
+    less than Newton steps of the same modelled cost would ends it (further down, the second in a row), and the exact
+    Hessian takes over: the plateaus on which first-order steps are stuck are saddles, where what Gauss-Newton leaves
+    out decides.
 
     Which solver takes a Newton step is the scheduler's choice, step by step. What a step
     cost is counted in gradients and steps, never timed in a fit.
