@@ -179,7 +179,9 @@ def show(rows):
     """Print the tables."""
     first = ["data", "sizes", "samples", "parameters"]
     times = ["qnewton_sk s", "Gauss-Newton s", "one product s", "autograd s", "jax s", "torch s"]
-    print_table("Seconds of one Hessian (medians)", first + times, [[row[k] for k in first + times] for row in rows])
+    print_table(
+        "Seconds of one Hessian (medians)", first + times, [[row[k] for k in first + times] for row in rows]
+    )
     ratios = [
         [row["data"]]
         + [row[f"{peer} s"] / row["qnewton_sk s"] for peer in PEERS]

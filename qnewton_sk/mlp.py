@@ -13,11 +13,13 @@ J(theta) = sum_n w_n loss_n + alpha / (2 sum_n s_n) sum_l ||W_l||^2, as in sciki
 """
 
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 
 import numpy as np
 from scipy import sparse
 from sklearn.utils import gen_even_slices
+
+from .threads import run_tasks, threads_for
 
 CHUNK_BYTES = 2**28
 """Activations kept at once; what exceeds this is computed again when it is needed."""
@@ -25,6 +27,10 @@ CHUNK_BYTES = 2**28
 CACHE_BYTES = 2**24
 """Activations of one chunk of samples: half of a usual last-level cache, so that the elementwise passes over
 them need not go to memory."""
+
+PARTIAL_SUMS = 8
+"""Gradients that are added up in the end. Their number, not that of the threads, says which chunks are added to
+which, so that a fit comes out the same to the last bit on any number of threads."""
 
 
 class Network:
@@ -106,7 +112,8 @@ class Pass:
 
     Arrays have units first and samples last. `inputs` are abar_0, .., abar_{L-1}, the first one a sparse array
     (samples, h_0 + 1) where X is sparse; `z` the pre-activations z_1, .., z_L; `deltas` are the gradients in
-    z_1, .., z_L, sample weights included; `errors` e_l are those in a_l. `weight` is (n,) or a number.
+    z_1, .., z_L, sample weights included; `errors` e_l are those in a_l. `weight` is (n,) or a number; `start` is the
+    first sample's place in the data.
     Targets y and predictions, which the losses work on, have the shape (n, K).
     """
 
@@ -116,6 +123,7 @@ class Pass:
     y: np.ndarray
     inputs: list
     z: list
+    start: int = 0
     deltas: list | None = None
     errors: list = field(default_factory=list)
     _value: float | None = None
@@ -251,7 +259,7 @@ class Objective:
             pre.append(W.T @ a if isinstance(a, np.ndarray) else np.ascontiguousarray((a @ W).T))
             if layer < len(layers) - 1:
                 inputs.append(self._activate(layer, pre[-1]))
-        return Pass(self.network, layers, weight, self.y[rows], inputs, pre)
+        return Pass(self.network, layers, weight, self.y[rows], inputs, pre, rows.start)
 
     def _activate(self, layer, z):
         """Return [f(z); 1]; tanh is written in place since it is the default."""
@@ -264,44 +272,77 @@ class Objective:
         abar[-1] = 1
         return abar
 
-    def _passes(self, theta):
-        """Yield the passes at theta; those of the last theta are kept when there is room."""
+    def _at(self, theta):
+        """Return the passes at theta, None for those still to be done; they are kept when there is room."""
         if self._last is not None and (self._last[0] == theta).all():
-            yield from self._last[1]
-            return
+            return self._last
         self._last = None  # the old passes go before the new ones come
         theta = theta.copy()
-        layers = self.network.layers(theta)
-        kept = []
-        for index in range(len(self._slices)):
-            p = self._forward(index, layers)
-            if self._keeps:
-                kept.append(p)
-            yield p
+        found = theta, self.network.layers(theta), [None] * len(self._slices)
         if self._keeps:
-            self._last = theta, kept
+            self._last = found
+        return found
+
+    def _pass(self, index, found):
+        _, layers, passes = found
+        p = passes[index] or self._forward(index, layers)
+        if self._keeps:
+            passes[index] = p
+        return p
+
+    def over_chunks(self, theta, work, out):
+        """Call ``work(pass, part)`` for all chunks, on threads where it pays; return the sum of what it returns.
+
+        `part` is an array like `out`, to which what `work` adds to it goes in the end (None where there is none).
+        """
+        found, count = self._at(theta), len(self._slices)
+        if count == 1:
+            return work(self._pass(0, found), out)
+        groups = list(gen_even_slices(count, min(count, PARTIAL_SUMS)))
+        parts = [None if out is None else np.zeros_like(out) for _ in groups]
+        values = [0.0] * len(groups)
+
+        def task(group, _):
+            for index in range(groups[group].start, groups[group].stop):
+                values[group] += work(self._pass(index, found), parts[group])
+
+        flops = 6.0 * self.n_samples * self.n_params
+        run_tasks([partial(task, group) for group in range(len(groups))], [None] * threads_for(flops), flops)
+        if out is not None:
+            for part in parts:
+                out += part
+        return sum(values)
 
     def value(self, theta):
         """Return J(theta)."""
         penalty = 0.5 * float(theta @ (self._penalties * theta)) if self.penalty else 0.0
         with np.errstate(over="ignore", invalid="ignore"):
-            return sum(p.value() for p in self._passes(theta)) + penalty
+            return self.over_chunks(theta, _value, None) + penalty
 
     def value_and_grad(self, theta):
         """Return J(theta) and its gradient of shape (n_params,)."""
         gradient = self._penalties * theta
-        value = 0.5 * float(theta @ gradient)
+        penalty = 0.5 * float(theta @ gradient)
         with np.errstate(over="ignore", invalid="ignore"):
-            for p in self._passes(theta):
-                value += p.value()
-                p.gradient(gradient)
-        return value, gradient
+            return self.over_chunks(theta, _value_and_grad, gradient) + penalty, gradient
 
     def passes(self, theta):
         """Yield each chunk's `Pass` with the backward direction done."""
-        for p in self._passes(theta):
+        found = self._at(theta)
+        for index in range(len(self._slices)):
+            p = self._pass(index, found)
             p.backward()
             yield p
+
+
+def _value(p, _):
+    return p.value()
+
+
+def _value_and_grad(p, out):
+    value = p.value()
+    p.gradient(out)
+    return value
 
 
 def _augment(X):

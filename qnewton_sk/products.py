@@ -1,6 +1,10 @@
 """Products of a vector with the Hessian, the Gauss-Newton matrix and the Fisher matrix, without a matrix."""
 
+from functools import partial
+
 import numpy as np
+
+from .threads import run_tasks, threads_for
 
 KEPT_BYTES = 2**30
 """What depends on theta alone is kept between products up to this size, beyond it computed every time."""
@@ -26,24 +30,40 @@ class _Product:
         """Return the product, a new array of the shape of v."""
         self._v[self.part] = v
         out = self._penalty * v
-        for slab in self._slabs():
-            out += slab(self._V)
+        if self._kept is None and self._fits():
+            slabs = {}
+            self.objective.over_chunks(self.theta, partial(self._keep, slabs), None)
+            self._kept = [slab for start in sorted(slabs) for slab in slabs[start]]
+        if self._kept is None:
+            self.objective.over_chunks(self.theta, self._add, out)
+        else:
+            self._add_kept(out)
         return out
 
-    def _slabs(self):
-        if self._kept is not None:
-            return self._kept
-        network, objective = self.objective.network, self.objective
-        floats = 6 * objective.n_samples * sum(network.widths[1:])
-        slabs = self._build()
-        if floats * objective.dtype.itemsize <= KEPT_BYTES:
-            slabs = self._kept = list(slabs)
-        return slabs
+    def _fits(self):
+        floats = 6 * self.objective.n_samples * sum(self.objective.network.widths[1:])
+        return floats * self.objective.dtype.itemsize <= KEPT_BYTES
 
-    def _build(self):
-        for p in self.objective.passes(self.theta):
-            for start in range(0, p.n_samples, SLAB_SAMPLES):
-                yield self._slab(p, slice(start, start + SLAB_SAMPLES))
+    def _keep(self, slabs, p, _):
+        slabs[p.start] = list(self._slabs(p))
+        return 0.0
+
+    def _add(self, p, out):
+        for slab in self._slabs(p):
+            out += slab(self._V)
+        return 0.0
+
+    def _slabs(self, p):
+        p.backward()
+        for start in range(0, p.n_samples, SLAB_SAMPLES):
+            yield self._slab(p, slice(start, start + SLAB_SAMPLES))
+
+    def _add_kept(self, out):
+        flops = 8.0 * self.objective.n_samples * self._v.size
+        tasks = [lambda _, slab=slab: slab(self._V) for slab in self._kept]
+        run_tasks(tasks, [None] * threads_for(flops), flops)
+        for slab in self._kept:
+            out += slab.out
 
 
 class CurvatureProduct(_Product):

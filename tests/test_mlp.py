@@ -9,7 +9,9 @@ import pytest
 from oracles import Truth
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.neural_network import MLPClassifier, MLPRegressor
+from threadpoolctl import threadpool_limits
 
+from qnewton_sk import threads
 from qnewton_sk.activations import resolve_activation
 from qnewton_sk.assembly import assemble
 from qnewton_sk.losses import LogisticCrossEntropy, SoftmaxCrossEntropy, resolve_loss
@@ -26,6 +28,20 @@ def test_value_and_gradient_are_those_of_autograd(case, chunk_bytes):
     assert value == pytest.approx(truth.value(theta), rel=1e-12)
     assert objective.value(theta) == pytest.approx(value, rel=1e-15)
     assert cases.relative_error(gradient, truth.gradient(theta)) < 1e-12
+
+
+@all_cases
+@pytest.mark.parametrize("chunk_bytes", [2**28, 10_000, 1500])
+def test_threads_change_no_bit(case, chunk_bytes, monkeypatch):
+    theta = case.theta()
+    alone = case.objective(chunk_bytes).value_and_grad(theta)
+    monkeypatch.setattr(threads, "LEAST_FLOPS", 0.0)
+    with threadpool_limits(2, "blas"):
+        objective = case.objective(chunk_bytes)
+        assert objective.value(theta) == alone[0]  # kept passes and new ones
+        together = objective.value_and_grad(theta)
+    assert together[0] == alone[0]
+    assert np.array_equal(together[1], alone[1])
 
 
 @pytest.mark.parametrize("case", cases.SINGLE_PRECISION, ids=str)

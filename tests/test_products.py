@@ -6,7 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from oracles import Truth
+from threadpoolctl import threadpool_limits
 
+from qnewton_sk import products, threads
 from qnewton_sk.products import CurvatureProduct, FisherProduct
 
 TOLERANCE = 1e-10
@@ -65,6 +67,21 @@ def test_chunks_add_up(case, kind):
     whole, chunked = build(case.objective(), theta), build(case.objective(chunk_bytes=1500), theta)
     for v in vectors(case):
         assert cases.relative_error(chunked(v), whole(v)) < 1e-13
+
+
+@pytest.mark.parametrize("case", cases.CASES, ids=str)
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kept_bytes", [0, 2**30])
+def test_threads_change_no_bit(case, kind, kept_bytes, monkeypatch):
+    theta, (build, _) = case.theta(), KINDS[kind]
+    monkeypatch.setattr(products, "KEPT_BYTES", kept_bytes)
+    alone = build(case.objective(chunk_bytes=1500), theta)
+    monkeypatch.setattr(threads, "LEAST_FLOPS", 0.0)
+    together = build(case.objective(chunk_bytes=1500), theta)
+    for v in vectors(case):
+        expected = alone(v)
+        with threadpool_limits(2, "blas"):
+            assert np.array_equal(together(v), expected)
 
 
 @pytest.mark.parametrize("kind", KINDS)
