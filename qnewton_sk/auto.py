@@ -13,21 +13,21 @@ NEWTON_GAIN = 0.05
 """Fall of log(loss) that a Newton step brings where first-order steps are stuck: 50 to 100 exact
 trust-region steps take two-spirals and parity from log 2 to where L-BFGS ends, some 4 in log(loss)."""
 
-HIGH_UP = 0.01
-"""Share of the first loss down to which being stuck means a plateau. Further down it may as well be the end: a
-penalised loss creeps there, whatever the steps."""
+HIGH_UP = 0.2
+"""Share of the first loss down to which being stuck means such a plateau. Further down it may be the end, where a
+penalised loss creeps whatever the steps, or a few samples left on the wrong side of a saturated net: Newton steps
+leave that plateau in no fewer steps than gradients are needed (200 of each on parity-8)."""
 
-CREEPING_GAIN = 0.002
-"""As `NEWTON_GAIN`, further down, where Newton steps creep as well; it takes two poor windows in a row there, since one
-may be a bad moment."""
+CREEPING_GAIN, PATIENCE = 0.0005, 3
+"""As `NEWTON_GAIN`, further down, and the poor windows in a row after which Newton steps finish there."""
 
 CHEAP_STEP = 10.0
 """Gradients up to which a Newton step is cheap: quasi-Newton steps need as many to learn anything."""
 
 SHORTEST_WINDOW, LONGEST_WINDOW = 15.0, 60.0
-"""Gradients over which the progress of first-order steps is judged: what half a Newton step costs, within these.
-Shorter ones see the noise; longer ones go on where the steps have led into a plateau, out of which Newton steps take
-three times as long as from where they would have begun (parity-8)."""
+"""Gradients over which the progress of first-order steps is judged: what half a Newton step costs, within these, and
+the longest further down. Shorter ones see the noise; longer ones high up go on where the steps have led into a
+plateau, out of which Newton steps take three times as long as from where they would have begun (parity-8)."""
 
 DEAREST_STEP = 120.0
 """Gradients that a Newton step costs at most: some 20 products of conjugate gradients, each two gradients, three
@@ -67,7 +67,7 @@ class AutoCurvature(BaseEstimator):
 
     Every other loss starts with the early phase of first-order (quasi-Newton) steps, unless a Newton step costs
     no more than ten gradients (arXiv:2405.00252, section IV-B). The first window in which its steps lower the loss by
-    less than Newton steps of the same modelled cost would ends it (further down, the second in a row), and the exact
+    less than Newton steps of the same modelled cost would ends it (further down, the third in a row), and the exact
     Hessian takes over: the plateaus on which first-order steps are stuck are saddles, where what Gauss-Newton leaves
     out decides.
 
@@ -145,12 +145,12 @@ class AutoCurvature(BaseEstimator):
 def _judged(state, value):
     """The state after a first-order step, judged where its window is full."""
     high_up = value > HIGH_UP * state.first_loss
-    window = min(max(state.step_cost / 2, SHORTEST_WINDOW), LONGEST_WINDOW) if high_up else SHORTEST_WINDOW
+    window = min(max(state.step_cost / 2, SHORTEST_WINDOW), LONGEST_WINDOW) if high_up else LONGEST_WINDOW
     if state.spent < window:
         return state
     gain = NEWTON_GAIN if high_up else CREEPING_GAIN
     poor = 0 if state.gained >= gain * state.spent / state.step_cost else state.poor + 1
-    if poor and high_up or poor == 2:
+    if poor and high_up or poor == PATIENCE:
         return AutoState("hessian")
     return AutoState("first_order", poor=poor, step_cost=state.step_cost, first_loss=state.first_loss)
 

@@ -4,7 +4,6 @@ import math
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from functools import lru_cache
 
 import numpy as np
 from scipy import linalg
@@ -48,6 +47,8 @@ class Calibration:
     threads : int
         BLAS threads that there are. The rates are those of one: a fit keeps BLAS on one thread, see
         `qnewton_sk.threads`.
+    single_speed : float
+        Rate of products in single precision over that in double.
 
     Notes
     -----
@@ -58,6 +59,7 @@ class Calibration:
     bytes_per_second: float = 1e10
     call_seconds: float = 5e-5
     threads: int = 1
+    single_speed: float = 2.0
 
     def rate(self, kernel, n):
         """Floating-point operations a second of `kernel` at order `n`."""
@@ -97,14 +99,17 @@ def calibrate(refresh=False):
     >>> calibrate().rate("lu", 500) > 0
     True
     """
-    if refresh:
-        _measure.cache_clear()
     threads = available_threads()
-    with one_blas_thread():  # as in a fit; orders up to 512 are too small for more
-        return _measure(threads)
+    if refresh or threads not in _MEASURED:
+        with one_blas_thread():  # as in a fit; orders up to 512 are too small for more
+            _MEASURED[threads] = _measure(threads)
+    return _MEASURED[threads]
 
 
-@lru_cache(maxsize=8)
+_MEASURED = {}
+"""Calibrations by the number of BLAS threads: every cost model asks for one at every step."""
+
+
 def _measure(threads):
     rng = np.random.default_rng(0)
     table = {kernel: [] for kernel in FLOPS}
@@ -113,6 +118,8 @@ def _measure(threads):
         A = np.asfortranarray(B + B.T + 4 * math.sqrt(n) * np.eye(n))
         for kernel, run in _kernels(A).items():
             table[kernel].append((n, FLOPS[kernel] * n**3 / _best_seconds(run, 3 if n < 500 else 2)))
+    single = A.astype(np.float32)
+    double_seconds, single_seconds = (_best_seconds(lambda M=M: M @ M, 3) for M in (A, single))
     v, large = np.ones(1024), np.ones((1024, 1024))
     # Bunch-Kaufman does Cholesky's operations and a search for pivots; where it came out faster, that was noise.
     table["ldl"] = [(n, min(ldl, chol)) for (n, ldl), (_, chol) in zip(table["ldl"], table["cholesky"])]
@@ -120,6 +127,7 @@ def _measure(threads):
         flops_per_second={kernel: tuple(rates) for kernel, rates in table.items()},
         bytes_per_second=large.nbytes / _best_seconds(lambda: large @ v, 2),
         threads=threads,
+        single_speed=double_seconds / single_seconds,
     )
 
 

@@ -2,6 +2,7 @@
 
 from functools import partial
 
+import numpy as np
 from sklearn.base import BaseEstimator
 
 from .assembly import assemble, assembly_flops
@@ -43,6 +44,12 @@ class _Curvature(BaseEstimator):
     def _acceleration(self, objective, theta):
         return None
 
+    def _single(self, objective, theta, layer):
+        """What makes the same matrix in single precision, None where it is so already."""
+        if objective.dtype == np.float32:
+            return None
+        return lambda: self._matrix(objective.single(), theta.astype(np.float32), layer)
+
 
 class Hessian(_Curvature):
     """The exact Hessian of the objective.
@@ -54,7 +61,9 @@ class Hessian(_Curvature):
     """
 
     def _matrix(self, objective, theta, layer):
-        return _second_order(objective, theta, layer, exact=True)
+        return _second_order(
+            objective, theta, layer, exact=True, single=self._single(objective, theta, layer)
+        )
 
 
 class GaussNewton(_Curvature):
@@ -84,8 +93,9 @@ class GaussNewton(_Curvature):
 
     def _matrix(self, objective, theta, layer):
         network, n = objective.network, objective.n_samples
+        single = self._single(objective, theta, layer)
         if not network.loss.convex:
-            return _second_order(objective, theta, layer, exact=False)
+            return _second_order(objective, theta, layer, exact=False, single=single)
         rank = n * network.widths[-1]
         by_blocks = assembly_flops(network, n, exact=False, layer=layer)
         by_factor = gram_flops(network, rank, layer=layer)
@@ -102,6 +112,7 @@ class GaussNewton(_Curvature):
             theta,
             layer,
             exact=False,
+            single=single,
             factor=lambda: jacobian_rows(objective, theta, layer),
             rank=rank,
             factor_flops=NUMBER_FLOPS * rank * objective.n_params,
@@ -132,6 +143,7 @@ class EmpiricalFisher(_Curvature):
             assembly_flops=gram_flops(objective.network, m, layer=layer),
             product_flops=fisher_product_flops(objective.network, m, layer=layer),
             factor_flops=NUMBER_FLOPS * m * n,
+            single=self._single(objective, theta, layer),
             dtype=objective.dtype,
         )
 

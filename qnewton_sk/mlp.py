@@ -226,7 +226,7 @@ class Objective:
         self._weight = 1.0 / total if sample_weight is None else (sample_weight / total).astype(X.dtype)
         self._slices = self._cut()
         self._inputs = [None] * len(self._slices)
-        self._last = None
+        self._last = self._single = None
         self.memo = {}  # what follows from X alone, kept by the curvature from step to step
         self._penalties = (self.penalty * network.penalised).astype(self.dtype, copy=False)
 
@@ -249,6 +249,13 @@ class Objective:
         """Return the objective on some of the samples, normalised by their weights."""
         weight = None if self.sample_weight is None else self.sample_weight[indices]
         return Objective(self.network, self.X[indices], self.y[indices], weight, self.alpha, self.chunk_bytes)
+
+    def single(self):
+        """Return the same objective in single precision, made once; its inputs are a copy."""
+        if self._single is None:
+            X, y = self.X.astype(np.float32), self.y.astype(np.float32)
+            self._single = Objective(self.network, X, y, self.sample_weight, self.alpha, self.chunk_bytes)
+        return self._single
 
     def _forward(self, index, layers):
         rows = self._slices[index]

@@ -135,6 +135,7 @@ def _facts(A, iterations, found):
         "nnz": A.entries().nnz if sparse_held else None,
         "rank": A.rank,
         "factor_flops": 0.0 if A.factored else A.factor_flops,
+        "single_flops": A.single_flops,
         "factorised": tuple(name for name in A.kept if name in SOLVES),
         "iterations": iterations,
         "itemsize": A.dtype.itemsize,

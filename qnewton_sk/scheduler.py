@@ -7,6 +7,7 @@ import numpy as np
 from sklearn.base import BaseEstimator
 
 from .costs import CGCost, CostEstimate, DirectCost, MoreSorensenCost, WoodburyCost, calibrate
+from .mixed_precision import SinglePrecision, SinglePrecisionCost
 from .more_sorensen import MoreSorensen
 from .qlsa import EXACT_TOL, QLSA
 from .quantum_costs import QuantumCost
@@ -94,6 +95,10 @@ def classical_backends():
         Backend("cholesky", Cholesky(), DirectCost("cholesky")),
         Backend("ldl", LDL(), DirectCost("ldl")),
         Backend("more_sorensen", MoreSorensen(), MoreSorensenCost()),
+        Backend("cholesky_single", SinglePrecision(Cholesky()), SinglePrecisionCost(DirectCost("cholesky"))),
+        Backend(
+            "more_sorensen_single", SinglePrecision(MoreSorensen()), SinglePrecisionCost(MoreSorensenCost())
+        ),
         Backend("woodbury", Woodbury(), WoodburyCost()),
         Backend("cg", CG(), CGCost()),
         Backend("sparse_lu", SparseLU(), SparseLUCost()),
@@ -245,7 +250,7 @@ def _solved_by(by_name, system, decision):
     return chosen.solver.solve(system, reference=reference.solver)
 
 
-TRUNCATED_SOLVES, TRUNCATED_DEFINITE_SOLVES = 3.0, 5.0
+TRUNCATED_SOLVES, TRUNCATED_DEFINITE_SOLVES = 3.0, 3.5
 """Truncated solves that move a fit as far as one exact one, for a matrix that may be indefinite and for one known to be
 definite. With the Hessian, fits of two-spirals and parity-8 took three times the steps; with Gauss-Newton, those of
 friedman1, sin(4x)cos(3y), sinc and diabetes two to three times, and exact solves are corrected on top."""

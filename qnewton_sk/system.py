@@ -119,6 +119,8 @@ class SystemMatrix:
         Floating-point operations of `product`; by default 2 n^2.
     factor_flops : float, default=0.0
         Floating-point operations of `factor`.
+    single : callable, default=None
+        ``single() -> SystemMatrix``, the same H in single precision.
     dtype : dtype, default=numpy.float64
         Of the entries and products.
     """
@@ -137,6 +139,7 @@ class SystemMatrix:
         assembly_flops=0.0,
         product_flops=None,
         factor_flops=0.0,
+        single=None,
         dtype=np.float64,
     ):
         self.n = int(n)
@@ -148,7 +151,7 @@ class SystemMatrix:
         self.assembly_flops = float(assembly_flops)
         self.factor_flops = float(factor_flops)
         self._product_flops = product_flops
-        self._assemble, self._product, self._factor = assemble, product, factor
+        self._assemble, self._product, self._factor, self._single = assemble, product, factor, single
         self._shared = {}  # entries and factor of H, whatever the shift
         self._kept = {}  # what belongs to this shift alone
 
@@ -194,12 +197,32 @@ class SystemMatrix:
     def _timed(self, name, compute):
         start = time.perf_counter()
         self._shared[name] = compute()
-        self._shared["seconds"] = self.assembly_seconds + time.perf_counter() - start
+        self._shared["seconds"] = self._shared.get("seconds", 0.0) + time.perf_counter() - start
 
     @property
     def assembly_seconds(self):
-        """Measured time spent so far on the entries and the factor of H."""
-        return self._shared.get("seconds", 0.0)
+        """Measured time spent so far on the entries and the factor of H, in either precision."""
+        single = self._shared.get("single")
+        return self._shared.get("seconds", 0.0) + (single.assembly_seconds if single else 0.0)
+
+    @property
+    def single_flops(self):
+        """Operations left to be done, in single precision, for entries of `single`; None where there is none."""
+        single = self._shared.get("single")
+        if self.dtype != np.float64 or self.is_sparse or not (single or self._single or self.assembled):
+            return None
+        return 0.0 if self.assembled or (single and single.assembled) else self.assembly_flops
+
+    def single(self):
+        """Return H + shift I in single precision, a `SystemMatrix` whose entries are shared by all the shifts."""
+        if "single" not in self._shared:
+            rounded = self._single is None or self.assembled
+            self._shared["single"] = (
+                SystemMatrix.from_entries(self.entries().astype(np.float32), semidefinite=self.semidefinite)
+                if rounded
+                else self._single()
+            )
+        return self._shared["single"].shifted(self.shift)
 
     def dense(self):
         """Return a new dense array H + shift I of shape (n, n), free to be overwritten."""
@@ -284,6 +307,9 @@ class SystemFacts:
         Rows of the factor G where the matrix is G.T @ G plus a diagonal.
     factor_flops : float, default=0.0
         Floating-point operations still to be done before G exists.
+    single_flops : float, default=None
+        Floating-point operations still to be done before entries in single precision exist; None where there is no
+        such matrix.
     factorised : tuple of str, default=()
         Factorisations that exist already and cost nothing more.
     iterations : float, default=None
@@ -313,6 +339,7 @@ class SystemFacts:
     nnz: int | None = None
     rank: int | None = None
     factor_flops: float = 0.0
+    single_flops: float | None = None
     factorised: tuple = ()
     iterations: float | None = None
     itemsize: int = 8

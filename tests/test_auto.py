@@ -19,6 +19,7 @@ from qnewton_sk.auto import (
     LATE_WINDOW,
     LONGEST_WINDOW,
     NEWTON_GAIN,
+    PATIENCE,
     SHORTEST_WINDOW,
     AutoCurvature,
     AutoState,
@@ -75,12 +76,12 @@ def test_its_blocks_are_those_of_the_first_newton_step(case, exact):
 
 
 FAR_DOWN = AutoState("first_order", first_loss=2 / HIGH_UP)  # `follow` starts at a loss of one
-WINDOW = round(SHORTEST_WINDOW)
+WINDOW = round(LONGEST_WINDOW)
 
 
-def test_two_poor_windows_far_down_lead_to_the_hessian():
-    flat = kinds(FAR_DOWN, [0.0] * 2 * WINDOW)
-    assert flat == ["first_order"] * (2 * WINDOW - 1) + ["hessian"]
+def test_poor_windows_far_down_lead_to_the_hessian():
+    flat = kinds(FAR_DOWN, [0.0] * PATIENCE * WINDOW)
+    assert flat == ["first_order"] * (PATIENCE * WINDOW - 1) + ["hessian"]
 
 
 @pytest.mark.parametrize("step_cost", [12.0, 50.0, DEAREST_STEP])
@@ -109,20 +110,22 @@ def test_progress_keeps_the_kind(state, gain, window):
     assert set(kinds(state, [1.1 * gain / window] * 10 * window)) == {state.kind}
 
 
-@pytest.mark.parametrize("state, window", [(FAR_DOWN, WINDOW), (AutoState("gauss_newton"), LATE_WINDOW)])
-def test_a_good_window_between_two_poor_ones_forgives(state, window):
+@pytest.mark.parametrize(
+    "state, window, patience", [(FAR_DOWN, WINDOW, PATIENCE), (AutoState("gauss_newton"), LATE_WINDOW, 2)]
+)
+def test_a_good_window_between_poor_ones_forgives(state, window, patience):
     poor, good = [0.0] * window, [0.5] * window
-    *_, last = follow(state, poor + good + poor)
+    *_, last = follow(state, poor * (patience - 1) + good + poor)
     assert last == replace(state, poor=1)
-    *_, last = follow(state, poor + good + poor + poor)
+    *_, last = follow(state, poor * (patience - 1) + good + poor * patience)
     assert last.kind == "hessian"
 
 
 def test_first_order_windows_count_gradients_newton_windows_steps():
-    cheap = kinds(FAR_DOWN, [0.0] * 100, gradients=0.5)
+    cheap = kinds(FAR_DOWN, [0.0] * 500, gradients=0.5)
     dear = kinds(FAR_DOWN, [0.0] * 100, gradients=3.0)
-    assert cheap.index("hessian") + 1 == 4 * WINDOW
-    assert dear.index("hessian") + 1 == 2 * WINDOW // 3
+    assert cheap.index("hessian") + 1 == 2 * PATIENCE * WINDOW
+    assert dear.index("hessian") + 1 == PATIENCE * WINDOW // 3
     assert (
         kinds(AutoState("gauss_newton"), [0.0] * 100, gradients=0.5).index("hessian") + 1 == 2 * LATE_WINDOW
     )

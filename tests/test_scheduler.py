@@ -31,7 +31,18 @@ from qnewton_sk.scheduler import (
 from qnewton_sk.solvers import CG, LU, finish
 from qnewton_sk.system import SolveStatus, SystemMatrix
 
-CLASSICAL = ["lu", "cholesky", "ldl", "more_sorensen", "woodbury", "cg", "sparse_lu", "sparse_cg"]
+CLASSICAL = [
+    "lu",
+    "cholesky",
+    "ldl",
+    "more_sorensen",
+    "cholesky_single",
+    "more_sorensen_single",
+    "woodbury",
+    "cg",
+    "sparse_lu",
+    "sparse_cg",
+]
 FACTS = SystemFacts(n=2000, kappa=100.0, row_nonzeros=50, positive_definite=True, norm=1.0, max_abs=0.5)
 
 
