@@ -45,7 +45,7 @@ def lu_factor(matrix):
     >>> A.kept
     ('lu',)
     """
-    return matrix.cached("lu", lambda: _lu(_fortran(matrix)))
+    return matrix.cached("lu", lambda: _lu(matrix))
 
 
 def cholesky_factor(matrix):
@@ -63,7 +63,7 @@ def cholesky_factor(matrix):
         `info` is 0 for success, i > 0 where the leading minor i is not positive, negative for a matrix
         that is not finite.
     """
-    return matrix.cached("cholesky", lambda: _cholesky(_fortran(matrix)))
+    return matrix.cached("cholesky", lambda: _cholesky(matrix))
 
 
 def ldl_factor(matrix):
@@ -80,7 +80,7 @@ def ldl_factor(matrix):
         As from LAPACK sytrf with lower=1: `info` is 0 for success, i > 0 where D[i, i] is exactly zero,
         negative for a matrix that is not finite.
     """
-    return matrix.cached("ldl", lambda: _ldl(_fortran(matrix)))
+    return matrix.cached("ldl", lambda: _ldl(matrix))
 
 
 def sparse_lu_factor(matrix):
@@ -168,27 +168,39 @@ def _fortran(matrix):
     return matrix.dense().T
 
 
-def _lu(A):
-    if not is_finite(A):
-        return A, np.arange(A.shape[0], dtype=np.int32), NON_FINITE
+def _lu(matrix):
+    A = _fortran(matrix)
     with all_blas_threads(2 / 3 * len(A) ** 3):
-        return linalg.get_lapack_funcs("getrf", (A,))(A, overwrite_a=1)
+        lu, piv, info = linalg.get_lapack_funcs("getrf", (A,))(A, overwrite_a=1)
+    return lu, piv, _info(info, matrix, lu.diagonal())
 
 
-def _cholesky(A):
-    if not is_finite(A):
-        return A, NON_FINITE
+def _cholesky(matrix):
+    A = _fortran(matrix)
     with all_blas_threads(len(A) ** 3 / 3):
-        return linalg.get_lapack_funcs("potrf", (A,))(A, lower=1, clean=0, overwrite_a=1)
+        c, info = linalg.get_lapack_funcs("potrf", (A,))(A, lower=1, clean=0, overwrite_a=1)
+    return c, _info(info, matrix, c.diagonal())
 
 
-def _ldl(A):
-    if not is_finite(A):
-        return A, np.arange(1, A.shape[0] + 1, dtype=np.int32), NON_FINITE
+def _ldl(matrix):
+    A = _fortran(matrix)
     factorise, query = linalg.get_lapack_funcs(("sytrf", "sytrf_lwork"), (A,))
     lwork = int(query(len(A), lower=1)[0])
     with all_blas_threads(len(A) ** 3 / 3):
-        return factorise(A, lower=1, lwork=lwork, overwrite_a=1)
+        ldu, ipiv, info = factorise(A, lower=1, lwork=lwork, overwrite_a=1)
+    return ldu, ipiv, _info(info, matrix, ldu.diagonal(), ldu.diagonal(-1))
+
+
+def _info(info, matrix, *pivots):
+    """LAPACK's `info`, or `NON_FINITE`: NaN and inf in the matrix end up in the pivots, or in none at all.
+
+    Looking there afterwards saves a pass over all the entries where they are finite.
+    """
+    if info == 0 and all(np.isfinite(part).all() for part in pivots):
+        return info
+    H = matrix.entries()
+    finite = is_finite(H.data if sparse.issparse(H) else H) and np.isfinite(matrix.shift)
+    return info if finite else NON_FINITE
 
 
 def _sparse_lu(matrix):

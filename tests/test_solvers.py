@@ -195,6 +195,24 @@ def test_entries_that_are_no_numbers(solver, value, place):
     failed(solver.solve(system(stored_for(solver, H))), SolveStatus.NON_FINITE)
 
 
+@given(
+    st.integers(0, 10**6),
+    st.integers(1, 150),
+    st.sampled_from([np.nan, np.inf, -np.inf]),
+    st.sampled_from([0.0, 30.0]),
+    st.data(),
+)
+def test_no_place_hides_what_is_no_number(seed, n, value, definite, data):
+    """Blocked or not, whatever the pivots: LAPACK's factors are looked at, not all the entries."""
+    B = np.random.default_rng(seed).standard_normal((n, n))
+    H = B + B.T + definite * np.eye(n)
+    i, j = data.draw(st.integers(0, n - 1)), data.draw(st.integers(0, n - 1))
+    H[i, j] = H[j, i] = value
+    with np.errstate(all="ignore"):
+        for solver in DENSE:
+            failed(solver.solve(system(SystemMatrix.from_entries(H))), SolveStatus.NON_FINITE)
+
+
 @pytest.mark.parametrize("solver", [*DENSE, Woodbury()], ids=name)
 @pytest.mark.parametrize("value", [np.nan, np.inf])
 def test_a_right_hand_side_that_is_no_number(solver, value):
