@@ -231,7 +231,7 @@ def main():
         "--patience",
         type=float,
         default=3.0,
-        help="ours gives up after so many times its seconds, all fits together",
+        help="mini-batches give up after so many times its seconds, all fits together",
     )
     arguments.add_argument("--batch-size", type=int, default=0, help="samples a step of ours (default: all)")
     arguments.add_argument("--dtype", choices=("float64", "float32"), default="float64")

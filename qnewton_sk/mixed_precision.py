@@ -14,6 +14,7 @@ from sklearn.base import BaseEstimator
 
 from .costs import CostEstimate, calibrate
 from .factorisations import cholesky_factor, cholesky_solve
+from .solvers import failure
 from .system import Solution, SolveStatus
 
 ROUNDING = 1e-6
@@ -24,6 +25,9 @@ MOST_SOLVES = 3
 
 LOOSEST = 1e-3
 """A residual above this is corrected even where the step would do with less: the product costs next to nothing."""
+
+WIDEST = 1e15
+"""Lengths, relative to the right-hand side, whose squares and the shifts that belong to them fit single precision."""
 
 PASS_CALLS = 5
 """Calls that a pass over the data in single precision takes, before its matrix can be assembled: 0.25 ms."""
@@ -87,7 +91,11 @@ class SinglePrecision(BaseEstimator):
         with np.errstate(over="ignore", under="ignore", invalid="ignore"):
             if 0 < size < math.inf:
                 solution = self._solve(system, size)
-        return self.solver.solve(system) if solution is None else solution
+        if solution is not None:
+            return solution
+        if self.solver.refusal(system.facts) is not None:  # such as no room for entries of twice the size
+            return failure(system, SolveStatus.FAILED)
+        return self.solver.solve(system)
 
     def _solve(self, system, size):
         """The solution, or None where single precision has not been enough."""
@@ -95,14 +103,22 @@ class SinglePrecision(BaseEstimator):
         facts = in_single_precision(system.facts)
         if facts.radius is not None:  # the right-hand side has length one there, lest a square underflow
             facts = replace(facts, radius=facts.radius / size)
+            if not 1 / WIDEST < facts.radius < WIDEST:
+                return None
         rhs = (system.rhs / size).astype(np.float32)
         found = self.solver.solve(replace(system, matrix=single, rhs=rhs, facts=facts))
-        if found.status is not SolveStatus.SUCCESS:
+        if found.status not in (SolveStatus.SUCCESS, SolveStatus.INACCURATE):
             return None
-        x = size * found.x.astype(float)
-        if "shift" in found.info:
+        x, shift = size * found.x.astype(float), found.info.get("shift")
+        if shift is None:
+            return _refined(system, system.matrix, single, x, min(system.tol, LOOSEST))
+        if found.info.get("carried"):
             return _checked(system, x, found)
-        return _refined(system, x, cholesky_factor(single), size)
+        solution = _refined(system, system.matrix.shifted(shift), single.shifted(shift), x, system.tol)
+        if solution is None:
+            return None
+        image = solution.image + (system.matrix.shift - shift) * solution.x
+        return replace(solution, info=found.info | solution.info, image=image)
 
 
 @lru_cache(maxsize=2)  # several backends ask for the same in a row
@@ -112,28 +128,31 @@ def in_single_precision(facts):
 
 
 def _checked(system, x, found):
-    """The solution of a system with a shift of its own, if its residual is what was asked or no worse than it seemed.
+    """The solution that was carried to the boundary, and so leaves a residual in any precision, if it is the same here.
 
-    A step that is carried on to the boundary leaves a residual in any precision.
+    It must descend on the model as it is in double precision.
     """
     shift = found.info["shift"]
     Hx = system.matrix.shifted(0.0).product(x)
     relative = _length(Hx + shift * x - system.rhs) / _length(system.rhs)
-    if not relative <= max(system.tol, 2 * found.relative_residual):
+    if not (relative <= max(system.tol, 2 * found.relative_residual) and x @ Hx / 2 < system.rhs @ x):
         return None
     return replace(found, x=x, relative_residual=relative, image=Hx + system.matrix.shift * x)
 
 
-def _refined(system, x, payload, size):
-    """The solution after as many corrections as it takes, None where they do not lead to it."""
-    tol = min(system.tol, LOOSEST)
+def _refined(system, A, single, x, tol):
+    """The solution of A x = b after as many corrections as it takes, None where they do not lead to it."""
+    size = _length(system.rhs)
     for solves in range(1, MOST_SOLVES + 1):
-        image = system.matrix.product(x)
+        image = A.product(x)
         residual = system.rhs - image
         left = _length(residual)
         if left <= tol * size:
             return Solution(x, SolveStatus.SUCCESS, left / size, {"solves": solves}, image)
         if not left < math.inf or solves == MOST_SOLVES:
+            return None
+        payload = cholesky_factor(single)  # kept by `Cholesky`, made again for a shift of the solution's own
+        if payload[-1] != 0:
             return None
         x = x + left * cholesky_solve(payload, (residual / left).astype(np.float32))
 

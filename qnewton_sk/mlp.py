@@ -30,7 +30,7 @@ them need not go to memory."""
 
 PARTIAL_SUMS = 8
 """Gradients that are added up in the end. Their number, not that of the threads, says which chunks are added to
-which, so that a fit comes out the same to the last bit on any number of threads."""
+which, so that losses and gradients come out the same to the last bit on any number of threads."""
 
 
 class Network:
@@ -211,19 +211,21 @@ class Objective:
         L2 penalty on the weights.
     chunk_bytes : int, default=CHUNK_BYTES
         Memory for the activations of one chunk.
+    dtype : dtype, default=None
+        The precision of everything; by default that of X.
     """
 
-    def __init__(self, network, X, y, sample_weight=None, alpha=0.0, chunk_bytes=CHUNK_BYTES):
+    def __init__(self, network, X, y, sample_weight=None, alpha=0.0, chunk_bytes=CHUNK_BYTES, dtype=None):
         if sparse.issparse(X) and X.shape[0] * X.shape[1] * X.dtype.itemsize <= chunk_bytes:
             X = X.toarray()  # where it fits, dense products are the faster ones
         self.network, self.X, self.y = network, X, np.asfortranarray(y)
         self.sample_weight, self.alpha, self.chunk_bytes = sample_weight, alpha, chunk_bytes
         self.n_samples, self.n_params = X.shape[0], network.n_params
-        self.dtype = X.dtype
+        self.dtype = X.dtype if dtype is None else np.dtype(dtype)
         total = float(self.n_samples if sample_weight is None else sample_weight.sum())
         self.total_weight = total
         self.penalty = alpha / total
-        self._weight = 1.0 / total if sample_weight is None else (sample_weight / total).astype(X.dtype)
+        self._weight = 1.0 / total if sample_weight is None else (sample_weight / total).astype(self.dtype)
         self._slices = self._cut()
         self._inputs = [None] * len(self._slices)
         self._last = self._single = None
@@ -239,7 +241,7 @@ class Objective:
     def _chunk_inputs(self, index):
         """Return abar_0 of a chunk; kept where all the inputs fit the budget, since every pass asks again."""
         if self._inputs[index] is None:
-            inputs = _augment(self.X[self._slices[index]])
+            inputs = _augment(self.X[self._slices[index]], self.dtype)
             if self.X.shape[0] * self.X.shape[1] * self.dtype.itemsize > 8 * self.chunk_bytes:
                 return inputs
             self._inputs[index] = inputs
@@ -248,13 +250,21 @@ class Objective:
     def batch(self, indices):
         """Return the objective on some of the samples, normalised by their weights."""
         weight = None if self.sample_weight is None else self.sample_weight[indices]
-        return Objective(self.network, self.X[indices], self.y[indices], weight, self.alpha, self.chunk_bytes)
+        same = self.alpha, self.chunk_bytes, self.dtype
+        return Objective(self.network, self.X[indices], self.y[indices], weight, *same)
 
     def single(self):
-        """Return the same objective in single precision, made once; its inputs are a copy."""
+        """Return the same objective in single precision, made once; it holds no X of its own."""
         if self._single is None:
-            X, y = self.X.astype(np.float32), self.y.astype(np.float32)
-            self._single = Objective(self.network, X, y, self.sample_weight, self.alpha, self.chunk_bytes)
+            same = (
+                self.network,
+                self.X,
+                self.y.astype(np.float32),
+                self.sample_weight,
+                self.alpha,
+                self.chunk_bytes,
+            )
+            self._single = Objective(*same, dtype=np.float32)
         return self._single
 
     def _forward(self, index, layers):
@@ -352,11 +362,11 @@ def _value_and_grad(p, out):
     return value
 
 
-def _augment(X):
+def _augment(X, dtype):
     """Return [X^T; 1], or [X, 1] of a sparse X."""
     if sparse.issparse(X):
-        return sparse.hstack([X, np.ones((X.shape[0], 1), X.dtype)], format="csr")
-    out = np.empty((X.shape[1] + 1, X.shape[0]), X.dtype)
+        return sparse.hstack([X, np.ones((X.shape[0], 1), dtype)], format="csr", dtype=dtype)
+    out = np.empty((X.shape[1] + 1, X.shape[0]), dtype)
     out[:-1] = X.T
     out[-1] = 1
     return out

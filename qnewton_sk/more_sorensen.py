@@ -71,7 +71,8 @@ class MoreSorensen(BaseEstimator):
     """The exact trust-region step by Cholesky factorisations, for a matrix that need not be definite.
 
     Takes systems with a radius, whose shift it leaves out; `info` has the "shift" that the solution belongs
-    to and the number of "factorisations".
+    to, the number of "factorisations", and whether it was "carried" along a direction to the boundary, so that it
+    solves no system.
 
     Examples
     --------
@@ -128,7 +129,7 @@ class _Search:
         if self.best is None:
             return failure(self.system, SolveStatus.NOT_POSITIVE_DEFINITE, factorisations=self.taken)
         x, length, shift = self.best
-        return self._solution(x * min(1.0, self.radius / length), shift)
+        return self._solution(x * min(1.0, self.radius / length), shift, carried=True)
 
     def _try(self, shift):
         """Factorise at a shift; return the solution if it will do, else note what was learned."""
@@ -148,7 +149,7 @@ class _Search:
         if length < self.radius:
             x, near = _along_lowest(x, self.radius, shift, payload, self.secular, self.H)
             if near:
-                return self._solution(x, shift)
+                return self._solution(x, shift, carried=True)
         self.secular.points.append((shift, length, _scale(payload, x, length)))
         if self.best is None or abs(math.log(length / self.radius)) < abs(
             math.log(self.best[1] / self.radius)
@@ -156,11 +157,11 @@ class _Search:
             self.best = x, length, shift
         return None
 
-    def _solution(self, x, shift):
+    def _solution(self, x, shift, carried=False):
         Hx = symmetric_product(self.H.entries(), x)
         residual = Hx + shift * x - self.b
         relative = math.sqrt(residual @ residual) / self.size if self.size else 0.0
-        info = {"shift": shift, "factorisations": self.taken}
+        info = {"shift": shift, "factorisations": self.taken, "carried": carried}
         if not math.isfinite(relative):
             return failure(self.system, SolveStatus.NON_FINITE, **info)
         return Solution(x, SolveStatus.SUCCESS, relative, info, Hx + self.system.matrix.shift * x)
@@ -192,10 +193,14 @@ def _along_lowest(x, radius, shift, payload, secular, H):
     if not bend < 0:
         return x, False
     secular.indefinite = max(secular.indefinite, -bend)
-    xz, gap = float(x @ z), radius**2 - float(x @ x)
-    root = math.sqrt(xz * xz + gap)
-    carried = gap / (xz + root) if xz > 0 else gap / (xz - root)  # the smaller root, without cancellation
-    damped = float(secular.b @ x) + shift * radius**2
-    if carried**2 * max(bend + shift, 0.0) > NEAR * (2 - NEAR) * damped:
+    far, z = x.astype(float), z.astype(float)  # squares in single precision may overflow
+    xz, square = float(far @ z), radius * radius
+    gap = square - float(far @ far)
+    root = math.sqrt(xz * xz + gap) if 0 < gap < math.inf else 0.0
+    if not 0 < root < math.inf:
         return x, False
-    return x + carried * z, True
+    carried = gap / (xz + root) if xz > 0 else gap / (xz - root)  # the smaller root, without cancellation
+    damped = float(secular.b @ x) + shift * square
+    if carried * carried * max(bend + shift, 0.0) > NEAR * (2 - NEAR) * damped:
+        return x, False
+    return (far + carried * z).astype(x.dtype), True

@@ -60,7 +60,7 @@ ALLOWED = {
     "circuit": {"chebyshev"},
     "emulation": {"chebyshev", "circuit", "query_counts", "system"},
     "qlsa": {"solvers", "emulation", "circuit", "block_encoding", "query_counts", "readout", "system"},
-    "mixed_precision": {"costs", "factorisations", "system"},
+    "mixed_precision": {"costs", "factorisations", "solvers", "system"},
     "scheduler": {
         "mixed_precision",
         "more_sorensen",

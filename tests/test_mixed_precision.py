@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from scipy import sparse
 from sklearn.datasets import make_moons
 
-from qnewton_sk import Backend, QNewtonClassifier, Scheduler, SystemFacts
+from qnewton_sk import Backend, QNewtonClassifier, Scheduler, SystemFacts, solvers
 from qnewton_sk.costs import Calibration, DirectCost, MoreSorensenCost
 from qnewton_sk.curvature import EmpiricalFisher, GaussNewton, Hessian
 from qnewton_sk.mixed_precision import (
@@ -139,6 +139,69 @@ def test_exact_trust_region_steps_are_as_good_as_in_double(seed, n, radius, scal
     np.testing.assert_allclose(
         single.image, H @ single.x + 1e-3 * single.x, atol=1e-9 * scale * (1 + radius / scale)
     )
+
+
+@given(
+    st.integers(0, 10**6),
+    st.integers(2, 40),
+    st.sampled_from([1e1, 1e3, 1e5, 1e7]),
+    st.sampled_from([1e-2, 1e-6, 1e-12]),
+)
+def test_steps_inside_the_radius_are_as_exact_as_asked(seed, n, kappa, tol):
+    """The damping says nothing about the condition of the matrix without it."""
+    H, b = definite(seed, n, kappa), np.random.default_rng(seed).standard_normal(n)
+    system = system_of(SystemMatrix.from_entries(H), b, tol, 1e-2, radius=1e9 * np.linalg.norm(b))
+    solution = SinglePrecision(MoreSorensen()).solve(system)
+    assert solution.status is SolveStatus.SUCCESS and solution.info["shift"] == 0.0
+    assert np.linalg.norm(H @ solution.x - b) <= max(tol, 1e-15 * kappa) * np.linalg.norm(b)
+    np.testing.assert_allclose(solution.image, H @ solution.x + 1e-2 * solution.x, atol=1e-9 * kappa)
+
+
+@pytest.mark.parametrize(
+    "diagonal, b, radius, shift",
+    [
+        ([-1e-20, 1e-20], [0.0, 1e-20], 1e3, 1.1e-20),
+        ([-1.0, 2.0], [0.0, 1e-160], 1.0, 1.1),
+        ([1.0, 2.0], [1e30, 1e30], 1e-10, 1e-3),
+    ],
+)
+def test_numbers_out_of_the_range_of_single_precision(diagonal, b, radius, shift):
+    matrix, b = SystemMatrix.from_entries(np.diag(diagonal)), np.array(b)
+    single, double = (
+        solver.solve(system_of(matrix, b, 1e-3, shift, radius=radius))
+        for solver in (SinglePrecision(MoreSorensen()), MoreSorensen())
+    )
+    assert single.status is double.status is SolveStatus.SUCCESS
+    models = [s.x @ (diagonal * s.x) / 2 - b @ s.x for s in (single, double)]
+    assert models[0] <= 0.5 * models[1] < 0
+
+
+def test_what_the_twin_finds_inaccurate_is_corrected():
+    H, b = definite(3, 200, 1e5), np.random.default_rng(0).standard_normal(200)
+    matrix = lazy(H)
+    solution = SinglePrecision(Cholesky()).solve(system_of(matrix, b, 1e-3))
+    assert solution.status is SolveStatus.SUCCESS and solution.relative_residual <= 1e-3
+    assert not matrix.assembled
+
+
+def test_no_fallback_where_there_is_no_room(monkeypatch):
+    monkeypatch.setattr(solvers, "available_memory_bytes", lambda: 0)
+    monkeypatch.setattr(solvers, "SMALL_ORDER", 0)
+    solution = SinglePrecision(Cholesky()).solve(system_of(lazy(-np.eye(3)), np.ones(3)))
+    assert solution.status is SolveStatus.FAILED
+
+
+@pytest.mark.parametrize("case", cases.DATA, ids=str)
+def test_the_objective_in_single_precision_holds_no_data_of_its_own(case):
+    objective, theta = case.objective(), case.theta()
+    single = objective.single()
+    assert single.X is objective.X and single is objective.single()
+    value, gradient = single.value_and_grad(theta.astype(np.float32))
+    expected = objective.value_and_grad(theta)
+    assert gradient.dtype == np.float32
+    assert value == pytest.approx(expected[0], rel=1e-5)
+    assert cases.relative_error(gradient, expected[1]) < 1e-5
+    assert single.batch(np.arange(single.n_samples)).dtype == np.float32
 
 
 def test_what_is_in_single_precision_is_made_once_for_all_the_shifts():
