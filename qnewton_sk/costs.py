@@ -76,6 +76,10 @@ class Calibration:
         """Predicted time of `flops` operations in `kernel` at order `n`."""
         return flops / self.rate(kernel, n)
 
+    def product_seconds(self, facts):
+        """Predicted time of one product with the matrix that `facts` are about."""
+        return max(self.seconds("gemm", facts.product_flops, 64), self.call_seconds)
+
 
 FLOPS = {"gemm": 2.0, "lu": 2 / 3, "cholesky": 1 / 3, "ldl": 1 / 3}
 """Operations of each kernel in units of N^3 (Golub and Van Loan, Matrix Computations, 4th ed.)."""
@@ -223,7 +227,7 @@ class CGCost(BaseEstimator):
             expected = math.sqrt(facts.kappa or facts.n) / 2 * math.log(2 / tol)
             products = math.ceil(min(expected, 2.0 * facts.n))  # kappa may be infinite
         products = min(products, 2.0 * facts.n)
-        product_seconds = max(rates.seconds("gemm", facts.product_flops, 64), rates.call_seconds)
+        product_seconds = rates.product_seconds(facts)
         terms = {
             "products": float(products),
             "product_seconds": product_seconds,

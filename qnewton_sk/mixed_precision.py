@@ -187,7 +187,6 @@ class SinglePrecisionCost(BaseEstimator):
         terms = dict(self.cost(in_single_precision(facts), tol).terms)
         for name in ("assembly_seconds", "factorisation_seconds"):
             terms[name] /= rates.single_speed
-        product_seconds = max(rates.seconds("gemm", facts.product_flops, 64), rates.call_seconds)
         terms["call_seconds"] += (PASS_CALLS if facts.single_flops else 1) * rates.call_seconds
-        terms["refinement_seconds"] = solves_needed(facts, tol) * product_seconds
+        terms["refinement_seconds"] = solves_needed(facts, tol) * rates.product_seconds(facts)
         return CostEstimate(sum(terms.values()), terms, "Carson and Higham (2018)")

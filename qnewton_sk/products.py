@@ -59,7 +59,7 @@ class _Product:
             yield self._slab(p, slice(start, start + SLAB_SAMPLES))
 
     def _add_kept(self, out):
-        flops = 8.0 * self.objective.n_samples * self._v.size
+        flops = product_flops(self.objective.network, self.objective.n_samples, layer=self.layer)
         tasks = [lambda _, slab=slab: slab(self._V) for slab in self._kept]
         run_tasks(tasks, [None] * threads_for(flops), flops)
         for slab in self._kept:
