@@ -6,10 +6,11 @@ import time
 import numpy as np
 from scipy.optimize import least_squares
 
-from qnewton_sk.activations import resolve_activation
-from qnewton_sk.factors import jacobian_rows
-from qnewton_sk.losses import resolve_loss
-from qnewton_sk.mlp import Network, Objective
+from qnewton_sk.curvature.low_rank import jacobian_rows
+from qnewton_sk.nets.activations import resolve_activation
+from qnewton_sk.nets.losses import resolve_loss
+from qnewton_sk.nets.network import Network
+from qnewton_sk.nets.objective import Objective
 
 
 class _Enough(Exception):

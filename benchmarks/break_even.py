@@ -17,8 +17,11 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.preprocessing import StandardScaler
 
 from qnewton_sk import HARDWARE, QNewtonClassifier, QuantumCost, SystemFacts, prune_symmetric
-from qnewton_sk.costs import CGCost, CostEstimate, DirectCost, calibrate
-from qnewton_sk.quantum_costs import quantum_cost_table
+from qnewton_sk.machine.calibration import calibrate
+from qnewton_sk.quantum.cost import quantum_cost_table
+from qnewton_sk.solvers.conjugate_gradients import CGCost
+from qnewton_sk.solvers.dense import DirectCost
+from qnewton_sk.systems.cost_estimate import CostEstimate
 
 TOL = 1e-2
 """Relative error of the solution; serves a Newton step."""

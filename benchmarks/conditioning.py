@@ -21,12 +21,12 @@ from sklearn.datasets import load_digits
 from sklearn.exceptions import ConvergenceWarning
 
 from qnewton_sk import QNewtonClassifier, Scheduler, condition_number, prune_symmetric
-from qnewton_sk.costs import calibrate
-from qnewton_sk.prepare import prepare
-from qnewton_sk.scheduler import classical_backends
-from qnewton_sk.solvers import LDL, LU
-from qnewton_sk.sparse_solvers import SparseCG, SparseLU, SparseLUCost
-from qnewton_sk.system import SystemMatrix
+from qnewton_sk.conditioning.prepare import prepare
+from qnewton_sk.machine.calibration import calibrate
+from qnewton_sk.scheduling.backends import classical_backends
+from qnewton_sk.solvers.dense import LDL, LU
+from qnewton_sk.solvers.sparse import SparseCG, SparseLU, SparseLUCost
+from qnewton_sk.systems.system_matrix import SystemMatrix
 
 
 def seconds(run, repeats=3):

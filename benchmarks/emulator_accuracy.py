@@ -12,8 +12,9 @@ import time
 import numpy as np
 
 from qnewton_sk import SystemFacts
-from qnewton_sk.qlsa import QLSA
-from qnewton_sk.system import LinearSystem, SystemMatrix
+from qnewton_sk.quantum.qlsa import QLSA
+from qnewton_sk.systems.linear_system import LinearSystem
+from qnewton_sk.systems.system_matrix import SystemMatrix
 
 SYSTEMS = 6
 

@@ -23,9 +23,10 @@ def problem(name):
     from sklearn.datasets import load_digits, make_friedman1
     from sklearn.preprocessing import StandardScaler
 
-    from qnewton_sk.activations import resolve_activation
-    from qnewton_sk.losses import SoftmaxCrossEntropy, SquaredError
-    from qnewton_sk.mlp import Network, Objective
+    from qnewton_sk.nets.activations import resolve_activation
+    from qnewton_sk.nets.losses import SoftmaxCrossEntropy, SquaredError
+    from qnewton_sk.nets.network import Network
+    from qnewton_sk.nets.objective import Objective
 
     loss, outputs = SoftmaxCrossEntropy(), 10
     if name == "digits":
@@ -46,7 +47,7 @@ def problem(name):
 
 def ours(objective, theta, exact=True):
     """Assemble at a theta that has not been seen, so that the forward and backward pass counts too."""
-    from qnewton_sk.curvature import GaussNewton, Hessian
+    from qnewton_sk.curvature.matrices import GaussNewton, Hessian
 
     theta = theta + 1e-12 * (1 + ours.calls)
     ours.calls += 1
@@ -117,7 +118,7 @@ def one_product(objective, exact=True):
     """Return a function that runs one square matrix product with the operations of the assembly."""
     import numpy as np
 
-    from qnewton_sk.assembly import matrix_product_flops
+    from qnewton_sk.curvature.assembly import matrix_product_flops
 
     flops = matrix_product_flops(objective.network, objective.n_samples, exact=exact)
     order = round((flops / 2) ** (1 / 3))

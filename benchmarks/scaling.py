@@ -27,10 +27,11 @@ from sklearn.metrics import log_loss
 from sklearn.neural_network import MLPClassifier
 
 from qnewton_sk import QNewtonClassifier
-from qnewton_sk.activations import resolve_activation
-from qnewton_sk.curvature import Hessian
-from qnewton_sk.losses import SoftmaxCrossEntropy
-from qnewton_sk.mlp import Network, Objective
+from qnewton_sk.curvature.matrices import Hessian
+from qnewton_sk.nets.activations import resolve_activation
+from qnewton_sk.nets.losses import SoftmaxCrossEntropy
+from qnewton_sk.nets.network import Network
+from qnewton_sk.nets.objective import Objective
 
 BASE = dict(features=50, hidden=16, samples=1000, classes=5)
 AXES = {

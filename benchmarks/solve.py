@@ -20,8 +20,7 @@ from sklearn.datasets import load_digits
 from sklearn.preprocessing import StandardScaler
 
 from qnewton_sk import Backend, QNewtonClassifier, Scheduler
-from qnewton_sk.costs import DirectCost
-from qnewton_sk.solvers import LDL, LU, Cholesky
+from qnewton_sk.solvers.dense import LDL, LU, Cholesky, DirectCost
 
 WANTED = 1.1
 """Ratio that the solve should stay within."""

@@ -19,8 +19,7 @@ from sklearn.datasets import load_digits
 from sklearn.preprocessing import StandardScaler
 
 from qnewton_sk import Backend, QNewtonClassifier, Scheduler
-from qnewton_sk.costs import DirectCost
-from qnewton_sk.solvers import LU
+from qnewton_sk.solvers.dense import LU, DirectCost
 
 STAGES = ("gradient", "hessian", "schedule", "solve")
 BATCH = 2048

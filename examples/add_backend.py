@@ -18,10 +18,10 @@ from sklearn.datasets import load_iris
 from sklearn.preprocessing import StandardScaler
 
 from qnewton_sk import Backend, QNewtonClassifier, Scheduler, SystemFacts
-from qnewton_sk.costs import CostEstimate, calibrate
-from qnewton_sk.scheduler import default_backends
-from qnewton_sk.solvers import finish
-from qnewton_sk.system import SolveStatus
+from qnewton_sk.machine.calibration import calibrate
+from qnewton_sk.scheduling.backends import default_backends
+from qnewton_sk.systems.cost_estimate import CostEstimate
+from qnewton_sk.systems.solution import SolveStatus, finish
 
 
 class MySolver(BaseEstimator):

@@ -16,7 +16,7 @@ from sklearn.datasets import load_iris
 from sklearn.preprocessing import StandardScaler
 
 from qnewton_sk import QNewtonClassifier, condition_number
-from qnewton_sk.condition_number import ConditionNumber
+from qnewton_sk.conditioning.condition_number import ConditionNumber
 
 
 class PowerCondition(BaseEstimator):

@@ -16,8 +16,9 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from qnewton_sk import QNewtonRegressor
-from qnewton_sk.curvature import GaussNewton, Hessian
-from qnewton_sk.system import Block, SystemMatrix
+from qnewton_sk.curvature.matrices import GaussNewton, Hessian
+from qnewton_sk.systems.linear_system import Block
+from qnewton_sk.systems.system_matrix import SystemMatrix
 
 
 class Between(BaseEstimator):

@@ -14,9 +14,9 @@ from sklearn.datasets import load_iris
 from sklearn.preprocessing import StandardScaler
 
 from qnewton_sk import Backend, QNewtonClassifier, QuantumCost, QuantumHardware, Scheduler, SystemFacts
-from qnewton_sk.costs import CostEstimate, DirectCost
-from qnewton_sk.qlsa import QLSA
-from qnewton_sk.solvers import LU
+from qnewton_sk.quantum.qlsa import QLSA
+from qnewton_sk.solvers.dense import LU, DirectCost
+from qnewton_sk.systems.cost_estimate import CostEstimate
 
 CYCLE_SECONDS = 1e-6  # one round of the surface code on superconducting qubits, the usual assumption
 PHYSICAL_ERROR, THRESHOLD = 1e-3, 1e-2  # the usual assumptions too

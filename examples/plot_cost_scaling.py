@@ -11,8 +11,9 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 from qnewton_sk import QuantumCost
-from qnewton_sk.costs import CGCost, DirectCost
-from qnewton_sk.quantum_costs import quantum_cost_table
+from qnewton_sk.quantum.cost import quantum_cost_table
+from qnewton_sk.solvers.conjugate_gradients import CGCost
+from qnewton_sk.solvers.dense import DirectCost
 
 N = 13_002  # the paper's net on MNIST
 TOL = 1e-12  # the paper's error

@@ -12,7 +12,7 @@ from sklearn.model_selection import train_test_split
 from sklearn.preprocessing import StandardScaler
 
 from qnewton_sk import QNewtonClassifier
-from qnewton_sk.tradeoffs import sparsity_tradeoff
+from qnewton_sk.reports.tradeoffs import sparsity_tradeoff
 
 X, y = load_digits(return_X_y=True)
 X_train, X_test, y_train, y_test = train_test_split(X, y, test_size=0.2, random_state=0)

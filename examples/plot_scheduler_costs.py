@@ -13,7 +13,7 @@ from sklearn.datasets import load_digits
 from sklearn.preprocessing import StandardScaler
 
 from qnewton_sk import QNewtonClassifier, ScheduleDisplay, Scheduler
-from qnewton_sk.scheduler import classical_backends, quantum_backend
+from qnewton_sk.scheduling.backends import classical_backends, quantum_backend
 
 X, y = load_digits(return_X_y=True)
 X = StandardScaler().fit_transform(X)

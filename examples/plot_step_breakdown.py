@@ -13,7 +13,7 @@ from sklearn.datasets import load_digits
 from sklearn.preprocessing import StandardScaler
 
 from qnewton_sk import QNewtonClassifier, Scheduler
-from qnewton_sk.scheduler import classical_backends
+from qnewton_sk.scheduling.backends import classical_backends
 
 X, y = load_digits(return_X_y=True)
 X = StandardScaler().fit_transform(X)

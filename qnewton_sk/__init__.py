@@ -1,15 +1,12 @@
 """Neural networks for scikit-learn, fitted by Newton's method with the cheapest solver at every step."""
 
-from .condition_number import condition_number
-from .diagnostics import HessianDisplay, LossCurveDisplay, ScheduleDisplay
-from .estimators import QNewtonClassifier, QNewtonRegressor
-from .quantum_costs import QuantumCost, logical_qubits
-from .quantum_hardware import HARDWARE, QuantumHardware
-from .query_counts import query_count
-from .scheduler import Backend, Scheduler
-from .sparsity import oracle_sparsity, prune_symmetric
-from .system import SystemFacts
-from .versions import __version__, show_versions
+from qnewton_sk.conditioning import condition_number, oracle_sparsity, prune_symmetric
+from qnewton_sk.estimators import QNewtonClassifier, QNewtonRegressor
+from qnewton_sk.quantum import HARDWARE, QuantumCost, QuantumHardware, logical_qubits, query_count
+from qnewton_sk.reports import HessianDisplay, LossCurveDisplay, ScheduleDisplay
+from qnewton_sk.scheduling import Backend, Scheduler
+from qnewton_sk.systems import SystemFacts
+from qnewton_sk.versions import __version__, show_versions
 
 __all__ = [
     "HARDWARE",

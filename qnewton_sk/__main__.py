@@ -8,10 +8,10 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.model_selection import train_test_split
 from sklearn.preprocessing import StandardScaler
 
-from .diagnostics import compare_runs, step_table
-from .estimators import QNewtonClassifier
-from .quantum_hardware import QuantumHardware
-from .scheduler import Scheduler, classical_backends, quantum_backend
+from qnewton_sk.estimators import QNewtonClassifier
+from qnewton_sk.quantum import QuantumHardware
+from qnewton_sk.reports import compare_runs, step_table
+from qnewton_sk.scheduling import Scheduler, classical_backends, quantum_backend
 
 FIRST_ORDER_STEPS = 1500
 """As many as SGD takes in table III of arXiv:2405.00252."""

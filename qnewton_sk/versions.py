@@ -4,7 +4,7 @@ import platform
 import sys
 from importlib import metadata
 
-from .costs import calibrate
+from qnewton_sk.machine import calibrate
 
 __version__ = "0.1.0"
 

@@ -8,9 +8,10 @@ import autograd.numpy as anp
 import numpy as np
 from scipy import sparse
 
-from qnewton_sk.activations import resolve_activation
-from qnewton_sk.losses import CustomLoss, LogisticCrossEntropy, SoftmaxCrossEntropy, resolve_loss
-from qnewton_sk.mlp import CHUNK_BYTES, Network, Objective
+from qnewton_sk.nets.activations import resolve_activation
+from qnewton_sk.nets.losses import CustomLoss, LogisticCrossEntropy, SoftmaxCrossEntropy, resolve_loss
+from qnewton_sk.nets.network import Network
+from qnewton_sk.nets.objective import CHUNK_BYTES, Objective
 
 Data = namedtuple("Data", "X y sample_weight")
 CLASSIFICATION = {"log_loss": SoftmaxCrossEntropy, "binary_log_loss": LogisticCrossEntropy}

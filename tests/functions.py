@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from qnewton_sk.system import Block, SystemMatrix
+from qnewton_sk.systems.linear_system import Block
+from qnewton_sk.systems.system_matrix import SystemMatrix
 
 
 class Function:

@@ -5,90 +5,49 @@ import importlib
 import re
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 
 import pytest
 
 PACKAGE = Path(__file__).parents[1] / "qnewton_sk"
-MODULES = sorted(path.stem for path in PACKAGE.glob("*.py"))
-
-# Who may import whom, from the bottom up. A new module enters itself here, with the fewest imports it needs.
-ALLOWED = {
-    "system": set(),
-    "costs": {"system", "threads"},
-    "query_models": set(),
-    "query_counts": {"query_models"},
-    "quantum_hardware": set(),
-    "quantum_assumptions": {"readout"},
-    "readout": set(),
-    "block_encoding": set(),
-    "quantum_costs": {
-        "block_encoding",
-        "quantum_assumptions",
-        "quantum_hardware",
-        "query_counts",
-        "readout",
-        "costs",
-        "system",
-    },
-    "activations": set(),
-    "losses": set(),
-    "mlp": {"losses", "activations", "threads"},
-    "workspace": set(),
-    "threads": set(),
-    "input_tiles": set(),
-    "layer_blocks": {"input_tiles"},
-    "sample_curvature": set(),
-    "assembly": {"input_tiles", "layer_blocks", "sample_curvature", "threads", "workspace"},
-    "products": {"threads"},
-    "factors": {"products", "sample_curvature", "threads", "workspace"},
-    "geodesic": set(),
-    "curvature": {"assembly", "factors", "geodesic", "products", "workspace", "mlp", "system"},
-    "auto": {"assembly", "curvature", "workspace"},
-    "factorisations": {"system", "threads"},
-    "lanczos": set(),
-    "checks": set(),
-    "sparsity": {"checks"},
-    "condition_number": {"checks", "factorisations", "lanczos", "system"},
-    "spectrum": {"checks", "factorisations", "lanczos", "system"},
-    "prepare": {"condition_number", "lanczos", "sparsity", "system"},
-    "krylov": set(),
-    "solvers": {"factorisations", "krylov", "costs", "system", "validation"},
-    "more_sorensen": {"factorisations", "solvers", "system"},
-    "sparse_solvers": {"factorisations", "costs", "system"},
-    "chebyshev": set(),
-    "circuit": {"chebyshev"},
-    "emulation": {"chebyshev", "circuit", "query_counts", "system"},
-    "qlsa": {"solvers", "emulation", "circuit", "block_encoding", "query_counts", "readout", "system"},
-    "mixed_precision": {"costs", "factorisations", "solvers", "system"},
-    "scheduler": {
-        "mixed_precision",
-        "more_sorensen",
-        "qlsa",
-        "quantum_costs",
-        "solvers",
-        "sparse_solvers",
-        "costs",
-        "system",
-    },
-    "step_control": {"system"},
-    "quasi_newton": set(),
-    "records": set(),
-    "newton": {"quasi_newton", "records", "system"},
-    "fitting": set(),
-    "validation": set(),
-    "callbacks": set(),
-    "samples": set(),
-    "diagnostics": {"sparsity"},
-    "tradeoffs": set(),
-    "versions": {"costs"},
+MODULES = {
+    path.relative_to(PACKAGE).with_suffix("").as_posix().replace("/", "."): path
+    for path in sorted(PACKAGE.rglob("*.py"))
 }
-ENTRY_POINTS = {"base", "estimators", "__init__", "__main__"}  # they may import everything
+
+# Which room may import which, from the bottom up.
+ALLOWED = {
+    "machine": set(),
+    "systems": {"machine"},
+    "nets": {"machine"},
+    "solvers": {"machine", "systems"},
+    "conditioning": {"machine", "systems"},
+    "curvature": {"machine", "nets", "systems"},
+    "quantum": {"machine", "solvers", "systems"},
+    "scheduling": {"machine", "quantum", "solvers", "systems"},
+    "optimize": {"machine", "systems"},
+    "reports": {"conditioning"},
+    "estimators": {
+        "conditioning",
+        "curvature",
+        "machine",
+        "nets",
+        "optimize",
+        "scheduling",
+        "solvers",
+        "systems",
+        "versions",
+    },
+    "versions": {"machine"},
+}
+TOP = {"__init__", "__main__"}  # they may import everything
 RUNTIME = {"numpy", "scipy", "sklearn", "autograd", "joblib", "threadpoolctl"}
+MAX_MODULES, MAX_TOP_MODULES = 10, 3
 
 
 def tree_of(module):
-    return ast.parse((PACKAGE / f"{module}.py").read_text(encoding="utf-8"))
+    return ast.parse(MODULES[module].read_text(encoding="utf-8"))
 
 
 def imports(tree):
@@ -100,19 +59,25 @@ def imports(tree):
             yield from (("." * node.level + (node.module or ""), alias.name) for alias in node.names)
 
 
+def room_of(module):
+    """The folder that a module lies in, or its own name at the top of the package."""
+    return module.split(".")[0]
+
+
 def imported_modules(module):
-    """Names of the package's own modules that `module` imports."""
-    for source, name in imports(tree_of(module)):
-        if source in {"qnewton_sk", "."}:
-            yield name if name in MODULES else "__init__"
-        elif source.startswith("qnewton_sk."):
-            yield source.split(".")[1]
+    """Names of the package's own modules that `module` imports; a room stands for its `__init__`."""
+    for source, _ in imports(tree_of(module)):
+        if source.startswith("qnewton_sk."):
+            yield source.removeprefix("qnewton_sk.")
+        elif source == "qnewton_sk":
+            yield "__init__"
         elif source.startswith("."):
-            yield source.lstrip(".").split(".")[0]
+            assert not source.startswith(".."), f"{module}: name the room, not its place ({source})"
+            yield f"{room_of(module)}.{source[1:]}" if "." in module else source[1:]
 
 
-def test_every_module_is_in_the_table():
-    unknown = set(MODULES) - set(ALLOWED) - ENTRY_POINTS
+def test_every_room_is_in_the_table():
+    unknown = {room_of(module) for module in MODULES} - set(ALLOWED) - TOP
     assert not unknown, f"enter {sorted(unknown)} in ALLOWED, with the fewest imports they need"
 
 
@@ -124,16 +89,42 @@ def test_the_table_has_no_cycle():
         left = {name: below for name, below in left.items() if name not in leaves}
 
 
-@pytest.mark.parametrize("module", [name for name in MODULES if name in ALLOWED])
-def test_imports_point_one_way(module):
-    surplus = set(imported_modules(module)) - ALLOWED[module]
-    assert not surplus, f"{module} must not import {sorted(surplus)}"
+@pytest.mark.parametrize("room", ALLOWED)
+def test_imports_point_one_way(room):
+    for module in MODULES:
+        if room_of(module) == room:
+            surplus = {room_of(name) for name in imported_modules(module)} - ALLOWED[room] - {room}
+            assert not surplus, f"{module} must not import {sorted(surplus)}"
 
 
-@pytest.mark.parametrize("module", ["base", "estimators", "__main__"])
-def test_nothing_below_imports_an_entry_point(module):
-    importers = [name for name in MODULES if name not in ENTRY_POINTS and module in imported_modules(name)]
-    assert importers == []
+@pytest.mark.parametrize("room", ALLOWED)
+def test_no_import_cycle_inside_a_room(room):
+    left = {
+        module: {name for name in imported_modules(module) if name in MODULES}
+        for module in MODULES
+        if room_of(module) == room and not module.endswith("__init__")
+    }
+    while left:
+        leaves = {name for name, below in left.items() if not below & set(left)}
+        assert leaves, f"there is a cycle among {sorted(left)}"
+        left = {name: below for name, below in left.items() if name not in leaves}
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_other_rooms_are_entered_by_their_door(module):
+    """What another room uses is in the `__init__` of the room that it comes from."""
+    deep = [name for name in imported_modules(module) if "." in name and room_of(name) != room_of(module)]
+    assert deep == []
+
+
+def test_no_room_is_crowded():
+    sizes = {}
+    for module in MODULES:
+        if not module.endswith(("__init__", "__main__")):
+            room = room_of(module) if "." in module else "top"
+            sizes[room] = sizes.get(room, 0) + 1
+    assert sizes.pop("top") <= MAX_TOP_MODULES
+    assert {room: size for room, size in sizes.items() if size > MAX_MODULES} == {}
 
 
 @pytest.mark.parametrize("module", MODULES)
@@ -155,10 +146,15 @@ def test_no_private_name_of_scikit_learn(module):
 
 
 @pytest.mark.parametrize("module", MODULES)
-def test_extras_are_imported_inside_functions(module):
-    at_top = [node for node in tree_of(module).body if isinstance(node, ast.Import | ast.ImportFrom)]
+def test_extras_are_imported_inside_functions_and_nothing_else_is(module):
+    tree = tree_of(module)
+    at_top = [node for node in tree.body if isinstance(node, ast.Import | ast.ImportFrom)]
     roots = {source.split(".")[0] for source, _ in imports(ast.Module(at_top, []))} - {"", "qnewton_sk"}
-    assert roots <= RUNTIME | set(sys.stdlib_module_names)
+    ours = RUNTIME | set(sys.stdlib_module_names)
+    assert roots <= ours
+    functions = [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)]
+    inside = {source.split(".")[0] for function in functions for source, _ in imports(function)}
+    assert not inside & (ours | {"", "qnewton_sk"})
 
 
 def test_importing_the_package_loads_no_extra():
@@ -185,15 +181,36 @@ def test_every_public_name_is_on_the_api_page():
 
 def test_every_module_is_on_the_architecture_page():
     page = (PACKAGE.parent / "docs" / "architecture.md").read_text(encoding="utf-8")
-    assert [name for name in MODULES if not name.startswith("__") and f"`{name}.py`" not in page] == []
+    files = [path.relative_to(PACKAGE) for name, path in MODULES.items() if "__" not in name]
+    assert [path.as_posix() for path in files if f"`{path.as_posix()}`" not in page] == []
 
 
-@pytest.mark.parametrize("path", [*PACKAGE.glob("*.py")], ids=lambda path: path.stem)
-def test_numerics_do_not_print(path):
-    speakers = {"__main__", "versions", "base"}
+def test_a_wheel_holds_every_module(tmp_path):
+    source = tmp_path / "source"
+    source.mkdir()
+    for name in ("setup.cfg", "pyproject.toml", "README.md", "LICENSE"):
+        (source / name).write_bytes((PACKAGE.parent / name).read_bytes())
+    for path in [*MODULES.values(), PACKAGE / "py.typed"]:
+        copy = source / path.relative_to(PACKAGE.parent)
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        copy.write_bytes(path.read_bytes())
+    pytest.importorskip("setuptools", "77")
+    command = "from setuptools.build_meta import build_wheel; import sys; print(build_wheel(sys.argv[1]))"
+    subprocess.run(
+        [sys.executable, "-c", command, str(tmp_path)], cwd=source, check=True, capture_output=True
+    )
+    (wheel,) = tmp_path.glob("*.whl")
+    held = set(zipfile.ZipFile(wheel).namelist())
+    wanted = {path.relative_to(PACKAGE.parent).as_posix() for path in MODULES.values()}
+    assert wanted | {"qnewton_sk/py.typed"} <= held
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_numerics_do_not_print(module):
+    speakers = {"__main__", "versions", "estimators.base"}
     prints = [
         node.lineno
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        for node in ast.walk(tree_of(module))
         if isinstance(node, ast.Call) and getattr(node.func, "id", None) == "print"
     ]
-    assert path.stem in speakers or prints == []
+    assert module in speakers or prints == []

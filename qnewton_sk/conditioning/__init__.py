@@ -1,0 +1,19 @@
+"""What is known of a matrix before it is solved: condition number, spectrum, sparsity, pruning."""
+
+from .condition_number import ConditionNumber, as_estimator, condition_number
+from .prepare import prepare
+from .pruning import oracle_sparsity, prune_symmetric
+from .spectrum import extreme_eigenvalues, inertia, spectral_density, spectrum_table
+
+__all__ = [
+    "ConditionNumber",
+    "as_estimator",
+    "condition_number",
+    "extreme_eigenvalues",
+    "inertia",
+    "oracle_sparsity",
+    "prepare",
+    "prune_symmetric",
+    "spectral_density",
+    "spectrum_table",
+]

@@ -1,0 +1,186 @@
+"""Block Lanczos with full orthogonalisation: extreme eigenvalues of a symmetric operator."""
+
+from typing import NamedTuple
+
+import numpy as np
+
+
+class Ritz(NamedTuple):
+    """Ritz values of a symmetric operator, what is known of their error, and what they cost.
+
+    `values` ascending; `low_residual` and `high_residual` bound the distance of the first and the last of
+    them to some eigenvalue; `inverse_bound` is a lower bound of the norm of the operator's inverse;
+    `products` counts operator times vector.
+    """
+
+    values: np.ndarray
+    low_residual: float
+    high_residual: float
+    inverse_bound: float
+    products: int
+
+    @property
+    def largest_magnitude(self):
+        """Lower bound of the spectral norm, close to it once the iteration has converged."""
+        return float(np.abs(self.values[[0, -1]]).max())
+
+
+def block_lanczos(
+    apply,
+    n,
+    *,
+    block=4,
+    max_steps=8,
+    tol=0.0,
+    patience=2,
+    both_ends=False,
+    start=None,
+    seed=0,
+    dtype=np.float64,
+):
+    """Project a symmetric operator on the block Krylov space of random vectors.
+
+    Parameters
+    ----------
+    apply : callable
+        ``apply(V) -> A V`` for V of shape (n, k) with k <= block.
+    n : int
+        Order of the operator.
+    block : int, default=4
+        Vectors a step; products with a few at once cost hardly more than with one.
+    max_steps : int, default=8
+        Block products at most.
+    tol : float, default=0.0
+        Stop once the largest magnitude has grown by no more than this share; 0 for all steps.
+    patience : int, default=2
+        For so many steps in a row.
+    both_ends : bool, default=False
+        Watch the range of the eigenvalues in place of the largest magnitude.
+    start : ndarray of shape (n, block), default=None
+        First vectors; by default random.
+    seed : int, default=0
+        Of the random start.
+    dtype : dtype, default=numpy.float64
+        Of the vectors.
+
+    Returns
+    -------
+    Ritz
+        With NaN values where a product was not finite.
+
+    References
+    ----------
+    Golub, Van Loan, Matrix Computations, 4th ed., section 10.3.6.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from qnewton_sk.conditioning.lanczos import block_lanczos
+    >>> d = np.linspace(-3.0, 5.0, 200)
+    >>> round(block_lanczos(lambda V: d[:, None] * V, 200, max_steps=20).largest_magnitude, 2)
+    5.0
+    """
+    V = _start(n, min(block, n), seed, dtype) if start is None else _qr(start.astype(dtype))[0]
+    T, W, products = _iterate(apply, V, min(n, block * max_steps), tol, patience, both_ends)
+    return Ritz(np.full(1, np.nan), np.nan, np.nan, np.nan, products) if T is None else _ritz(T, W)
+
+
+def quadrature(apply, start, steps):
+    """Return nodes and weights of the Gauss quadrature of the spectrum as seen from one vector.
+
+    For every polynomial p up to degree 2 steps - 1, start^T p(A) start / start^T start = sum(weights *
+    p(nodes)).
+
+    Parameters
+    ----------
+    apply : callable
+        ``apply(V) -> A V`` for V of shape (n, 1).
+    start : ndarray of shape (n,)
+        The vector.
+    steps : int
+        Lanczos steps, one product each.
+
+    Returns
+    -------
+    (nodes, weights)
+        Each of shape (at most steps,), or (None, None) where a product was not finite.
+
+    References
+    ----------
+    Golub, Meurant (2010), Matrices, Moments and Quadrature, chapter 6.
+    """
+    V = (start / np.linalg.norm(start))[:, None]
+    T, _, _ = _iterate(apply, V, min(start.size, steps))
+    if T is None:
+        return None, None
+    nodes, vectors = np.linalg.eigh(T)
+    return nodes, vectors[0] ** 2
+
+
+def _iterate(apply, V, limit, tol=0.0, patience=1, both_ends=False):
+    """Projection T of the operator on at most `limit` vectors, what the last step left, products."""
+    basis = np.empty((V.shape[0], limit), dtype=V.dtype, order="F")
+    T = np.zeros((limit, limit))
+    width, largest, calm = 0, 0.0, 0
+    while True:
+        with np.errstate(invalid="ignore", over="ignore"):
+            AV = apply(V)
+        if not np.isfinite(AV).all():
+            return None, None, width + V.shape[1]
+        new = slice(width, width + V.shape[1])
+        basis[:, new], width = V, new.stop
+        space = basis[:, :width]
+        coefficients, W = _orthogonalise(AV, space)
+        T[:width, new], T[new, :width] = coefficients, coefficients.T
+        if tol > 0:
+            low, high = np.linalg.eigvalsh(T[:width, :width])[[0, -1]]
+            previous, largest = largest, high - low if both_ends else max(high, -low)
+            calm = calm + 1 if largest - previous <= tol * largest else 0
+        done = width == limit or (tol > 0 and calm >= patience)
+        V = None if done else _directions(W, limit - width, space, AV)
+        if V is None:
+            return T[:width, :width], W, width
+
+
+def _start(n, block, seed, dtype):
+    return _qr(np.random.default_rng(seed).standard_normal((n, block)).astype(dtype))[0]
+
+
+def _qr(W):
+    if W.shape[1] > 1:
+        return np.linalg.qr(W)
+    size = np.linalg.norm(W)
+    return (W / size if size > 0 else W), np.full((1, 1), size)
+
+
+def _orthogonalise(AV, space):
+    """Coefficients of A V in the space, and what is left; twice, as once loses digits (Kahan, Parlett)."""
+    first = space.T @ AV
+    W = AV - space @ first
+    second = space.T @ W
+    W -= space @ second
+    return first + second, W
+
+
+def _directions(W, room, space, AV):
+    """At most `room` orthonormal directions that W adds to the space, or None where it adds none."""
+    Q, R = _qr(W)
+    size = 100 * np.finfo(W.dtype).eps * np.sqrt(W.shape[0]) * np.abs(AV).max()
+    new = np.flatnonzero(np.abs(R.diagonal()) > size)[:room]
+    if new.size == 0:
+        return None
+    if new.size == Q.shape[1] and np.abs(R.diagonal()).min() > 1e3 * size:
+        return Q
+    Q = Q[:, new]
+    return _qr(Q - space @ (space.T @ Q))[0]
+
+
+def _ritz(T, W):
+    values, vectors = np.linalg.eigh(T)
+    last = W.shape[1]
+    residuals = np.linalg.norm(W @ vectors[-last:, [0, -1]].astype(W.dtype), axis=0)
+    extended = np.zeros((T.shape[0] + last, T.shape[0]))
+    extended[: T.shape[0]], extended[T.shape[0] :, -last:] = T, _qr(W)[1]
+    smallest = np.linalg.svd(extended, compute_uv=False)[-1]
+    inverse = float(1 / smallest) if smallest > 0 else np.inf
+    return Ritz(values, float(residuals[0]), float(residuals[1]), inverse, T.shape[0])

@@ -1,0 +1,13 @@
+"""The curvature of an objective: exact Hessian, Gauss-Newton, empirical Fisher."""
+
+from .auto import AutoCurvature
+from .matrices import CURVATURES, EmpiricalFisher, GaussNewton, Hessian, resolve_curvature
+
+__all__ = [
+    "AutoCurvature",
+    "CURVATURES",
+    "EmpiricalFisher",
+    "GaussNewton",
+    "Hessian",
+    "resolve_curvature",
+]

@@ -1,0 +1,185 @@
+"""Entries of the exact Hessian and of the Gauss-Newton matrix, block by block of layers."""
+
+import numpy as np
+
+from qnewton_sk.machine import NUMBER_FLOPS, available_threads, one_blas_thread, run_tasks, workspaces_of
+
+from .input_tiles import Tile, all_pairs, input_tiles, pair_tiles
+from .layer_blocks import (
+    by_pairs,
+    cross_by_inputs,
+    cross_by_units,
+    diagonal_by_inputs,
+    diagonal_by_pairs,
+    pairs_a_piece,
+)
+from .sample_derivatives import SampleCurvature, floats_per_sample
+
+TEMPORARY_BYTES = 2**27
+"""Memory for what an assembly holds beside its result; samples are taken in chunks that fit."""
+
+KEPT_BYTES = 2**27
+"""Products of inputs follow from X alone and are kept from step to step up to this size."""
+
+
+def assemble(objective, theta, *, exact=True, layer=None, temporary_bytes=TEMPORARY_BYTES):
+    """Return the Hessian of the objective, or its Gauss-Newton matrix, penalty included.
+
+    With u_l a perturbation of z_l, S_ij = d2 loss / du_i du_j and J_ki = d a_i / d u_k for every sample,
+
+        H[(s,r),(q,p)] = sum_n abar_{k-1}[s] (abar_{i-1}[q] S_ki[r,p] + J_k,i-1[r,q] delta_i[p])
+
+    is the block of layers k < i, weights being in S and delta; the second term has no bias row q and is
+    absent for k = i. Gauss-Newton leaves it out, and f'' in S. (S is the pre-activation Hessian of
+    Botev, Ritter, Barber 2017, arXiv:1706.03662, equations 5 to 8, here between all pairs of layers.)
+
+    Parameters
+    ----------
+    objective : Objective
+        The data and the net.
+    theta : ndarray of shape (n_params,)
+        Where.
+    exact : bool, default=True
+        The Hessian; False for Gauss-Newton.
+    layer : int, default=None
+        The diagonal block of one layer only.
+    temporary_bytes : int, default=TEMPORARY_BYTES
+        Memory for temporaries.
+
+    Returns
+    -------
+    ndarray of shape (n_params, n_params), or of the layer's size
+        C-contiguous, symmetric to the bit.
+    """
+    network = objective.network
+    layers = range(network.n_layers) if layer is None else [layer]
+    start = network.parts[layers[0]].start
+    n = network.parts[layers[-1]].stop - start
+    H = np.zeros((n, n), objective.dtype)
+    targets = _targets(H, network, layers, start)
+    arrays = [workspace.array for workspace in workspaces_of(objective, available_threads())]
+    with one_blas_thread():
+        for p, rows, position in _chunks(objective, theta, temporary_bytes):
+            curvature = SampleCurvature(p, rows, exact, layers, arrays[0])
+            tasks = []
+            for (k, i), target in targets.items():
+                tasks += _block_tasks(objective, curvature, k, i, target, position)
+            flops = matrix_product_flops(network, curvature.n_samples, exact=exact, layer=layer)
+            run_tasks(tasks, arrays, flops)
+    _mirror_blocks(H, network, layers, start)
+    H.reshape(-1)[:: n + 1] += objective.penalty * network.penalised[start : start + n].astype(H.dtype)
+    return H
+
+
+def _targets(H, network, layers, start):
+    """Return (k, i) -> view of the block of layers k <= i, of shape (inputs, units, inputs, units)."""
+    shapes = [(a + 1, b) for a, b in zip(network.widths, network.widths[1:])]
+    return {
+        (k, i): _view(H, network.parts[k], network.parts[i], start).reshape(*shapes[k], *shapes[i])
+        for k in layers
+        for i in layers
+        if k <= i
+    }
+
+
+def _view(H, rows, columns, start):
+    return H[rows.start - start : rows.stop - start, columns.start - start : columns.stop - start]
+
+
+def _chunks(objective, theta, temporary_bytes):
+    """Yield (pass, slice of its samples, slice of all samples) such that temporaries stay in the budget."""
+    network, passed = objective.network, 0
+    P, h = network.widths[0] + 1, network.widths[1]
+    floats = floats_per_sample(network) + (_pairs(P) if by_pairs(P, h) else 0)
+    size = max(1, int(temporary_bytes // (objective.dtype.itemsize * floats)))
+    for p in objective.passes(theta):
+        for start in range(0, p.n_samples, size):
+            stop = min(start + size, p.n_samples)
+            yield p, slice(start, stop), slice(passed + start, passed + stop)
+        passed += p.n_samples
+
+
+def _block_tasks(objective, curvature, k, i, target, position):
+    """Return what adds the block of layers k <= i for some samples, as independent tasks."""
+    S, first, exact = curvature.S[k, i], position.start == 0, curvature.exact
+    narrow = by_pairs(*target.shape[:2])
+    inputs, x = curvature.nonzero_inputs(k)
+    if k == i:
+        if not narrow:
+            return diagonal_by_inputs(target, inputs, x, S, first)
+        x = curvature.inputs(k)
+        return diagonal_by_pairs(target, x, S, first, _pair_tiles(objective, x, k, position, len(S)))
+    a = curvature.inputs(i)
+    if exact and i > k + 1:
+        J, delta = curvature.J[k, i - 1], curvature.delta(i)
+        return cross_by_units(target, inputs, x, a, S, first, J=J, delta=delta)
+    slope, delta = (curvature.slope(k), curvature.delta(i)) if exact else (None, None)
+    if narrow and len(x) <= S.shape[0] * S.shape[1]:
+        tiles = _input_tiles(objective, curvature.inputs(k), k, position)
+        return cross_by_inputs(target, tiles, a, S, first, shared=(slope, delta) if exact else None)
+    return cross_by_units(target, inputs, x, a, S, first, slope=slope, delta=delta)
+
+
+def _pairs(n):
+    return n * (n + 1) // 2
+
+
+def _pair_tiles(objective, x, k, position, h):
+    """Return the products of inputs, to be formed as they are needed; those of X itself are kept."""
+    if k > 0 or _pairs(len(x)) * objective.n_samples * x.itemsize > KEPT_BYTES:
+        return all_pairs(len(x), pairs_a_piece(h, x.shape[1], x.itemsize))
+    return _kept(objective, ("pair tiles", position.start, position.stop), lambda: pair_tiles(x))
+
+
+def _input_tiles(objective, x, k, position):
+    """Return the inputs; how those of X itself are cut is kept."""
+    if k > 0 or len(x) * objective.n_samples * x.itemsize > KEPT_BYTES:
+        return [Tile(np.arange(len(x)), None, x)]
+    return _kept(objective, ("input tiles", position.start, position.stop), lambda: input_tiles(x))
+
+
+def _kept(objective, key, make):
+    if key not in objective.memo:
+        objective.memo[key] = make()
+    return objective.memo[key]
+
+
+def _mirror_blocks(H, network, layers, start):
+    """Copy the blocks above the diagonal ones to below."""
+    for k in layers:
+        rows = network.parts[k]
+        right = slice(rows.stop, start + len(H))
+        copy_transposed(_view(H, rows, right, start), _view(H, right, rows, start))
+
+
+def copy_transposed(source, target, tile=256):
+    """Write source.T into target, tile by tile so that both stay in the cache."""
+    for a in range(0, source.shape[0], tile):
+        for b in range(0, source.shape[1], tile):
+            target[b : b + tile, a : a + tile] = source[a : a + tile, b : b + tile].T
+
+
+def assembly_flops(network, n_samples, *, exact=True, layer=None):
+    """Return the floating-point operations of `assemble`; a number built or moved counts `NUMBER_FLOPS`."""
+    products, numbers, entries = _counts(network, exact, layer)
+    return n_samples * products + NUMBER_FLOPS * (n_samples * numbers + entries)
+
+
+def matrix_product_flops(network, n_samples, *, exact=True, layer=None):
+    """Return the floating-point operations of the matrix products in `assemble`, no input being zero."""
+    return n_samples * _counts(network, exact, layer)[0]
+
+
+def _counts(network, exact, layer):
+    """Return operations of matrix products and numbers built, both a sample, and entries written."""
+    widths = network.widths
+    layers = range(network.n_layers) if layer is None else [layer]
+    products = numbers = entries = 0.0
+    for k in layers:
+        for i in range(k, layers[-1] + 1):
+            P, Q, R, T = widths[k] + 1, widths[i] + 1, widths[k + 1], widths[i + 1]
+            shared = exact and i == k + 1
+            products += 2.0 * (_pairs(P) * _pairs(R) if k == i else P * Q * R * T + shared * P * R * T)
+            numbers += 2.0 * R * T + (_pairs(P) if k == i else P * Q)
+            entries += 2.0 * P * Q * R * T
+    return products, numbers, entries

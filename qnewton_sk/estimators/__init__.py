@@ -1,0 +1,6 @@
+"""The two estimators: check what a user passes, run the loop, keep what it found."""
+
+from .classifier import QNewtonClassifier
+from .regressor import QNewtonRegressor
+
+__all__ = ["QNewtonClassifier", "QNewtonRegressor"]

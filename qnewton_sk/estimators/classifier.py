@@ -1,0 +1,416 @@
+"""The two estimators."""
+
+import numpy as np
+from scipy.special import expit, log_expit, log_softmax
+from sklearn.base import ClassifierMixin
+from sklearn.preprocessing import LabelBinarizer
+from sklearn.utils.class_weight import compute_class_weight
+from sklearn.utils.multiclass import check_classification_targets, type_of_target
+
+from qnewton_sk.nets import LogisticCrossEntropy, SoftmaxCrossEntropy
+
+from .base import QNewtonBase
+from .callbacks import with_callbacks
+from .validation import check_sample_weight
+
+
+class QNewtonClassifier(ClassifierMixin, QNewtonBase):
+    """Multilayer perceptron classifier fitted by Newton's method, each step solved by the cheapest backend.
+
+    Minimises the objective of `sklearn.neural_network.MLPClassifier`: mean cross-entropy plus L2 penalty.
+    Takes binary, multiclass and multilabel targets.
+
+    Parameters
+    ----------
+    hidden_layer_sizes : int or sequence of int, default=(16, 16)
+        Width of each hidden layer; ``()`` is a linear model.
+    activation : str, callable or sequence, default="tanh"
+        Of the hidden layers: "identity", "logistic", "tanh", "relu", "softplus", "silu", "gelu"; or an
+        elementwise function written with autograd.numpy; or a sequence of these, one per hidden layer.
+    alpha : float, default=1e-4
+        L2 penalty on the weights, divided by the number (or total weight) of the samples.
+    curvature : {"auto", "hessian", "gauss_newton", "empirical_fisher"} or object, default="auto"
+        The matrix of Newton's step. An object has a method ``blocks(objective, theta)``.
+    partition : {"full", "layer"}, default="full"
+        One linear system for all parameters, or one per layer.
+    regularization : float, default=1e-3
+        Multiple of the identity added to the matrix; the starting damping of the trust region.
+    oracle_sparsity : int or float, default=None
+        Prune the matrix to so many entries in a row (int) or to this share of them (float in (0, 1]) before
+        it is solved. None does not prune.
+    condition_number : str or object, default="auto"
+        Estimator of the condition number: "auto", "exact", "determinant", "lanczos", "one_norm", "shift",
+        "products", or an object with a method ``estimate(matrix)``.
+    scheduler : {"auto", "classical", "quantum", "paper"} or Scheduler, default="auto"
+        Who may solve. Each step's system goes to the cheapest backend by predicted cost.
+    step_control : {"trust_region", "line_search", "fixed"} or object, default="trust_region"
+        How far to go along the solution; only "fixed" lets the loss climb.
+    learning_rate_init : float, default=1.0
+        Factor on Newton's step. The first-order phase finds its own rate.
+    first_order_steps : int, default=0
+        Gradient steps before the first Newton step.
+    batch_size : int, default="auto"
+        Samples a step; "auto" takes all, so that one epoch is one step.
+    max_iter : int, default=400
+        Epochs at most.
+    tol : float, default=1e-6
+        Stop when no entry of the gradient exceeds `tol` and the predicted decrease is at most 0.5 % of the loss
+        (or 0.03 `tol` times the first loss),
+        or when the loss (the validation score under early stopping) has not improved by `tol` for
+        `n_iter_no_change` epochs; relative to the loss, absolute for the score.
+    n_iter_no_change : int, default=10
+        See `tol`.
+    early_stopping : bool, default=False
+        Stop when the validation score no longer rises, and keep the parameters of the best one.
+    validation_fraction : float, default=0.1
+        Share of the samples held out for early stopping where `fit` gets no X_val, y_val.
+    warm_start : bool, default=False
+        Let `fit` continue from the last fit.
+    shuffle : bool, default=True
+        Draw new batches in each epoch; matters where `batch_size` is an int.
+    random_state : int, RandomState instance or None, default=None
+        Of the initial parameters (drawn as MLPClassifier and MLPRegressor draw them), the split for early
+        stopping, and the batches.
+    verbose : bool or int, default=False
+        Print one line a step.
+    class_weight : dict or "balanced", default=None
+        Weights of the classes; "balanced" makes each class weigh the same in all.
+    n_jobs : int, default=None
+        Threads that predict, for many samples.
+
+    Attributes
+    ----------
+    classes_ : ndarray of shape (n_classes,)
+        Class labels; for multilabel targets the numbers of the labels.
+    coefs_ : list of ndarray
+        Weights of each layer, of shape (n_in, n_out).
+    intercepts_ : list of ndarray
+        Intercepts of each layer, of shape (n_out,).
+    n_layers_ : int
+        Number of layers, inputs and outputs included.
+    n_outputs_ : int
+        Number of outputs.
+    out_activation_ : str
+        Function from raw output to prediction.
+    n_features_in_ : int
+        Number of features seen in `fit`.
+    feature_names_in_ : ndarray of shape (`n_features_in_`,)
+        Names of the features, where X had any.
+    loss_ : float
+        Training objective at the end.
+    best_loss_ : float or None
+        Lowest of `loss_curve_`; None under early stopping.
+    loss_curve_ : list of float
+        Training objective after each epoch.
+    validation_scores_ : list of float or None
+        Accuracy on the validation set after each epoch; None without one.
+    validation_loss_curve_ : list of float or None
+        Mean loss on the validation set after each epoch, penalty not included; None without one.
+    best_validation_score_ : float or None
+        Highest of `validation_scores_`.
+    n_iter_ : int
+        Epochs of the last call.
+    n_steps_ : int
+        Steps, which is rows of `history_`.
+    t_ : int
+        Samples seen, all epochs together.
+    converged_ : bool
+        Whether a minimum was found.
+    stop_reason_ : str
+        Why the last call ended: "converged", "no_improvement", "max_iter", "early_stopping", "one_pass"
+        (of partial_fit), "callback", "interrupted", "stalled", "diverged" or "solver_failed".
+    condition_number_ : float or None
+        Of the last system that was solved; None where none was.
+    oracle_sparsity_ : float or None
+        Most nonzeros in a row of the last system; None where none was solved.
+    schedule_ : list of str
+        Backend of every solve.
+    history_ : dict of ndarray
+        One row a step, ``pandas.DataFrame(est.history_)`` makes a table of it: step, phase, loss,
+        gradient_norm, damping, step_size, accepted, condition_number, oracle_sparsity, backend,
+        classical_cost, quantum_cost, break_even_gate_time, gradient_seconds, hessian_seconds,
+        schedule_seconds, solve_seconds, modelled_seconds, relative_residual, solve_status. Costs and
+        modelled_seconds are modelled, the other seconds are measured.
+
+    See Also
+    --------
+    QNewtonRegressor : The same for regression.
+    sklearn.neural_network.MLPClassifier : The same model, fitted by first-order methods or L-BFGS.
+
+    References
+    ----------
+    Q-Newton: hybrid quantum-classical scheduling for accelerating neural network training with Newton's
+    gradient descent, arXiv:2405.00252.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_iris
+    >>> from qnewton_sk import QNewtonClassifier
+    >>> X, y = load_iris(return_X_y=True)
+    >>> model = QNewtonClassifier((4,), alpha=0.1, random_state=0).fit(X, y)
+    >>> f"{model.score(X, y):.1f}"
+    '1.0'
+    >>> model.predict(X[:2])
+    array([0, 0])
+    """
+
+    def __init__(
+        self,
+        hidden_layer_sizes=(16, 16),
+        *,
+        activation="tanh",
+        alpha=1e-4,
+        curvature="auto",
+        partition="full",
+        regularization=1e-3,
+        oracle_sparsity=None,
+        condition_number="auto",
+        scheduler="auto",
+        step_control="trust_region",
+        learning_rate_init=1.0,
+        first_order_steps=0,
+        batch_size="auto",
+        max_iter=400,
+        tol=1e-6,
+        n_iter_no_change=10,
+        early_stopping=False,
+        validation_fraction=0.1,
+        warm_start=False,
+        shuffle=True,
+        random_state=None,
+        verbose=False,
+        class_weight=None,
+        n_jobs=None,
+    ):
+        self.hidden_layer_sizes = hidden_layer_sizes
+        self.activation = activation
+        self.alpha = alpha
+        self.curvature = curvature
+        self.partition = partition
+        self.regularization = regularization
+        self.oracle_sparsity = oracle_sparsity
+        self.condition_number = condition_number
+        self.scheduler = scheduler
+        self.step_control = step_control
+        self.learning_rate_init = learning_rate_init
+        self.first_order_steps = first_order_steps
+        self.batch_size = batch_size
+        self.max_iter = max_iter
+        self.tol = tol
+        self.n_iter_no_change = n_iter_no_change
+        self.early_stopping = early_stopping
+        self.validation_fraction = validation_fraction
+        self.warm_start = warm_start
+        self.shuffle = shuffle
+        self.random_state = random_state
+        self.verbose = verbose
+        self.class_weight = class_weight
+        self.n_jobs = n_jobs
+
+    @with_callbacks
+    def partial_fit(self, X, y, classes=None, sample_weight=None, X_val=None, y_val=None):
+        """Take one pass over X from where the last call ended, more only until a step is accepted.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Inputs.
+        y : array-like of shape (n_samples,) or (n_samples, n_labels)
+            Targets.
+        classes : array-like of shape (n_classes,), default=None
+            All labels that any call will bring; needed in the first call, but for multilabel targets.
+        sample_weight : array-like of shape (n_samples,), default=None
+            Nonnegative weights.
+        X_val : {array-like, sparse matrix} of shape (n_val, n_features), default=None
+            Validation set, scored after the pass.
+        y_val : array-like of shape (n_val,) or (n_val, n_labels), default=None
+            Its targets.
+
+        Returns
+        -------
+        self : object
+            The fitted estimator.
+
+        Raises
+        ------
+        ValueError
+            If a parameter or the data are not as they must be; before any work.
+        """
+        if isinstance(self.class_weight, str):
+            raise ValueError(
+                '`class_weight` must be None or a dict for partial_fit, since "balanced" needs all data; got '
+                f"{self.class_weight!r}"
+            )
+        classes = self._checked_classes(classes, y)
+        return self._partial_fit(X, y, sample_weight, X_val, y_val, classes)
+
+    def predict(self, X):
+        """Return the most probable class of each sample.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Inputs.
+
+        Returns
+        -------
+        ndarray of shape (n_samples,), or (n_samples, n_labels) of 0 and 1 for multilabel targets
+        """
+        labels = _labels(self._raw(X), self.out_activation_)
+        return labels if self._multilabel else self.classes_[labels]
+
+    def decision_function(self, X):
+        """Return the raw outputs: log-odds, or scores before the softmax.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Inputs.
+
+        Returns
+        -------
+        ndarray of shape (n_samples,) for two classes, else (n_samples, n_classes)
+        """
+        z = self._raw(X)
+        return z[:, 0] if z.shape[1] == 1 else z
+
+    def predict_proba(self, X):
+        """Return the probability of each class; of each label on its own for multilabel targets.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Inputs.
+
+        Returns
+        -------
+        ndarray of shape (n_samples, n_classes)
+        """
+        z = self._raw(X)
+        if self.out_activation_ == "softmax":
+            return SoftmaxCrossEntropy().predict(z)
+        return _inside(expit(z)) if self._multilabel else np.hstack([expit(-z), expit(z)])
+
+    def predict_log_proba(self, X):
+        """Return the logarithm of `predict_proba`, finite where a probability underflows.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Inputs.
+
+        Returns
+        -------
+        ndarray of shape (n_samples, n_classes)
+        """
+        z = self._raw(X)
+        if self.out_activation_ == "softmax":
+            return log_softmax(z, axis=1)
+        return log_expit(z) if self._multilabel else np.hstack([log_expit(-z), log_expit(z)])
+
+    @property
+    def _multilabel(self):
+        return self.out_activation_ == "logistic" and self.n_outputs_ > 1
+
+    @property
+    def _label_binarizer(self):
+        """As MLPClassifier keeps it, for converters written for that; built on demand."""
+        return LabelBinarizer().fit(np.eye(self.n_outputs_, dtype=int) if self._multilabel else self.classes_)
+
+    def _checked_targets(self, y):
+        y = super()._checked_targets(y)
+        kind = type_of_target(y, input_name="y")
+        if kind not in ("binary", "multiclass", "multilabel-indicator"):
+            check_classification_targets(y)
+            raise ValueError(
+                f"`y` must be a column of labels, or a matrix of 0 and 1 for multilabel targets; got {kind} "
+                "targets (sklearn.multioutput.MultiOutputClassifier fits one estimator a column)"
+            )
+        return y
+
+    def _checked_classes(self, classes, y):
+        """Return the sorted labels of the first call to partial_fit; None where y itself tells."""
+        if hasattr(self, "coefs_"):
+            if classes is not None and not np.array_equal(np.unique(classes), self.classes_):
+                raise ValueError(f"`classes` must be those of the first call, {self.classes_}; got {classes}")
+            return None
+        if np.ndim(y) == 2 and np.shape(y)[1] > 1:
+            return None
+        if classes is None:
+            raise ValueError("`classes` must be passed on the first call to partial_fit; got None")
+        return np.unique(classes)
+
+    def _learn_targets(self, y):
+        self.classes_ = np.arange(y.shape[1]) if y.ndim == 2 else np.unique(y)
+        if y.ndim == 1 and len(self.classes_) < 2:
+            raise ValueError(f"`y` must hold at least two classes; got one class, {self.classes_[0]!r}")
+        softmax = y.ndim == 1 and len(self.classes_) > 2
+        self.out_activation_ = "softmax" if softmax else "logistic"
+        self.n_outputs_ = 1 if y.ndim == 1 and not softmax else len(self.classes_)
+
+    def _encode(self, y, dtype, name="y"):
+        """Return the targets of shape (n_samples, n_outputs): one-hot, or 0 and 1."""
+        n_classes = len(self.classes_)
+        if y.ndim == 2:
+            if y.shape[1] != n_classes:
+                raise ValueError(f"`{name}` must have the {n_classes} labels of the fit; got {y.shape[1]}")
+            return y.astype(dtype)
+        codes = np.minimum(np.searchsorted(self.classes_, y), n_classes - 1)
+        unknown = self.classes_[codes] != y
+        if np.any(unknown):
+            raise ValueError(f"`{name}` must hold only classes {self.classes_}; got {np.unique(y[unknown])}")
+        if n_classes == 2:
+            return codes[:, None].astype(dtype)
+        return np.eye(n_classes, dtype=dtype)[codes]
+
+    def _loss(self, n_outputs):
+        return SoftmaxCrossEntropy() if self.out_activation_ == "softmax" else LogisticCrossEntropy()
+
+    def _strata(self, targets):
+        return None if self._multilabel else _codes(targets)
+
+    def _with_class_weight(self, targets, weight):
+        if self.class_weight is None:
+            return weight
+        if self._multilabel:
+            raise ValueError(
+                f"`class_weight` must be None for multilabel targets; got {self.class_weight!r}. "
+                "Use sample_weight"
+            )
+        codes = _codes(targets)
+        ones = np.ones(len(codes), targets.dtype) if weight is None else weight
+        if isinstance(self.class_weight, str):
+            totals = np.bincount(codes, ones, len(self.classes_))
+            by_class = totals.sum() / (len(self.classes_) * np.maximum(totals, np.finfo(float).tiny))
+        else:
+            by_class = compute_class_weight(self.class_weight, classes=self.classes_, y=self.classes_)
+        return check_sample_weight(ones * by_class[codes], len(codes), targets.dtype)
+
+    def _score_raw(self, loss, z, targets, weight):
+        """Accuracy."""
+        right = _labels(z, loss.out_activation) == (targets if self._multilabel else _codes(targets))
+        return np.average(right.all(axis=1) if right.ndim == 2 else right, weights=weight)
+
+    def __sklearn_tags__(self):
+        """Say that multilabel targets are taken."""
+        tags = super().__sklearn_tags__()
+        tags.classifier_tags.multi_label = True
+        return tags
+
+
+def _labels(z, out_activation):
+    """Return the class numbers of shape (n,), or 0 and 1 of shape (n, K), for raw outputs z."""
+    if out_activation == "softmax":
+        return z.argmax(axis=1)
+    positive = (z > 0).astype(int)
+    return positive[:, 0] if z.shape[1] == 1 else positive
+
+
+def _inside(p):
+    """Keep probabilities within the open unit interval: rounding is no certainty."""
+    return np.clip(p, np.finfo(p.dtype).tiny, np.nextafter(p.dtype.type(1), p.dtype.type(0)))
+
+
+def _codes(targets):
+    """Return the class numbers of encoded targets."""
+    return targets[:, 0].astype(int) if targets.shape[1] == 1 else targets.argmax(axis=1)

@@ -1,0 +1,275 @@
+"""The regressor."""
+
+import numpy as np
+from sklearn.base import RegressorMixin
+from sklearn.metrics import r2_score
+
+from qnewton_sk.nets import resolve_loss
+
+from .base import QNewtonBase
+from .callbacks import with_callbacks
+from .validation import probe_loss
+
+
+class QNewtonRegressor(RegressorMixin, QNewtonBase):
+    """Multilayer perceptron regressor fitted by Newton's method, each step solved by the cheapest backend.
+
+    Minimises the objective of `sklearn.neural_network.MLPRegressor`: mean loss plus L2 penalty, averaged over
+    the outputs where there are several.
+
+    Parameters
+    ----------
+    hidden_layer_sizes : int or sequence of int, default=(16, 16)
+        Width of each hidden layer; ``()`` is a linear model.
+    activation : str, callable or sequence, default="tanh"
+        Of the hidden layers: "identity", "logistic", "tanh", "relu", "softplus", "silu", "gelu"; or an
+        elementwise function written with autograd.numpy; or a sequence of these, one per hidden layer.
+    loss : {"squared_error", "poisson", "huber"} or callable, default="squared_error"
+        Half the squared error, half the Poisson deviance of exp(output), or the Huber loss (linear beyond a
+        residual of 1.35); or ``loss(y, raw_prediction) -> (n_samples,)`` written with autograd.numpy.
+    alpha : float, default=1e-4
+        L2 penalty on the weights, divided by the number (or total weight) of the samples.
+    curvature : {"auto", "hessian", "gauss_newton", "empirical_fisher"} or object, default="auto"
+        The matrix of Newton's step. An object has a method ``blocks(objective, theta)``.
+    partition : {"full", "layer"}, default="full"
+        One linear system for all parameters, or one per layer.
+    regularization : float, default=1e-3
+        Multiple of the identity added to the matrix; the starting damping of the trust region.
+    oracle_sparsity : int or float, default=None
+        Prune the matrix to so many entries in a row (int) or to this share of them (float in (0, 1]) before
+        it is solved. None does not prune.
+    condition_number : str or object, default="auto"
+        Estimator of the condition number: "auto", "exact", "determinant", "lanczos", "one_norm", "shift",
+        "products", or an object with a method ``estimate(matrix)``.
+    scheduler : {"auto", "classical", "quantum", "paper"} or Scheduler, default="auto"
+        Who may solve. Each step's system goes to the cheapest backend by predicted cost.
+    step_control : {"trust_region", "line_search", "fixed"} or object, default="trust_region"
+        How far to go along the solution; only "fixed" lets the loss climb.
+    learning_rate_init : float, default=1.0
+        Factor on Newton's step. The first-order phase finds its own rate.
+    first_order_steps : int, default=0
+        Gradient steps before the first Newton step.
+    batch_size : int, default="auto"
+        Samples a step; "auto" takes all, so that one epoch is one step.
+    max_iter : int, default=400
+        Epochs at most.
+    tol : float, default=1e-6
+        Stop when no entry of the gradient exceeds `tol` and the predicted decrease is at most 0.5 % of the loss
+        (or 0.03 `tol` times the first loss),
+        or when the loss (the validation score under early stopping) has not improved by `tol` for
+        `n_iter_no_change` epochs; relative to the loss, absolute for the score.
+    n_iter_no_change : int, default=10
+        See `tol`.
+    early_stopping : bool, default=False
+        Stop when the validation score no longer rises, and keep the parameters of the best one.
+    validation_fraction : float, default=0.1
+        Share of the samples held out for early stopping where `fit` gets no X_val, y_val.
+    warm_start : bool, default=False
+        Let `fit` continue from the last fit.
+    shuffle : bool, default=True
+        Draw new batches in each epoch; matters where `batch_size` is an int.
+    random_state : int, RandomState instance or None, default=None
+        Of the initial parameters (drawn as MLPClassifier and MLPRegressor draw them), the split for early
+        stopping, and the batches.
+    verbose : bool or int, default=False
+        Print one line a step.
+    n_jobs : int, default=None
+        Threads that predict, for many samples.
+
+    Attributes
+    ----------
+    coefs_ : list of ndarray
+        Weights of each layer, of shape (n_in, n_out).
+    intercepts_ : list of ndarray
+        Intercepts of each layer, of shape (n_out,).
+    n_layers_ : int
+        Number of layers, inputs and outputs included.
+    n_outputs_ : int
+        Number of outputs.
+    out_activation_ : str
+        Function from raw output to prediction.
+    n_features_in_ : int
+        Number of features seen in `fit`.
+    feature_names_in_ : ndarray of shape (`n_features_in_`,)
+        Names of the features, where X had any.
+    loss_ : float
+        Training objective at the end.
+    best_loss_ : float or None
+        Lowest of `loss_curve_`; None under early stopping.
+    loss_curve_ : list of float
+        Training objective after each epoch.
+    validation_scores_ : list of float or None
+        R^2 on the validation set after each epoch; None without one.
+    validation_loss_curve_ : list of float or None
+        Mean loss on the validation set after each epoch, penalty not included; None without one.
+    best_validation_score_ : float or None
+        Highest of `validation_scores_`.
+    n_iter_ : int
+        Epochs of the last call.
+    n_steps_ : int
+        Steps, which is rows of `history_`.
+    t_ : int
+        Samples seen, all epochs together.
+    converged_ : bool
+        Whether a minimum was found.
+    stop_reason_ : str
+        Why the last call ended: "converged", "no_improvement", "max_iter", "early_stopping", "one_pass"
+        (of partial_fit), "callback", "interrupted", "stalled", "diverged" or "solver_failed".
+    condition_number_ : float or None
+        Of the last system that was solved; None where none was.
+    oracle_sparsity_ : float or None
+        Most nonzeros in a row of the last system; None where none was solved.
+    schedule_ : list of str
+        Backend of every solve.
+    history_ : dict of ndarray
+        One row a step, ``pandas.DataFrame(est.history_)`` makes a table of it: step, phase, loss,
+        gradient_norm, damping, step_size, accepted, condition_number, oracle_sparsity, backend,
+        classical_cost, quantum_cost, break_even_gate_time, gradient_seconds, hessian_seconds,
+        schedule_seconds, solve_seconds, modelled_seconds, relative_residual, solve_status. Costs and
+        modelled_seconds are modelled, the other seconds are measured.
+
+    See Also
+    --------
+    QNewtonClassifier : The same for classification.
+    sklearn.neural_network.MLPRegressor : The same model, fitted by first-order methods or L-BFGS.
+
+    References
+    ----------
+    Q-Newton: hybrid quantum-classical scheduling for accelerating neural network training with Newton's
+    gradient descent, arXiv:2405.00252.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from qnewton_sk import QNewtonRegressor
+    >>> X = np.linspace(-1, 1, 50)[:, None]
+    >>> model = QNewtonRegressor((8,), alpha=0.001, random_state=0).fit(X, np.sin(3 * X[:, 0]))
+    >>> bool(np.abs(model.predict(X) - np.sin(3 * X[:, 0])).max() < 0.1)
+    True
+    """
+
+    def __init__(
+        self,
+        hidden_layer_sizes=(16, 16),
+        *,
+        activation="tanh",
+        loss="squared_error",
+        alpha=1e-4,
+        curvature="auto",
+        partition="full",
+        regularization=1e-3,
+        oracle_sparsity=None,
+        condition_number="auto",
+        scheduler="auto",
+        step_control="trust_region",
+        learning_rate_init=1.0,
+        first_order_steps=0,
+        batch_size="auto",
+        max_iter=400,
+        tol=1e-6,
+        n_iter_no_change=10,
+        early_stopping=False,
+        validation_fraction=0.1,
+        warm_start=False,
+        shuffle=True,
+        random_state=None,
+        verbose=False,
+        n_jobs=None,
+    ):
+        self.hidden_layer_sizes = hidden_layer_sizes
+        self.activation = activation
+        self.loss = loss
+        self.alpha = alpha
+        self.curvature = curvature
+        self.partition = partition
+        self.regularization = regularization
+        self.oracle_sparsity = oracle_sparsity
+        self.condition_number = condition_number
+        self.scheduler = scheduler
+        self.step_control = step_control
+        self.learning_rate_init = learning_rate_init
+        self.first_order_steps = first_order_steps
+        self.batch_size = batch_size
+        self.max_iter = max_iter
+        self.tol = tol
+        self.n_iter_no_change = n_iter_no_change
+        self.early_stopping = early_stopping
+        self.validation_fraction = validation_fraction
+        self.warm_start = warm_start
+        self.shuffle = shuffle
+        self.random_state = random_state
+        self.verbose = verbose
+        self.n_jobs = n_jobs
+
+    @with_callbacks
+    def partial_fit(self, X, y, sample_weight=None, X_val=None, y_val=None):
+        """Take one pass over X from where the last call ended, more only until a step is accepted.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Inputs.
+        y : array-like of shape (n_samples,) or (n_samples, n_outputs)
+            Targets.
+        sample_weight : array-like of shape (n_samples,), default=None
+            Nonnegative weights.
+        X_val : {array-like, sparse matrix} of shape (n_val, n_features), default=None
+            Validation set, scored after the pass.
+        y_val : array-like of shape (n_val,) or (n_val, n_outputs), default=None
+            Its targets.
+
+        Returns
+        -------
+        self : object
+            The fitted estimator.
+
+        Raises
+        ------
+        ValueError
+            If a parameter or the data are not as they must be; before any work.
+        """
+        return self._partial_fit(X, y, sample_weight, X_val, y_val)
+
+    def predict(self, X):
+        """Return the predictions.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Inputs.
+
+        Returns
+        -------
+        ndarray of shape (n_samples,), or (n_samples, n_outputs) for several outputs
+        """
+        prediction = self._loss(None).predict(self._raw(X))
+        return prediction[:, 0] if prediction.shape[1] == 1 else prediction
+
+    _target_checks = {"y_numeric": True}
+
+    def _loss(self, n_outputs):
+        return resolve_loss(self.loss)
+
+    def _learn_targets(self, y):
+        """Nothing: the loss is the same whatever the targets."""
+
+    def _encode(self, y, dtype, name="y"):
+        """Return the targets of shape (n_samples, n_outputs)."""
+        loss = resolve_loss(self.loss)
+        probe_loss(self.loss, loss)
+        if loss.name == "poisson" and (y < 0).any():
+            raise ValueError(f'`{name}` must be >= 0 for loss="poisson"; got {y.min()}. Use loss="huber"')
+        return (y[:, None] if y.ndim == 1 else y).astype(dtype)
+
+    def _score_raw(self, loss, z, targets, weight):
+        """R^2; NaN where a prediction overflows."""
+        prediction = loss.predict(z)
+        if not np.isfinite(prediction).all():
+            return np.nan
+        return r2_score(targets, prediction, sample_weight=weight)
+
+    def __sklearn_tags__(self):
+        """Say that several outputs are taken."""
+        tags = super().__sklearn_tags__()
+        tags.target_tags.multi_output = True
+        return tags

@@ -1,0 +1,254 @@
+"""Checks of what a user passes: settings of an estimator, weights, validation data, memory."""
+
+from collections.abc import Iterable, Mapping
+from numbers import Integral, Real
+
+import numpy as np
+
+from qnewton_sk.machine import available_memory_bytes
+
+_FACTOR_COPIES = 2.5
+"""Arrays of size N^2 alive in a direct solve: the entries, the copy that is factorised, work space."""
+
+_VECTOR_COPIES = 16
+"""Vectors of length N alive in a matrix-free step: parameters, gradient, CG's four, trial points, passes."""
+
+
+def must(name, expected, got):
+    """Return the ValueError of a parameter that is not what it must be."""
+    return ValueError(f"`{name}` must {expected}; got {got!r}")
+
+
+def is_int(value):
+    """Whether value is an integer and not a bool."""
+    return isinstance(value, Integral) and not isinstance(value, bool)
+
+
+def is_real(value):
+    """Whether value is a finite real number and not a bool."""
+    return isinstance(value, Real) and not isinstance(value, (bool, np.bool_)) and np.isfinite(value)
+
+
+def _int_from(low):
+    return lambda v: is_int(v) and v >= low
+
+
+def _real_from(low):
+    return lambda v: is_real(v) and v >= low
+
+
+def _are_class_weights(value):
+    weights = list(value.values()) if isinstance(value, Mapping) else []
+    return any(weights) and all(is_real(weight) and weight >= 0 for weight in weights)
+
+
+_BOOL = (lambda v: isinstance(v, (bool, np.bool_)), "be True or False")
+
+_SIMPLE = {
+    "alpha": (_real_from(0), "be a finite number >= 0"),
+    "partition": (
+        lambda v: isinstance(v, str) and v in ("full", "layer"),
+        'be "full" (one system for all parameters) or "layer" (one system a layer)',
+    ),
+    "regularization": (_real_from(0), "be a finite number >= 0"),
+    "oracle_sparsity": (
+        lambda v: v is None or (is_int(v) and v >= 1) or (is_real(v) and not is_int(v) and 0 < v <= 1),
+        "be None (no pruning), an int >= 1 (entries kept in a row) or a float in (0, 1] (share of them)",
+    ),
+    "learning_rate_init": (lambda v: is_real(v) and v > 0, "be a finite number > 0"),
+    "first_order_steps": (_int_from(0), "be an int >= 0"),
+    "batch_size": (
+        lambda v: (isinstance(v, str) and v == "auto") or (is_int(v) and v >= 1),
+        'be "auto" (all samples) or an int >= 1',
+    ),
+    "max_iter": (_int_from(1), "be an int >= 1"),
+    "tol": (_real_from(0), "be a finite number >= 0"),
+    "n_iter_no_change": (_int_from(1), "be an int >= 1"),
+    "early_stopping": _BOOL,
+    "validation_fraction": (lambda v: is_real(v) and 0 < v < 1, "be a float in (0, 1)"),
+    "warm_start": _BOOL,
+    "shuffle": _BOOL,
+    "verbose": (
+        lambda v: isinstance(v, (bool, np.bool_)) or _int_from(0)(v),
+        "be True, False or an int >= 0",
+    ),
+    "class_weight": (
+        lambda v: v is None or (isinstance(v, str) and v == "balanced") or _are_class_weights(v),
+        'be None, "balanced" or a dict from label to weight, finite and >= 0, not all zero',
+    ),
+    "n_jobs": (lambda v: v is None or (is_int(v) and v != 0), "be None or an int other than 0"),
+}
+"""Whether a value will do, and what it must be."""
+
+
+def check_parameters(parameters):
+    """Check the settings that need no other knowledge; the rest is checked where it is resolved.
+
+    Parameters
+    ----------
+    parameters : mapping of str to object
+        Settings of an estimator by name.
+
+    Raises
+    ------
+    ValueError
+        Naming the parameter, what it must be and what it is.
+
+    Examples
+    --------
+    >>> from qnewton_sk.estimators.validation import check_parameters
+    >>> check_parameters({"alpha": -1.0})
+    Traceback (most recent call last):
+        ...
+    ValueError: `alpha` must be a finite number >= 0; got -1.0
+    """
+    for name, (holds, expected) in _SIMPLE.items():
+        if name in parameters and not holds(parameters[name]):
+            raise must(name, expected, parameters[name])
+
+
+def check_hidden_layer_sizes(sizes):
+    """Return the widths of the hidden layers as a tuple of int; a single int is one layer."""
+    widths = sizes if isinstance(sizes, Iterable) and not isinstance(sizes, str) else (sizes,)
+    widths = tuple(widths)
+    if not all(is_int(h) and h >= 1 for h in widths):
+        raise must(
+            "hidden_layer_sizes",
+            "be an int >= 1 or a sequence of them, one a layer, () for a linear model",
+            sizes,
+        )
+    return tuple(int(h) for h in widths)
+
+
+def check_activation(activation, n_hidden, resolve):
+    """Return one resolved activation a hidden layer.
+
+    Parameters
+    ----------
+    activation : str, callable, or a sequence of these
+        One for all layers, or one a layer.
+    n_hidden : int
+        Number of hidden layers.
+    resolve : callable
+        From a name or callable to an `Activation`.
+    """
+    if not isinstance(activation, (list, tuple, np.ndarray)):
+        resolved = resolve(activation)
+        _probe("activation", activation, resolved)
+        return (resolved,) * n_hidden
+    if len(activation) != n_hidden:
+        raise must(
+            "activation",
+            f"hold one activation per hidden layer, {n_hidden} in all, or be a single one",
+            activation,
+        )
+    return tuple(check_activation(single, 1, resolve)[0] for single in activation)
+
+
+def _probe(name, given, activation):
+    """Try a user's activation on a few numbers, so that its faults show before any work."""
+    if isinstance(given, str) or not callable(given):
+        return
+    z = np.linspace(-1.0, 1.0, 6).reshape(2, 3)
+    expected = "be an elementwise function written with autograd.numpy"
+    try:
+        a = activation.value(z)
+        slope = activation.slope(z, a)
+        bend = slope if activation.bend is None else activation.bend(z, a, slope)
+        good = np.shape(a) == np.shape(slope) == np.shape(bend) == z.shape
+    except Exception as error:
+        raise ValueError(f"`{name}` must {expected}; got {given!r}, which fails: {error}") from error
+    if not good:
+        raise must(name, f"{expected}: it keeps the shape of its argument", given)
+
+
+def probe_loss(given, loss):
+    """Try a user's loss on a few numbers, so that its faults show before any work."""
+    if isinstance(given, str) or hasattr(given, "gradient"):
+        return
+    z, y = np.linspace(0.1, 0.9, 6).reshape(3, 2), np.full((3, 2), 0.5)
+    expected = (
+        "be a function loss(y, raw_prediction) -> array of shape (n_samples,) written with autograd.numpy"
+    )
+    try:
+        good = np.shape(loss.value(z, y)) == (3,) and np.shape(loss.gradient(z, y)) == z.shape
+    except Exception as error:
+        raise ValueError(f"`loss` must {expected}; got {given!r}, which fails: {error}") from error
+    if not good:
+        raise must("loss", f"{expected}: both arguments have shape (n_samples, n_outputs)", given)
+
+
+def check_sample_weight(sample_weight, n_samples, dtype):
+    """Return the weights as an array of shape (n_samples,), or None where all are one.
+
+    Raises
+    ------
+    ValueError
+        If they have another shape, are not finite, are negative, or are all zero.
+    """
+    if sample_weight is None:
+        return None
+    weight = np.asarray(sample_weight, dtype=dtype)
+    if weight.ndim == 0:
+        weight = np.full(n_samples, weight)
+    if weight.shape != (n_samples,):
+        raise ValueError(
+            f"`sample_weight` must have shape ({n_samples},), one number a sample; got shape {weight.shape}"
+        )
+    if not np.isfinite(weight).all():
+        raise ValueError(
+            "`sample_weight` must be finite; got NaN or inf. Drop these samples or give them weight 0"
+        )
+    if (weight < 0).any():
+        raise ValueError(
+            f"`sample_weight` must be >= 0; got {weight.min()}. Drop these samples or give them weight 0"
+        )
+    if not weight.any():
+        raise ValueError("`sample_weight` must be positive for some sample; got zeros only")
+    return weight
+
+
+def check_memory(layer_params, itemsize, partition, entries_needed_by=None):
+    """Refuse a net whose vectors, or whose matrix where entries are needed, exceed the memory there is.
+
+    Parameters
+    ----------
+    layer_params : sequence of int
+        Number of parameters of each layer.
+    itemsize : int
+        Bytes of a number.
+    partition : {"full", "layer"}
+        One system for all, or one a layer.
+    entries_needed_by : str, default=None
+        The setting that needs the matrix itself, such as 'scheduler="paper"'; None where products will do.
+
+    Raises
+    ------
+    ValueError
+        With what it would need and the settings that avoid it.
+    """
+    total = sum(layer_params)
+    order = total if partition == "full" else max(layer_params)
+    vectors = _VECTOR_COPIES * total * itemsize
+    matrix = int(_FACTOR_COPIES * order**2 * itemsize) if entries_needed_by else 0
+    if vectors + matrix < 2**28:  # no machine that runs this has less; spares small fits the look-up
+        return
+    available = available_memory_bytes()
+    if vectors > available:
+        raise ValueError(
+            f"`hidden_layer_sizes` must give a net that fits into memory; got {total:,} parameters, whose "
+            f"vectors need {_gigabytes(vectors)} of {_gigabytes(available)} available. Use smaller layers"
+        )
+    if vectors + matrix > available:
+        by_layer = int(_FACTOR_COPIES * max(layer_params) ** 2 * itemsize)
+        layerwise = f'partition="layer" ({_gigabytes(by_layer)}), ' if partition == "full" else ""
+        raise ValueError(
+            f"`hidden_layer_sizes` must give a matrix that fits into memory, since {entries_needed_by} needs "
+            f"its entries; got {order:,} unknowns, which need {_gigabytes(matrix)} of "
+            f'{_gigabytes(available)} available. Use {layerwise}scheduler="auto" or "classical" '
+            "without pruning, whose conjugate gradients need no matrix, or smaller layers"
+        )
+
+
+def _gigabytes(n_bytes):
+    return f"{n_bytes / 2**30:,.1f} GiB"

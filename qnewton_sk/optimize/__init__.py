@@ -1,0 +1,31 @@
+"""The Newton loop: steps, step controls, epochs, and the records they leave."""
+
+from .epochs import Stopping, drive, extend
+from .newton import Newton
+from .records import Progress, StepRecord, history_table
+from .step_control import (
+    ControlState,
+    Direction,
+    FixedStep,
+    LineSearch,
+    Trial,
+    TrustRegion,
+    resolve_step_control,
+)
+
+__all__ = [
+    "ControlState",
+    "Direction",
+    "FixedStep",
+    "LineSearch",
+    "Newton",
+    "Progress",
+    "StepRecord",
+    "Stopping",
+    "Trial",
+    "TrustRegion",
+    "drive",
+    "extend",
+    "history_table",
+    "resolve_step_control",
+]

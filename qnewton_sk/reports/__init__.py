@@ -1,0 +1,17 @@
+"""Tables and displays of a run."""
+
+from .displays import HessianDisplay, LossCurveDisplay, ScheduleDisplay
+from .tables import compare_runs, modelled_total_seconds, step_table
+from .tradeoffs import matrix_tradeoff, regularization_tradeoff, sparsity_tradeoff
+
+__all__ = [
+    "HessianDisplay",
+    "LossCurveDisplay",
+    "ScheduleDisplay",
+    "compare_runs",
+    "matrix_tradeoff",
+    "modelled_total_seconds",
+    "regularization_tradeoff",
+    "sparsity_tradeoff",
+    "step_table",
+]

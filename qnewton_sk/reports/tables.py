@@ -1,0 +1,180 @@
+"""Tables of a run's history."""
+
+import numpy as np
+
+STEP_COLUMNS = {
+    "step": "d",
+    "loss": ".4g",
+    "gradient_norm": ".2e",
+    "condition_number": ".2e",
+    "oracle_sparsity": ".0f",
+    "backend": "s",
+    "classical_cost": ".2e",
+    "quantum_cost": ".2e",
+}
+"""Columns of the step table with their formats."""
+
+
+STAGES = ("gradient_seconds", "hessian_seconds", "schedule_seconds")
+"""Measured stages of a step that no choice of the solver changes."""
+
+
+COMPARISON = ("method", "steps", "measured stages (s)", "modelled solves (s)", "total (s)", "a step (s)")
+"""Columns of the comparison of runs."""
+
+
+def step_table(history, columns=None):
+    """Return the steps of a fit as an aligned text table, one row a step.
+
+    Parameters
+    ----------
+    history : mapping of str to array-like of shape (n_steps,)
+        `history_` of a fitted estimator.
+    columns : sequence of str, default=None
+        Columns to show; by default loss, gradient norm, condition number, sparsity, backend and the two
+        modelled costs in seconds.
+
+    Returns
+    -------
+    str
+
+    Raises
+    ------
+    ValueError
+        If a column is not in `history`.
+
+    Examples
+    --------
+    >>> from qnewton_sk.reports.tables import step_table
+    >>> print(step_table({"step": [1, 2], "loss": [0.5, 0.25]}, columns=["step", "loss"]))
+    step  loss
+       1   0.5
+       2  0.25
+    """
+    columns = list(STEP_COLUMNS) if columns is None else list(columns)
+    missing = [name for name in columns if name not in history]
+    if missing:
+        raise ValueError(f"`columns` must be among {list(history)}; got {missing}")
+    return text_table(columns, [[_cell(name, v) for v in history[name]] for name in columns])
+
+
+def steps_to_loss(history, loss):
+    """Return how many steps a fit took until its loss was at most `loss`; None where it never was.
+
+    Examples
+    --------
+    >>> from qnewton_sk.reports.tables import steps_to_loss
+    >>> steps_to_loss({"loss": [0.5, 0.2, 0.1]}, 0.2)
+    2
+    """
+    reached = np.flatnonzero(np.asarray(history["loss"], dtype=float) <= loss)
+    return int(reached[0]) + 1 if reached.size else None
+
+
+def stages_seconds(history):
+    """Return the measured time of every step but for its solve: gradient, curvature, scheduling.
+
+    Returns
+    -------
+    ndarray of shape (n_steps,)
+    """
+    return sum(np.asarray(history[name], dtype=float) for name in STAGES)
+
+
+def modelled_total_seconds(history):
+    """Return the time of every step with the modelled solve in place of the measured one.
+
+    That is what the paper adds up: the stages that a classical computer does in any case are measured,
+    the solve costs what the backend is predicted to cost.
+
+    Parameters
+    ----------
+    history : mapping of str to array-like of shape (n_steps,)
+        `history_` of a fitted estimator.
+
+    Returns
+    -------
+    ndarray of shape (n_steps,)
+
+    Examples
+    --------
+    >>> from qnewton_sk.reports.tables import modelled_total_seconds
+    >>> modelled_total_seconds({
+    ...     "gradient_seconds": [0.25, 0.25], "hessian_seconds": [0.0, 0.5],
+    ...     "schedule_seconds": [0.0, 0.125], "modelled_seconds": [float("nan"), 1.0]})
+    array([0.25 , 1.875])
+    """
+    return stages_seconds(history) + _modelled_solve_seconds(history)
+
+
+def _modelled_solve_seconds(history):
+    return np.nan_to_num(np.asarray(history["modelled_seconds"], dtype=float))
+
+
+def compare_runs(histories, loss=None, stages_of=None):
+    """Return steps and modelled time of several fits until the same training loss, as a text table.
+
+    As in table III of arXiv:2405.00252: total steps, time a step, total time. The time is taken apart into
+    what was measured (gradient, curvature, scheduling) and what is modelled (the solve).
+
+    Parameters
+    ----------
+    histories : mapping of str to history
+        `history_` of each fit under the name to show.
+    loss : float, default=None
+        The loss to be reached; by default the lowest that every one of the fits reached.
+    stages_of : mapping of str to str, default=None
+        For fits by name, the fit whose measured stages count as theirs, step for step. An emulated solve is
+        computed by a real solver; what that one needs, and how busy the machine was, says nothing of the method.
+
+    Returns
+    -------
+    str
+        A fit that did not reach `loss` has dashes.
+
+    Examples
+    --------
+    >>> from qnewton_sk.reports.tables import compare_runs
+    >>> stages = {"gradient_seconds": [0.25, 0.25], "hessian_seconds": [0, 0], "schedule_seconds": [0, 0]}
+    >>> fit = stages | {"phase": ["newton"] * 2, "loss": [0.5, 0.1], "modelled_seconds": [1.0, 1.0]}
+    >>> print(compare_runs({"Newton": fit}))
+    Until the training loss is 0.1:
+    method  steps  measured stages (s)  modelled solves (s)  total (s)  a step (s)
+    Newton      2                  0.5                    2        2.5        1.25
+    """
+    if loss is None:
+        loss = max(float(np.nanmin(history["loss"])) for history in histories.values())
+    stages_of = stages_of or {}
+    rows = [
+        _time_to_loss(name, history, histories[stages_of.get(name, name)], loss)
+        for name, history in histories.items()
+    ]
+    return f"Until the training loss is {loss:.3g}:\n" + text_table(COMPARISON, list(zip(*rows)))
+
+
+def _time_to_loss(name, history, reference, loss):
+    steps = steps_to_loss(history, loss)
+    if steps is None:
+        return name, *["-"] * (len(COMPARISON) - 1)
+    measured = _stages_total(np.asarray(history["phase"])[:steps], reference)
+    modelled = _modelled_solve_seconds(history)[:steps].sum()
+    total = measured + modelled
+    return name, str(steps), *(f"{seconds:.3g}" for seconds in (measured, modelled, total, total / steps))
+
+
+def _stages_total(phases, reference):
+    """The measured stages of steps of these phases at the mean time that each phase takes in `reference`."""
+    seconds, kinds = stages_seconds(reference), np.asarray(reference["phase"])
+    return sum(seconds[kinds == phase].mean() * np.sum(phases == phase) for phase in np.unique(phases))
+
+
+def text_table(header, columns):
+    """Return right-aligned columns of strings under `header`."""
+    widths = [max(map(len, [name, *cells])) for name, cells in zip(header, columns)]
+    lines = [header, *zip(*columns)]
+    return "\n".join("  ".join(cell.rjust(w) for cell, w in zip(line, widths)) for line in lines)
+
+
+def _cell(name, value):
+    missing = value is None or value == "" or value != value  # NaN differs from itself
+    return "-" if missing else format(value, STEP_COLUMNS.get(name, ""))

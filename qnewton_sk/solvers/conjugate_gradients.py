@@ -1,0 +1,122 @@
+"""Conjugate gradients on products alone, with their cost."""
+
+import math
+
+import numpy as np
+from sklearn.base import BaseEstimator
+
+from qnewton_sk.machine import calibrate
+from qnewton_sk.systems import (
+    CostEstimate,
+    Solution,
+    SolveStatus,
+    failure,
+)
+
+from .krylov import KrylovPath
+
+
+class CG(BaseEstimator):
+    """Conjugate gradients on products alone.
+
+    A system with a radius is solved without its shift, cut where the path leaves the ball or meets
+    negative curvature (Steihaug 1983); the products are kept on the matrix for a retry. A system without one
+    is solved with its shift; at negative curvature x is the last iterate, or the right-hand side where that
+    is the very first direction: both descend.
+
+    Parameters
+    ----------
+    max_iter : int, default=None
+        Products at most; by default 2 n, or fewer where the system says that a direct solver is then cheaper.
+    """
+
+    steps = "truncated"  # what they are inside a radius
+
+    def __init__(self, max_iter=None):
+        self.max_iter = max_iter
+
+    def refusal(self, facts):
+        """Refuse a matrix known to be indefinite, unless a radius bounds the step."""
+        if facts.positive_definite is False and facts.radius is None:
+            return "the matrix is not positive definite"
+        return None
+
+    def solve(self, system):
+        """Return the `Solution`; `info` has "iterations" and, with a radius, the "shift" that x belongs to."""
+        limit = self.max_iter or 2 * system.matrix.n
+        if system.max_products is not None:
+            limit = min(limit, system.max_products)
+        with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+            if system.facts.radius is None:
+                return self._damped(system, limit)
+            return self._bounded(system, limit)
+
+    def _damped(self, system, limit):
+        path = KrylovPath(system.matrix.product, system.rhs)
+        cut = path.cut(math.inf, system.tol, limit)
+        x, image = cut.x, cut.image
+        if cut.how == "negative" and not x.any():
+            x, image = system.rhs.copy(), system.matrix.product(system.rhs)
+        return self._solution(system, x, image, cut.how, system.rhs - image, {"iterations": path.products})
+
+    def _bounded(self, system, limit):
+        matrix = system.matrix.shifted(0.0)
+        path = matrix.shared("krylov", lambda: KrylovPath(matrix.product, system.rhs))
+        if path.b is not system.rhs and not np.array_equal(path.b, system.rhs):
+            path = KrylovPath(matrix.product, system.rhs)
+        before = path.products
+        cut = path.cut(system.facts.radius, system.tol, limit)
+        residual, size = system.rhs - cut.image, float(cut.x @ cut.x)
+        # On the boundary x is nearly the solution of (H + shift I) x = rhs: the shift of least residual.
+        on_boundary = cut.how in ("boundary", "negative") and size > 0
+        shift = max(0.0, float(residual @ cut.x) / size) if on_boundary else 0.0
+        image = cut.image + system.matrix.shift * cut.x
+        how = "boundary" if cut.how == "negative" else cut.how
+        info = {"iterations": path.products, "new_products": path.products - before, "shift": shift}
+        info["norm"] = path.norm()
+        return self._solution(system, cut.x, image, how, residual - shift * cut.x, info)
+
+    def _solution(self, system, x, image, how, residual, info):
+        size = math.sqrt(system.rhs @ system.rhs)
+        relative = math.sqrt(residual @ residual) / size if size else 0.0
+        status = _STATUS[how] if math.isfinite(relative) else SolveStatus.NON_FINITE
+        if status is SolveStatus.NON_FINITE:
+            return failure(system, status, **info)
+        return Solution(x, status, relative, info, image)
+
+
+_STATUS = {
+    "inside": SolveStatus.SUCCESS,
+    "boundary": SolveStatus.SUCCESS,
+    "negative": SolveStatus.NEGATIVE_CURVATURE,
+    "limit": SolveStatus.MAX_ITERATIONS,
+    "non_finite": SolveStatus.NON_FINITE,
+}
+
+
+class CGCost(BaseEstimator):
+    """Products times their cost; the products from kappa and tol, or as observed.
+
+    ceil(sqrt(kappa) / 2 * ln(2 / tol)) products (Saad, Iterative Methods for Sparse Linear Systems, 2nd
+    ed., equation 6.128).
+    """
+
+    def __init__(self, calibration=None):
+        self.calibration = calibration
+
+    def __call__(self, facts, tol):
+        """Return the `CostEstimate` of one solve to the relative error `tol`."""
+        rates = self.calibration or calibrate()
+        products = facts.iterations
+        if products is None:
+            expected = math.sqrt(facts.kappa or facts.n) / 2 * math.log(2 / tol)
+            products = math.ceil(min(expected, 2.0 * facts.n))  # kappa may be infinite
+        products = min(products, 2.0 * facts.n)
+        product_seconds = rates.product_seconds(facts)
+        terms = {
+            "products": float(products),
+            "product_seconds": product_seconds,
+            "call_seconds": rates.call_seconds,
+        }
+        seconds = products * product_seconds + rates.call_seconds
+        return CostEstimate(seconds, terms, "Saad (2003), equation 6.128")

@@ -1,0 +1,118 @@
+"""Classical solvers of one system: LU, Cholesky, LDL^T, Woodbury and conjugate gradients."""
+
+import numpy as np
+from sklearn.base import BaseEstimator
+
+from qnewton_sk.machine import FLOPS, available_memory_bytes, calibrate
+from qnewton_sk.systems import (
+    CostEstimate,
+    SolveStatus,
+    cholesky_factor,
+    cholesky_solve,
+    failure,
+    finish,
+    ldl_factor,
+    ldl_solve,
+    lu_factor,
+    lu_solve,
+)
+
+SMALL_ORDER = 10_000
+"""Order below which nobody asks for the memory: 2 GB with a factorisation."""
+
+
+def no_room(facts):
+    """Return why a matrix that is still to be assembled cannot be factorised in the memory there is, or None."""
+    if facts.n < SMALL_ORDER or not facts.assembly_flops:
+        return None
+    needed, available = 2 * facts.itemsize * facts.n**2, available_memory_bytes()
+    if needed <= available:
+        return None
+    return f"the matrix and its factorisation need {needed / 2**30:,.0f} GiB of {available / 2**30:,.0f} available"
+
+
+class _Direct(BaseEstimator):
+    """Factorise, or take the factorisation that the matrix keeps, and substitute."""
+
+    _factor = _solve = None
+    _broken = SolveStatus.SINGULAR
+
+    def refusal(self, facts):
+        """Return why this solver cannot take the system, or None."""
+        return no_room(facts)
+
+    def solve(self, system):
+        """Return the `Solution` of a `LinearSystem`."""
+        payload = type(self)._factor(system.matrix)
+        if payload[-1] < 0:
+            return failure(system, SolveStatus.NON_FINITE)
+        if payload[-1] > 0:
+            return failure(system, self._broken)
+        with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+            return finish(system, type(self)._solve(payload, system.rhs))
+
+
+class LU(_Direct):
+    """Gaussian elimination with partial pivoting, the paper's classical solver: 2/3 N^3 operations.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from qnewton_sk.conditioning.prepare import prepare
+    >>> from qnewton_sk.solvers.dense import LU
+    >>> from qnewton_sk.systems.system_matrix import SystemMatrix
+    >>> H = SystemMatrix.from_entries(np.array([[2.0, 1.0], [1.0, 3.0]]))
+    >>> LU().solve(prepare(H, np.array([3.0, 4.0]), tol=1e-8, shift=0.0)).x
+    array([1., 1.])
+    """
+
+    _factor, _solve = lu_factor, lu_solve
+
+
+class Cholesky(_Direct):
+    """L L^T: 1/3 N^3 operations, for positive definite matrices; the failure tells that one is not."""
+
+    _factor, _solve = cholesky_factor, cholesky_solve
+    _broken = SolveStatus.NOT_POSITIVE_DEFINITE
+
+    def refusal(self, facts):
+        """Refuse a matrix known not to be positive definite."""
+        if facts.positive_definite is False:
+            return "the matrix is not positive definite"
+        return no_room(facts)
+
+
+class LDL(_Direct):
+    """Bunch-Kaufman L D L^T: 1/3 N^3 operations, for symmetric indefinite matrices."""
+
+    _factor, _solve = ldl_factor, ldl_solve
+
+
+class DirectCost(BaseEstimator):
+    """C N^3 for one factorisation, plus the triangular solves and what is left of the assembly.
+
+    Parameters
+    ----------
+    kernel : {"lu", "cholesky", "ldl"}
+        The factorisation.
+    calibration : Calibration, default=None
+        Rates; by default those of `calibrate()`.
+    """
+
+    def __init__(self, kernel="lu", calibration=None):
+        self.kernel = kernel
+        self.calibration = calibration
+
+    def __call__(self, facts, tol):
+        """Return the `CostEstimate` of one solve; `tol` does not matter to a direct solver."""
+        rates = self.calibration or calibrate()
+        factorise = 0.0 if self.kernel in facts.factorised else FLOPS[self.kernel] * facts.n**3
+        terms = {
+            "assembly_seconds": rates.seconds("gemm", facts.assembly_flops, facts.n),
+            "factorisation_seconds": rates.seconds(self.kernel, factorise, facts.n),
+            "substitution_seconds": facts.itemsize * facts.n**2 / rates.bytes_per_second,
+            "call_seconds": rates.call_seconds,
+        }
+        return CostEstimate(
+            sum(terms.values()), terms, f"{FLOPS[self.kernel]:.3g} N^3 flops at the calibrated rate"
+        )

@@ -1,0 +1,190 @@
+"""Factorise in single precision, correct in double: half the time for the matrix and for its factors.
+
+What a factor of low precision leaves over, r = b - A x with A's product in double precision, is solved for again
+until it is small (Wilkinson 1963; Carson and Higham 2018, "Accelerating the solution of linear systems by iterative
+refinement in three precisions"). Each turn gains -log10(kappa u) digits, u being the rounding error of the factor.
+"""
+
+import math
+from dataclasses import replace
+from functools import lru_cache
+
+import numpy as np
+from sklearn.base import BaseEstimator
+
+from qnewton_sk.machine import calibrate
+from qnewton_sk.systems import CostEstimate, Solution, SolveStatus, cholesky_factor, cholesky_solve, failure
+
+ROUNDING = 1e-6
+"""Relative error of a factorisation in single precision, of orders up to a few thousand: some 16 units of 6e-8."""
+
+MOST_SOLVES = 3
+"""Substitutions after which the factor is held to be too rough for the system."""
+
+LOOSEST = 1e-3
+"""A residual above this is corrected even where the step would do with less: the product costs next to nothing."""
+
+WIDEST = 1e15
+"""Lengths, relative to the right-hand side, whose squares and the shifts that belong to them fit single precision."""
+
+PASS_CALLS = 5
+"""Calls that a pass over the data in single precision takes, before its matrix can be assembled: 0.25 ms."""
+
+
+def solves_needed(facts, tol):
+    """Return how many substitutions by a factor in single precision lead to the relative residual `tol`.
+
+    Examples
+    --------
+    >>> from qnewton_sk import SystemFacts
+    >>> from qnewton_sk.solvers.single_precision import solves_needed
+    >>> solves_needed(SystemFacts(n=100, kappa=100.0), 1e-6), solves_needed(SystemFacts(n=100, kappa=1e4), 1e-6)
+    (2, 3)
+    """
+    digits = -math.log10(min(facts.kappa, 1.0 / ROUNDING) * ROUNDING)
+    return math.ceil(-math.log10(min(tol, LOOSEST)) / digits - 1e-9) if digits > 0 else math.inf
+
+
+class SinglePrecision(BaseEstimator):
+    """A solver by Cholesky factorisations, run on the matrix in single precision; the residual is that in double.
+
+    Where that is not small enough, the solver runs again in double precision.
+
+    Parameters
+    ----------
+    solver : object
+        `Cholesky` or `MoreSorensen`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from qnewton_sk.solvers.single_precision import SinglePrecision
+    >>> from qnewton_sk.conditioning.prepare import prepare
+    >>> from qnewton_sk.solvers.dense import Cholesky
+    >>> from qnewton_sk.systems.system_matrix import SystemMatrix
+    >>> H = SystemMatrix.from_entries(np.array([[2.0, 1.0], [1.0, 3.0]]), semidefinite=True)
+    >>> solution = SinglePrecision(Cholesky()).solve(prepare(H, np.array([0.3, 0.4]), tol=1e-12, shift=0.1))
+    >>> solution.relative_residual < 1e-12
+    True
+    """
+
+    def __init__(self, solver):
+        self.solver = solver
+
+    @property
+    def steps(self):
+        """What the solver's steps are inside a radius."""
+        return getattr(self.solver, "steps", "damped")
+
+    def refusal(self, facts):
+        """Return why this solver cannot take the system, or None."""
+        if facts.single_flops is None:
+            return "there is no matrix in single precision"
+        return self.solver.refusal(in_single_precision(facts))
+
+    def solve(self, system):
+        """Return the `Solution` of a `LinearSystem`."""
+        size = math.sqrt(system.rhs @ system.rhs)
+        solution = None
+        with np.errstate(over="ignore", under="ignore", invalid="ignore"):
+            if 0 < size < math.inf:
+                solution = self._solve(system, size)
+        if solution is not None:
+            return solution
+        if self.solver.refusal(system.facts) is not None:  # such as no room for entries of twice the size
+            return failure(system, SolveStatus.FAILED)
+        return self.solver.solve(system)
+
+    def _solve(self, system, size):
+        """The solution, or None where single precision has not been enough."""
+        single = system.matrix.cached("single", system.matrix.single)
+        facts = in_single_precision(system.facts)
+        if facts.radius is not None:  # the right-hand side has length one there, lest a square underflow
+            facts = replace(facts, radius=facts.radius / size)
+            if not 1 / WIDEST < facts.radius < WIDEST:
+                return None
+        rhs = (system.rhs / size).astype(np.float32)
+        found = self.solver.solve(replace(system, matrix=single, rhs=rhs, facts=facts))
+        if found.status not in (SolveStatus.SUCCESS, SolveStatus.INACCURATE):
+            return None
+        x, shift = size * found.x.astype(float), found.info.get("shift")
+        if shift is None:
+            return _refined(system, system.matrix, single, x, min(system.tol, LOOSEST))
+        if found.info.get("carried"):
+            return _checked(system, x, found)
+        solution = _refined(system, system.matrix.shifted(shift), single.shifted(shift), x, system.tol)
+        if solution is None:
+            return None
+        image = solution.image + (system.matrix.shift - shift) * solution.x
+        return replace(solution, info=found.info | solution.info, image=image)
+
+
+@lru_cache(maxsize=2)  # several backends ask for the same in a row
+def in_single_precision(facts):
+    """Return the facts about the matrix in single precision."""
+    return replace(facts, assembly_flops=facts.single_flops or 0.0, itemsize=4, factorised=())
+
+
+def _checked(system, x, found):
+    """The solution that was carried to the boundary, and so leaves a residual in any precision, if it is the same here.
+
+    It must descend on the model as it is in double precision.
+    """
+    shift = found.info["shift"]
+    Hx = system.matrix.shifted(0.0).product(x)
+    relative = _length(Hx + shift * x - system.rhs) / _length(system.rhs)
+    if not (relative <= max(system.tol, 2 * found.relative_residual) and x @ Hx / 2 < system.rhs @ x):
+        return None
+    return replace(found, x=x, relative_residual=relative, image=Hx + system.matrix.shift * x)
+
+
+def _refined(system, A, single, x, tol):
+    """The solution of A x = b after as many corrections as it takes, None where they do not lead to it."""
+    size = _length(system.rhs)
+    for solves in range(1, MOST_SOLVES + 1):
+        image = A.product(x)
+        residual = system.rhs - image
+        left = _length(residual)
+        if left <= tol * size:
+            return Solution(x, SolveStatus.SUCCESS, left / size, {"solves": solves}, image)
+        if not left < math.inf or solves == MOST_SOLVES:
+            return None
+        payload = cholesky_factor(single)  # kept by `Cholesky`, made again for a shift of the solution's own
+        if payload[-1] != 0:
+            return None
+        x = x + left * cholesky_solve(payload, (residual / left).astype(np.float32))
+
+
+def _length(v):
+    return math.sqrt(v @ v)
+
+
+class SinglePrecisionCost(BaseEstimator):
+    """The cost of a solver with its matrix and factors at the speed of single precision, and of the corrections.
+
+    Parameters
+    ----------
+    cost : callable
+        The cost of the same solver in double precision, `DirectCost` or `MoreSorensenCost`.
+    """
+
+    def __init__(self, cost):
+        self.cost = cost
+
+    def refusal(self, facts, tol):
+        """Refuse a system too ill-conditioned to be corrected, or one of unknown condition."""
+        if facts.kappa is None:
+            return "the condition number is not known"
+        if solves_needed(facts, tol) > MOST_SOLVES:
+            return f"single precision does not lead to {tol:.2g} at a condition number of {facts.kappa:.2g}"
+        return None
+
+    def __call__(self, facts, tol):
+        """Return the `CostEstimate` of one solve to the relative error `tol`."""
+        rates = self.cost.calibration or calibrate()
+        terms = dict(self.cost(in_single_precision(facts), tol).terms)
+        for name in ("assembly_seconds", "factorisation_seconds"):
+            terms[name] /= rates.single_speed
+        terms["call_seconds"] += (PASS_CALLS if facts.single_flops else 1) * rates.call_seconds
+        terms["refinement_seconds"] = solves_needed(facts, tol) * rates.product_seconds(facts)
+        return CostEstimate(sum(terms.values()), terms, "Carson and Higham (2018)")

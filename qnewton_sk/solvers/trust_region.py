@@ -1,0 +1,241 @@
+"""Exact trust-region steps: the shift at which the damped solution ends on the boundary.
+
+x minimises x.H x / 2 - b.x over ||x|| <= R exactly where (H + s I) x = b with H + s I positive semidefinite,
+s >= 0 and s (R - ||x||) = 0 (More and Sorensen 1983, "Computing a trust region step"). The shift is the root of
+1 / ||x(s)|| - 1 / R, which is nearly linear in s: two or three Cholesky factorisations find it.
+"""
+
+import math
+from dataclasses import dataclass, field
+
+import numpy as np
+from scipy.linalg.lapack import get_lapack_funcs
+from sklearn.base import BaseEstimator
+
+from qnewton_sk.machine import FLOPS, calibrate
+from qnewton_sk.systems import (
+    NON_FINITE,
+    CostEstimate,
+    Solution,
+    SolveStatus,
+    cholesky_factor,
+    cholesky_solve,
+    failure,
+    symmetric_product,
+)
+
+from .dense import no_room
+
+NEAR = 0.25
+"""A step whose length differs from the radius by less than this share will do: the radius is a guess itself
+(More and Sorensen take 0.1, MINPACK's Levenberg-Marquardt too)."""
+
+MOST_FACTORISATIONS = 12
+"""After so many the best point is taken as it is."""
+
+INVERSE_ITERATIONS = 2
+"""Inverse iterations for the lowest eigenvector, each two triangular solves."""
+
+HARD = 1e-6
+"""Width of the bracket, relative to its upper end, at which the solution has no part along the lowest eigenvector."""
+
+
+@dataclass
+class Secular:
+    """What is known of ||x(s)|| for one matrix and one right-hand side; kept for a retry with another radius.
+
+    `indefinite` is the largest shift at which the matrix is known not to be positive definite, -inf before one
+    was met; `points` are (shift, ||x||, ||x|| / |d||x||/ds|) of the factorisations so far.
+    """
+
+    b: np.ndarray
+    indefinite: float = -math.inf
+    points: list = field(default_factory=list)
+
+    def bracket(self, radius):
+        """Return shifts below and above the one that gives `radius`."""
+        too_long = [shift for shift, length, _ in self.points if length > radius]
+        too_short = [shift for shift, length, _ in self.points if length <= radius]
+        return max([self.indefinite, *too_long]), min(too_short, default=math.inf)
+
+    def guess(self, radius, default):
+        """Return the next shift to try for `radius`."""
+        low, high = self.bracket(radius)
+        if self.points:
+            # Newton's method on 1 / ||x(s)||, from the point whose length is nearest
+            shift, length, scale = min(self.points, key=lambda point: abs(math.log(point[1] / radius)))
+            guess = shift + scale * (length - radius) / radius
+        else:
+            guess = default
+        if guess <= 0.0 and low < 0.0:
+            return 0.0
+        if low < guess < high:
+            return guess
+        if high == math.inf:
+            return max(4.0 * low, default)
+        low = max(low, 0.0)
+        return max(math.sqrt(low * high), low + 0.01 * (high - low))
+
+
+class MoreSorensen(BaseEstimator):
+    """The exact trust-region step by Cholesky factorisations, for a matrix that need not be definite.
+
+    Takes systems with a radius, whose shift it leaves out; `info` has the "shift" that the solution belongs
+    to, the number of "factorisations", and whether it was "carried" along a direction to the boundary, so that it
+    solves no system.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from qnewton_sk.solvers.trust_region import MoreSorensen
+    >>> from qnewton_sk.conditioning.prepare import prepare
+    >>> from qnewton_sk.systems.system_matrix import SystemMatrix
+    >>> H = SystemMatrix.from_entries(np.diag([-1.0, 2.0]))
+    >>> solution = MoreSorensen().solve(prepare(H, np.array([1.0, 1.0]), tol=1e-8, shift=0.0, radius=1.0))
+    >>> bool(solution.info["shift"] > 1.0)  # more than the negative eigenvalue
+    True
+    """
+
+    steps = "exact"  # what they are inside a radius
+
+    def refusal(self, facts):
+        """Refuse a system whose step has no radius."""
+        return "there is no radius that bounds the step" if facts.radius is None else no_room(facts)
+
+    def solve(self, system):
+        """Return the `Solution` of a `LinearSystem`."""
+        return _Search(system).run()
+
+
+class _Search:
+    """The search for the shift of one system, by one factorisation after the other."""
+
+    def __init__(self, system):
+        self.system, self.radius = system, system.facts.radius
+        self.H, self.b = system.matrix.shifted(0.0), system.rhs
+        self.size = math.sqrt(self.b @ self.b)
+        self.secular = self.H.shared("secular", lambda: Secular(self.b))
+        if self.secular.b is not self.b and not np.array_equal(self.secular.b, self.b):
+            self.secular = Secular(self.b)
+        self.taken, self.best = 0, None
+
+    def run(self):
+        """Return the `Solution`."""
+        scale = float(np.abs(self.H.entries().diagonal()).max())
+        if not (math.isfinite(self.size) and math.isfinite(scale)):
+            return failure(self.system, SolveStatus.NON_FINITE)
+        default = max(
+            self.system.matrix.shift, 1e-3 * scale, 1e-3 * self.size / self.radius, np.finfo(float).tiny
+        )
+        shift = self.secular.guess(self.radius, self.system.matrix.shift)
+        while self.taken < MOST_FACTORISATIONS:
+            solution = self._try(shift)
+            if solution is not None:
+                return solution
+            low, high = self.secular.bracket(self.radius)
+            if high - max(low, 0.0) <= HARD * high < math.inf:
+                break  # no shift is long enough
+            shift = self.secular.guess(self.radius, default)
+        if self.best is None:
+            return failure(self.system, SolveStatus.NOT_POSITIVE_DEFINITE, factorisations=self.taken)
+        x, length, shift = self.best
+        return self._solution(x * min(1.0, self.radius / length), shift, carried=True)
+
+    def _try(self, shift):
+        """Factorise at a shift; return the solution if it will do, else note what was learned."""
+        self.taken += 1
+        payload = cholesky_factor(self.H.shifted(shift))
+        if payload[-1] == NON_FINITE:
+            return failure(self.system, SolveStatus.NON_FINITE)
+        x = cholesky_solve(payload, self.b) if payload[-1] == 0 else None
+        length = math.inf if x is None else float(np.linalg.norm(x.astype(float, copy=False)))
+        if not math.isfinite(length):
+            self.secular.indefinite = max(self.secular.indefinite, shift)
+            return None
+        if length <= self.radius * (1 + NEAR) and shift * length <= self.system.tol * self.size:
+            return self._solution(x, 0.0)  # it solves the undamped system as well as was asked
+        if abs(length - self.radius) <= NEAR * self.radius:
+            return self._solution(x, shift)
+        if length < self.radius:
+            x, near = _along_lowest(x, self.radius, shift, payload, self.secular, self.H)
+            if near:
+                return self._solution(x, shift, carried=True)
+        self.secular.points.append((shift, length, _scale(payload, x, length)))
+        if self.best is None or abs(math.log(length / self.radius)) < abs(
+            math.log(self.best[1] / self.radius)
+        ):
+            self.best = x, length, shift
+        return None
+
+    def _solution(self, x, shift, carried=False):
+        Hx = symmetric_product(self.H.entries(), x)
+        residual = Hx + shift * x - self.b
+        relative = math.sqrt(residual @ residual) / self.size if self.size else 0.0
+        info = {"shift": shift, "factorisations": self.taken, "carried": carried}
+        if not math.isfinite(relative):
+            return failure(self.system, SolveStatus.NON_FINITE, **info)
+        return Solution(x, SolveStatus.SUCCESS, relative, info, Hx + self.system.matrix.shift * x)
+
+
+def _scale(payload, x, length):
+    """Return ||x|| / |d||x||/ds|, which is ||x||^2 / ||L^-1 x||^2."""
+    c = payload[0]
+    q = get_lapack_funcs("trtrs", (c, x))(c, x, lower=1)[0].astype(float)  # its square may underflow
+    return length * (length / max(float(q @ q), np.finfo(float).tiny))
+
+
+def _along_lowest(x, radius, shift, payload, secular, H):
+    """Carry a short x on to the boundary along the lowest eigenvector; return the point and whether it will do.
+
+    A step may be short because the right-hand side has little of that vector in it: then no shift gives the radius, or
+    one so close to singular that it takes many factorisations. The point is within the tolerance of the
+    minimum where the carried part adds little to the damped model (More and Sorensen, lemma 3.4).
+    """
+    z = np.cos(np.arange(1.0, len(x) + 1)).astype(x.dtype)
+    for _ in range(INVERSE_ITERATIONS):
+        z = cholesky_solve(payload, z)
+        largest = np.abs(z).max()
+        if not 0 < largest < math.inf:
+            return x, False
+        z /= largest  # before its square, which may underflow
+    z /= math.sqrt(z @ z)
+    bend = float(z @ H.product(z))
+    if not bend < 0:
+        return x, False
+    secular.indefinite = max(secular.indefinite, -bend)
+    far, z = x.astype(float), z.astype(float)  # squares in single precision may overflow
+    xz, square = float(far @ z), radius * radius
+    gap = square - float(far @ far)
+    root = math.sqrt(xz * xz + gap) if 0 < gap < math.inf else 0.0
+    if not 0 < root < math.inf:
+        return x, False
+    carried = gap / (xz + root) if xz > 0 else gap / (xz - root)  # the smaller root, without cancellation
+    damped = float(secular.b @ x) + shift * square
+    if carried * carried * max(bend + shift, 0.0) > NEAR * (2 - NEAR) * damped:
+        return x, False
+    return (far + carried * z).astype(x.dtype), True
+
+
+SECULAR_FACTORISATIONS = 2.5
+"""Factorisations of an exact trust-region step: 2.2 on average over random indefinite matrices, more where the shift of
+the step before is a poor guess."""
+
+
+class MoreSorensenCost(BaseEstimator):
+    """Some Cholesky factorisations, N^3 / 3 each, and what is left of the assembly."""
+
+    def __init__(self, calibration=None):
+        self.calibration = calibration
+
+    def __call__(self, facts, tol):
+        """Return the `CostEstimate` of one exact trust-region step; `tol` does not matter to it."""
+        rates = self.calibration or calibrate()
+        factorise = SECULAR_FACTORISATIONS * FLOPS["cholesky"] * facts.n**3
+        moved = 3 * SECULAR_FACTORISATIONS * facts.itemsize * facts.n**2
+        terms = {
+            "assembly_seconds": rates.seconds("gemm", facts.assembly_flops, facts.n),
+            "factorisation_seconds": rates.seconds("cholesky", factorise, facts.n),
+            "substitution_seconds": moved / rates.bytes_per_second,
+            "call_seconds": SECULAR_FACTORISATIONS * rates.call_seconds,
+        }
+        return CostEstimate(sum(terms.values()), terms, "More and Sorensen (1983), section 5")

@@ -1,0 +1,62 @@
+"""The Woodbury identity for low-rank matrices, with its cost."""
+
+import numpy as np
+from scipy import linalg
+from sklearn.base import BaseEstimator
+
+from qnewton_sk.machine import FLOPS, calibrate
+from qnewton_sk.systems import CostEstimate, SolveStatus, failure, finish, is_finite
+
+
+class Woodbury(BaseEstimator):
+    """(G^T G + D)^-1 for G of few rows and a positive diagonal D, by an m x m Cholesky.
+
+    x = D^-1 (v - G^T (I + G D^-1 G^T)^-1 G D^-1 v) (Woodbury 1950; Golub and Van Loan, section 2.1.4).
+    """
+
+    def refusal(self, facts):
+        """Refuse where there is no factor, or no shift that makes D positive."""
+        if facts.rank is None:
+            return "the matrix is not known as a low-rank product plus a diagonal"
+        if facts.shift <= 0:
+            return "the shift must be positive for the inverse of the diagonal"
+        return None
+
+    def solve(self, system):
+        """Return the `Solution` of a `LinearSystem`."""
+        with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+            return self._solve(system)
+
+    def _solve(self, system):
+        matrix, rhs = system.matrix, system.rhs
+        G = matrix.factor()
+        diagonal = np.asarray(matrix.factor_diagonal + matrix.shift, dtype=G.dtype)
+        if not is_finite(G) or not np.all(diagonal > 0):
+            return failure(system, SolveStatus.NON_FINITE if np.all(diagonal > 0) else SolveStatus.SINGULAR)
+        scaled = G / diagonal
+        core = np.eye(len(G), dtype=G.dtype) + scaled @ G.T
+        try:
+            c = linalg.cho_factor(core, lower=True, overwrite_a=True, check_finite=False)
+        except linalg.LinAlgError:
+            return failure(system, SolveStatus.NOT_POSITIVE_DEFINITE)
+        inner = linalg.cho_solve(c, scaled @ rhs, check_finite=False)
+        return finish(system, rhs / diagonal - scaled.T @ inner)
+
+
+class WoodburyCost(BaseEstimator):
+    """m^2 N + m^3/3 operations for the factor G of shape (m, N), and what is left of computing it."""
+
+    def __init__(self, calibration=None):
+        self.calibration = calibration
+
+    def __call__(self, facts, tol):
+        """Return the `CostEstimate` of one solve; `tol` does not matter to a direct solver."""
+        rates, m = self.calibration or calibrate(), facts.rank
+        terms = {
+            "factor_seconds": rates.seconds("gemm", facts.factor_flops, facts.n),
+            "gram_seconds": rates.seconds("gemm", 2.0 * m**2 * facts.n, m),
+            "cholesky_seconds": rates.seconds("cholesky", FLOPS["cholesky"] * m**3, m),
+            "scaling_seconds": 3 * facts.itemsize * m * facts.n / rates.bytes_per_second,
+            "call_seconds": 2 * rates.call_seconds,
+        }
+        return CostEstimate(sum(terms.values()), terms, "Golub and Van Loan (2013), section 2.1.4")

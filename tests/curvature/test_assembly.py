@@ -1,0 +1,138 @@
+"""The assembled matrices against automatic differentiation."""
+
+from functools import partial
+
+import cases
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from oracles import Truth
+from threadpoolctl import threadpool_limits
+
+from qnewton_sk.curvature import layer_blocks
+from qnewton_sk.curvature.assembly import assemble, copy_transposed
+from qnewton_sk.curvature.low_rank import gradient_gram, jacobian_gram
+from qnewton_sk.machine import threads
+
+TOLERANCE = 1e-10
+
+
+@pytest.mark.parametrize("case", cases.CASES, ids=str)
+def test_hessian_is_that_of_autograd(case):
+    theta = case.theta()
+    H = assemble(case.objective(), theta)
+    assert cases.relative_error(H, Truth(case).hessian(theta)) < TOLERANCE
+
+
+@pytest.mark.parametrize("case", cases.CASES, ids=str)
+def test_gauss_newton_is_that_of_the_jacobian(case):
+    theta = case.theta()
+    G = assemble(case.objective(), theta, exact=False)
+    assert cases.relative_error(G, Truth(case).gauss_newton(theta)) < TOLERANCE
+
+
+@pytest.mark.parametrize("case", cases.SINGLE_PRECISION, ids=str)
+@pytest.mark.parametrize("exact", [True, False])
+def test_single_precision_stays_single_and_close(case, exact):
+    theta = case.theta()
+    H = assemble(case.objective(), theta, exact=exact)
+    truth = Truth(case)
+    expected = truth.hessian(theta.astype(float)) if exact else truth.gauss_newton(theta.astype(float))
+    assert H.dtype == np.float32
+    assert cases.relative_error(H, expected) < 1e-5
+
+
+@pytest.mark.parametrize("case", cases.CASES, ids=str)
+@pytest.mark.parametrize("exact", [True, False])
+def test_symmetric_to_the_bit_and_contiguous(case, exact):
+    H = assemble(case.objective(), case.theta(), exact=exact)
+    assert np.array_equal(H, H.T)
+    assert H.flags.c_contiguous and H.flags.writeable
+
+
+@pytest.mark.parametrize("case", cases.CASES, ids=str)
+@pytest.mark.parametrize("exact", [True, False])
+def test_a_layers_block_is_that_of_the_whole(case, exact):
+    theta, network = case.theta(), case.network()
+    H = assemble(case.objective(), theta, exact=exact)
+    for layer, part in enumerate(network.parts):
+        block = assemble(case.objective(), theta, exact=exact, layer=layer)
+        np.testing.assert_allclose(block, H[part, part], rtol=1e-10, atol=1e-13 * np.abs(H).max())
+
+
+@pytest.mark.parametrize("case", [cases.NETS[3], cases.NETS[5], cases.NETS[7], *cases.DATA], ids=str)
+@pytest.mark.parametrize("exact", [True, False])
+@pytest.mark.parametrize(
+    "chunk_bytes, temporary_bytes", [(1500, 2**26), (2**28, 1), (3000, 5000), (2**28, 20_000)]
+)
+def test_chunks_add_up(case, exact, chunk_bytes, temporary_bytes):
+    theta = case.theta()
+    whole = assemble(case.objective(), theta, exact=exact)
+    chunked = assemble(case.objective(chunk_bytes), theta, exact=exact, temporary_bytes=temporary_bytes)
+    assert cases.relative_error(chunked, whole) < 1e-13
+
+
+@pytest.mark.parametrize("exact", [True, False])
+def test_the_memory_of_one_theta_does_not_leak_into_the_next(exact):
+    case = cases.NETS[3]
+    objective, theta = case.objective(), case.theta()
+    before = assemble(objective, theta, exact=exact)
+    assemble(objective, 0.5 * theta, exact=exact)
+    assemble(objective, theta, exact=not exact)
+    assert np.array_equal(assemble(objective, theta, exact=exact), before)
+
+
+@pytest.mark.parametrize("case", cases.CASES, ids=str)
+@pytest.mark.parametrize("make", [assemble, partial(assemble, exact=False), jacobian_gram, gradient_gram])
+def test_threads_change_nothing(case, make, monkeypatch):
+    if make is jacobian_gram and not case.network().loss.convex:
+        pytest.skip("a loss that is not convex has no such factor")
+    alone = make(case.objective(), case.theta())
+    monkeypatch.setattr(threads, "LEAST_FLOPS", 0.0)
+    monkeypatch.setattr(layer_blocks, "ROWS_A_TASK", 2)
+    monkeypatch.setattr(layer_blocks, "UNIT_BYTES", 100)
+    with threadpool_limits(2, "blas"):
+        together = make(case.objective(), case.theta())
+    assert cases.relative_error(together, alone) < (1e-5 if alone.dtype == np.float32 else 1e-13)
+
+
+names = st.sampled_from(["identity", "tanh", "relu", "silu", "logistic"])
+
+
+@st.composite
+def random_cases(draw):
+    hidden = draw(st.lists(st.integers(1, 5), max_size=4))
+    loss = draw(st.sampled_from(["log_loss", "binary_log_loss", "squared_error", "poisson", "huber"]))
+    outputs = draw(st.integers(2 if loss == "log_loss" else 1, 3))
+    return cases.Case(
+        "random",
+        (draw(st.integers(1, 6)), *hidden, outputs),
+        tuple(draw(names) for _ in hidden),
+        loss,
+        n=draw(st.integers(1, 12)),
+        alpha=draw(st.sampled_from([0.0, 1.0])),
+        weights=draw(st.sampled_from(["none", "positive", "zeros"])) if loss != "huber" else "none",
+        density=draw(st.sampled_from([1.0, 0.3, 0.02])),
+        seed=draw(st.integers(0, 10**6)),
+    )
+
+
+@settings(max_examples=25)
+@given(random_cases())
+def test_any_small_net(case):
+    if case.weights == "zeros" and case.n == 1:
+        case = case.but(weights="none")
+    theta, truth = case.theta(), Truth(case)
+    scale = 1 + np.abs(truth.hessian(theta)).max()
+    H, G = assemble(case.objective(), theta), assemble(case.objective(), theta, exact=False)
+    assert np.abs(H - truth.hessian(theta)).max() < TOLERANCE * scale
+    assert np.abs(G - truth.gauss_newton(theta)).max() < TOLERANCE * scale
+
+
+@given(st.integers(1, 90), st.integers(1, 90), st.integers(1, 100))
+def test_tiles_make_up_the_transpose(rows, columns, tile):
+    source = np.random.default_rng(rows).standard_normal((rows, columns))
+    target = np.full((columns, rows), np.nan)
+    copy_transposed(source, target, tile)
+    assert np.array_equal(target, source.T)

@@ -1,0 +1,167 @@
+"""When "auto" goes from one kind of step to the next."""
+
+import math
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from cases import LOSSES, NETS
+from hypothesis import given
+from hypothesis import strategies as st
+from sklearn.base import clone
+
+from qnewton_sk.curvature.auto import (
+    CHEAP_STEP,
+    CREEPING_GAIN,
+    DEAREST_STEP,
+    HIGH_UP,
+    LATE_GAIN,
+    LATE_WINDOW,
+    LONGEST_WINDOW,
+    NEWTON_GAIN,
+    PATIENCE,
+    SHORTEST_WINDOW,
+    AutoCurvature,
+    AutoState,
+    newton_step_cost,
+)
+from qnewton_sk.curvature.matrices import GaussNewton, Hessian
+
+AUTO = AutoCurvature()
+SQUARES, LOGISTIC = NETS[0], NETS[2]
+
+
+def follow(state, falls, gradients=1.0, value=1.0):
+    """The states after steps that multiply the loss by exp(-fall)."""
+    for fall in falls:
+        after = value * math.exp(-fall)
+        state = AUTO.after(state, value, after, gradients)
+        value = after
+        yield state
+
+
+def kinds(*arguments, **settings):
+    return [state.kind for state in follow(*arguments, **settings)]
+
+
+@pytest.mark.parametrize("case", [*NETS, *LOSSES], ids=str)
+def test_squares_start_with_gauss_newton_all_else_by_the_cost_of_a_newton_step(case):
+    objective = case.objective()
+    cost = newton_step_cost(objective.network, objective.n_samples)
+    otherwise = "hessian" if cost <= CHEAP_STEP else "first_order"
+    assert AUTO.initial(objective).kind == ("gauss_newton" if case.loss == "squared_error" else otherwise)
+    assert AUTO.initial(objective, batches=True).kind == "gauss_newton"
+
+
+def test_large_nets_start_with_first_order_steps_at_the_price_of_products():
+    case = LOGISTIC.but(widths=(300, 40, 3), n=200, activations=("tanh",))
+    state = AUTO.initial(case.objective())
+    assert (state.kind, state.step_cost) == ("first_order", DEAREST_STEP)
+
+
+@pytest.mark.parametrize("partition", ["full", "layer"])
+def test_the_curvature_of_each_kind(partition):
+    auto = AutoCurvature(partition)
+    assert auto.part(AutoState("first_order")) is None
+    for kind, curvature in (("gauss_newton", GaussNewton), ("hessian", Hessian)):
+        part = auto.part(AutoState(kind))
+        assert type(part) is curvature and part.partition == partition
+
+
+@pytest.mark.parametrize("case, exact", [(SQUARES, False), (LOGISTIC, True)], ids=str)
+def test_its_blocks_are_those_of_the_first_newton_step(case, exact):
+    objective, theta = case.objective(), case.theta()
+    truth = (Hessian() if exact else GaussNewton()).blocks(objective, theta)[0].matrix.entries()
+    np.testing.assert_array_equal(AUTO.blocks(objective, theta)[0].matrix.entries(), truth)
+
+
+FAR_DOWN = AutoState("first_order", first_loss=2 / HIGH_UP)  # `follow` starts at a loss of one
+WINDOW = round(LONGEST_WINDOW)
+
+
+def test_poor_windows_far_down_lead_to_the_hessian():
+    flat = kinds(FAR_DOWN, [0.0] * PATIENCE * WINDOW)
+    assert flat == ["first_order"] * (PATIENCE * WINDOW - 1) + ["hessian"]
+
+
+@pytest.mark.parametrize("step_cost", [12.0, 50.0, DEAREST_STEP])
+def test_a_plateau_high_up_leads_to_the_hessian_after_half_the_price_of_a_newton_step(step_cost):
+    window = round(min(max(step_cost / 2, SHORTEST_WINDOW), LONGEST_WINDOW))
+    state = AutoState("first_order", step_cost=step_cost)
+    assert kinds(state, [0.0] * window) == ["first_order"] * (window - 1) + ["hessian"]
+    enough = NEWTON_GAIN / step_cost
+    assert set(kinds(state, [1.1 * enough] * window)) == {"first_order"}
+    assert kinds(state, [0.9 * enough] * window)[-1] == "hessian"
+
+
+def test_two_poor_windows_of_gauss_newton_lead_to_the_hessian():
+    flat = kinds(AutoState("gauss_newton"), [LATE_GAIN / 2] * 2 * LATE_WINDOW)
+    assert flat == ["gauss_newton"] * (2 * LATE_WINDOW - 1) + ["hessian"]
+
+
+@pytest.mark.parametrize(
+    "state, gain, window",
+    [
+        (FAR_DOWN, CREEPING_GAIN * WINDOW / DEAREST_STEP, WINDOW),
+        (AutoState("gauss_newton"), LATE_GAIN * LATE_WINDOW, LATE_WINDOW),
+    ],
+)
+def test_progress_keeps_the_kind(state, gain, window):
+    assert set(kinds(state, [1.1 * gain / window] * 10 * window)) == {state.kind}
+
+
+@pytest.mark.parametrize(
+    "state, window, patience", [(FAR_DOWN, WINDOW, PATIENCE), (AutoState("gauss_newton"), LATE_WINDOW, 2)]
+)
+def test_a_good_window_between_poor_ones_forgives(state, window, patience):
+    poor, good = [0.0] * window, [0.5] * window
+    *_, last = follow(state, poor * (patience - 1) + good + poor)
+    assert last == replace(state, poor=1)
+    *_, last = follow(state, poor * (patience - 1) + good + poor * patience)
+    assert last.kind == "hessian"
+
+
+def test_first_order_windows_count_gradients_newton_windows_steps():
+    cheap = kinds(FAR_DOWN, [0.0] * 500, gradients=0.5)
+    dear = kinds(FAR_DOWN, [0.0] * 100, gradients=3.0)
+    assert cheap.index("hessian") + 1 == 2 * PATIENCE * WINDOW
+    assert dear.index("hessian") + 1 == PATIENCE * WINDOW // 3
+    assert (
+        kinds(AutoState("gauss_newton"), [0.0] * 100, gradients=0.5).index("hessian") + 1 == 2 * LATE_WINDOW
+    )
+
+
+def test_the_hessian_stays():
+    state = AutoState("hessian")
+    assert all(later == state for later in follow(state, [0.0, 5.0, -1.0] * 20))
+
+
+@pytest.mark.parametrize("kind", ["first_order", "gauss_newton", "hessian"])
+def test_an_exhausted_early_phase_leads_to_the_hessian(kind):
+    assert AUTO.exhausted(AutoState(kind, poor=1)) == AutoState("hessian")
+
+
+@given(
+    st.sampled_from(["first_order", "gauss_newton"]),
+    st.floats(allow_nan=True),
+    st.floats(allow_nan=True),
+    st.floats(0, 5),
+)
+def test_no_loss_is_too_odd(kind, before, value, gradients):
+    state = AUTO.after(AutoState(kind), before, value, gradients)
+    assert state.gained >= 0 and math.isfinite(state.spent)
+
+
+@given(st.floats(1e-6, 1e6), st.floats(1e-3, 3))
+def test_gains_do_not_depend_on_the_unit_of_the_loss(scale, fall):
+    here, there = (
+        AUTO.after(AutoState("first_order"), value, value * math.exp(-fall), 1.0) for value in (1.0, scale)
+    )
+    assert there == replace(here, gained=there.gained, first_loss=scale)
+    assert there.gained == pytest.approx(here.gained)
+
+
+def test_it_can_be_cloned_and_keeps_nothing():
+    auto = AutoCurvature("layer")
+    auto.after(auto.initial(LOGISTIC.objective()), 1.0, 0.5, 1.0)
+    assert vars(auto) == vars(clone(auto)) == {"partition": "layer"}

@@ -1,0 +1,118 @@
+"""Losses and their derivatives against automatic differentiation."""
+
+import autograd
+import autograd.numpy as anp
+import cases
+import numpy as np
+import oracles
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy.special import expit, softmax
+
+from qnewton_sk.nets.losses import (
+    CustomLoss,
+    Huber,
+    LogisticCrossEntropy,
+    SoftmaxCrossEntropy,
+    SquaredError,
+    resolve_loss,
+)
+
+LOSSES = {
+    "log_loss": SoftmaxCrossEntropy(),
+    "binary_log_loss": LogisticCrossEntropy(),
+    "squared_error": SquaredError(),
+    "poisson": resolve_loss("poisson"),
+    "huber": Huber(),
+    "own": CustomLoss(cases.log_cosh_sum),
+}
+TRUTHS = {**oracles.LOSSES, "own": lambda z, y: cases.log_cosh_sum(y, z)}
+every_loss = pytest.mark.parametrize("name", LOSSES)
+
+
+def sample(name, n, K, seed, dtype=np.float64):
+    rng = np.random.default_rng(seed)
+    z = 2 * rng.standard_normal((n, K))
+    if name == "log_loss":
+        y = np.eye(K)[rng.integers(K, size=n)]
+    elif name in ("binary_log_loss", "poisson"):
+        y = rng.integers(2, size=(n, K))
+    else:
+        y = rng.standard_normal((n, K))
+    return z.astype(dtype), y.astype(dtype)
+
+
+@given(st.sampled_from(sorted(LOSSES)), st.integers(1, 5), st.integers(1, 4), st.integers(0, 10**6))
+def test_value_gradient_hessian_and_product(name, n, K, seed):
+    loss, truth, (z, y) = LOSSES[name], TRUTHS[name], sample(name, n, K, seed)
+    total = lambda u: anp.sum(truth(u, y))  # noqa: E731
+    H = autograd.hessian(total)(z)
+    H = H[np.arange(n), :, np.arange(n), :]
+    v = np.random.default_rng(seed).standard_normal((n, K))
+    np.testing.assert_allclose(loss.value(z, y), truth(z, y), rtol=1e-12, atol=1e-13)
+    np.testing.assert_allclose(loss.gradient(z, y), autograd.grad(total)(z), rtol=1e-11, atol=1e-13)
+    np.testing.assert_allclose(loss.full_hessian(z, y), H, rtol=1e-10, atol=1e-13)
+    product = loss.curvature_product(loss.curvature(z, y), v)
+    np.testing.assert_allclose(product, np.einsum("nkl,nl->nk", H, v), rtol=1e-10, atol=1e-12)
+
+
+@given(
+    st.sampled_from([name for name in LOSSES if LOSSES[name].convex]),
+    st.integers(1, 4),
+    st.integers(0, 10**6),
+)
+def test_what_is_called_convex_is(name, K, seed):
+    z, y = sample(name, 6, K, seed)
+    assert np.linalg.eigvalsh(LOSSES[name].full_hessian(z, y)).min() > -1e-14
+
+
+@pytest.mark.parametrize("name", ["log_loss", "binary_log_loss"])
+@pytest.mark.parametrize("order", ["C", "F"])
+def test_a_prediction_that_exists_serves_in_either_memory_order(name, order):
+    loss, (z, y) = LOSSES[name], sample(name, 6, 3, 0)
+    p = np.asarray(loss.predict(z), order=order)
+    np.testing.assert_allclose(loss.gradient(z, y, p), loss.gradient(z, y), rtol=1e-14)
+    np.testing.assert_allclose(loss.hessian(z, y, p), loss.hessian(z, y), rtol=1e-14)
+    v = np.random.default_rng(0).standard_normal(z.shape)
+    product, again = (loss.curvature_product(loss.curvature(z, y, q), v) for q in (p, None))
+    np.testing.assert_allclose(product, again, rtol=1e-14)
+
+
+@every_loss
+def test_arguments_are_left_alone_and_precision_is_kept(name):
+    loss, (z, y) = LOSSES[name], sample(name, 7, 3, 0, np.float32)
+    kept = z.copy(), y.copy()
+    results = [loss.value(z, y), loss.gradient(z, y), loss.hessian(z, y), loss.full_hessian(z, y)]
+    assert {r.dtype for r in results} == {np.dtype(np.float32)}
+    assert np.array_equal(z, kept[0]) and np.array_equal(y, kept[1])
+
+
+@pytest.mark.parametrize("name", ["log_loss", "binary_log_loss"])
+def test_confident_outputs_stay_finite(name):
+    z, y = np.array([[900.0, -900.0], [-900.0, 900.0]]), np.eye(2)
+    with np.errstate(over="raise", invalid="raise"):
+        np.testing.assert_array_equal(LOSSES[name].value(z, y), 0)
+        np.testing.assert_array_equal(LOSSES[name].gradient(z, y), 0)
+        np.testing.assert_array_equal(LOSSES[name].hessian(z, y), 0)
+    assert LOSSES[name].value(z, 1 - y).min() >= 900
+
+
+def test_predictions_are_the_mean_of_the_target():
+    z = np.array([[0.5, -1.0, 2.0]])
+    np.testing.assert_allclose(LOSSES["log_loss"].predict(z), softmax(z, axis=1))
+    np.testing.assert_allclose(LOSSES["binary_log_loss"].predict(z), expit(z))
+    np.testing.assert_allclose(LOSSES["poisson"].predict(z), np.exp(z))
+    np.testing.assert_array_equal(LOSSES["squared_error"].predict(z), z)
+
+
+def test_names_objects_and_callables_resolve():
+    assert resolve_loss("huber").name == "huber"
+    assert resolve_loss(LOSSES["huber"]) is LOSSES["huber"]
+    assert resolve_loss(cases.log_cosh_sum).name == "log_cosh_sum"
+
+
+@pytest.mark.parametrize("wrong", ["l1", None, 3])
+def test_anything_else_is_refused(wrong):
+    with pytest.raises(ValueError, match="`loss` must be one of .*poisson.*callable"):
+        resolve_loss(wrong)

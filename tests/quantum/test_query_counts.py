@@ -1,0 +1,163 @@
+"""Query counts: published values, shape, ranges, and what is refused."""
+
+import math
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from qnewton_sk import query_count
+from qnewton_sk.quantum.query_counts import (
+    QUERY_MODELS,
+    _costa2023_at,
+    jennings2023_single_run,
+    query_model,
+    success_probability,
+)
+
+DOCS = Path(__file__).parents[2] / "docs" / "quantum.md"
+NAMES = sorted(QUERY_MODELS)
+KAPPA = st.floats(3.5, 1e4)
+TOL = st.floats(1e-12, 0.2)
+ALPHA = st.floats(1.0, 50.0)
+
+
+def test_the_models_are_those_that_the_documentation_lists():
+    assert NAMES == sorted(
+        [
+            "jennings2023",
+            "jennings2025",
+            "dalzell2024",
+            "costa2023",
+            "costa2023_numerical",
+            "costa2026",
+            "childs2017",
+            "hhl2009",
+        ]
+    )
+
+
+# jennings2023 proves less success for a larger error, so a loose solve is repeated more often; childs2017
+# counts whole repetitions
+MONOTONY = {"jennings2023": 0.88, "childs2017": 0.9}
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_model_says_where_it_comes_from_and_what_it_is_worth(name):
+    model = QUERY_MODELS[name]
+    assert model.name == name
+    assert "arXiv:" in model.source
+    assert model.standing in ("proven", "numerical", "asymptotic")
+    assert model.standing == "proven" or model.note
+
+
+@pytest.mark.parametrize("name", NAMES)
+@given(kappa=KAPPA, tol=TOL, alpha=ALPHA, factor=st.floats(1.01, 2.0))
+def test_harder_systems_take_more_queries(name, kappa, tol, alpha, factor):
+    count = query_count(kappa, tol, alpha=alpha, model=name)
+    least = count * MONOTONY.get(name, 1 - 1e-6)
+    assert math.isfinite(count) and count >= 1
+    assert query_count(kappa * factor, tol, alpha=alpha, model=name) >= least
+    assert query_count(kappa, tol / factor, alpha=alpha, model=name) >= least
+    assert query_count(kappa, tol, alpha=alpha * factor, model=name) >= least
+
+
+@pytest.mark.parametrize(
+    "name", ["jennings2025", "dalzell2024", "costa2023", "costa2023_numerical", "costa2026"]
+)
+@given(kappa=KAPPA, tol=TOL, alpha=ALPHA)
+def test_models_stated_without_a_factor_take_it_into_kappa(name, kappa, tol, alpha):
+    expected = query_count(alpha * kappa, tol, model=name)
+    assert query_count(kappa, tol, alpha=alpha, model=name) == pytest.approx(expected, rel=1e-12)
+
+
+@given(kappa=KAPPA, tol=TOL, alpha=ALPHA)
+def test_expected_queries_are_those_of_one_run_over_its_success_probability(kappa, tol, alpha):
+    expected = jennings2023_single_run(kappa, tol, alpha) / (0.39 - 0.204 * tol)
+    assert query_count(kappa, tol, alpha=alpha) == pytest.approx(expected, rel=1e-14)
+
+
+@given(tol=st.floats(1e-15, 0.24))
+def test_the_disputed_constant_hardly_matters(tol):
+    assert abs(success_probability(tol) / (0.39 - 0.201 * tol) - 1) < 2.2e-3
+
+
+@given(tol=TOL, kappa=st.floats(1.0, math.sqrt(12)))
+def test_small_condition_numbers_are_raised_to_the_smallest_that_the_theorem_covers(tol, kappa):
+    assert query_count(kappa, tol) == query_count(math.sqrt(12), tol)
+    assert query_count(min(kappa, 3.0), tol, model="costa2026") == query_count(3.0, tol, model="costa2026")
+
+
+@given(kappa=KAPPA, tol=TOL, constant=st.sampled_from([1.84, 2305.0]))
+def test_costa2023_is_the_least_over_the_filter_share(kappa, tol, constant):
+    name = "costa2023" if constant == 2305.0 else "costa2023_numerical"
+    grid = min(_costa2023_at(D, kappa, tol, constant) for D in np.linspace(0.01, 1.0, 991))
+    assert query_count(kappa, tol, model=name) <= grid * (1 + 1e-6)
+    assert query_count(kappa, tol, model=name) >= grid * (1 - 1e-3)
+
+
+@given(kappa=st.floats(100, 1e4), tol=st.floats(1e-12, 1e-2))
+def test_hhl_is_worst_and_the_newer_counts_fall(kappa, tol):
+    counts = {name: query_count(kappa, tol, model=name) for name in NAMES}
+    assert counts["dalzell2024"] < counts["jennings2023"] < counts["childs2017"]
+    assert counts["costa2023_numerical"] < counts["costa2023"]
+    assert tol > 1e-8 or counts["hhl2009"] > 100 * counts["jennings2023"]
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize(
+    ("arguments", "word"),
+    [
+        ({"kappa": 0.5}, "kappa"),
+        ({"kappa": math.inf}, "kappa"),
+        ({"kappa": math.nan}, "kappa"),
+        ({"tol": 0.0}, "tol"),
+        ({"tol": 1.0}, "tol"),
+        ({"tol": math.nan}, "tol"),
+        ({"tol": -1e-3}, "tol"),
+        ({"alpha": 0.5}, "alpha"),
+        ({"alpha": math.inf}, "alpha"),
+    ],
+)
+def test_arguments_out_of_range_are_refused(name, arguments, word):
+    asked = {"kappa": 100.0, "tol": 1e-3, "alpha": 1.0, **arguments}
+    with pytest.raises(ValueError, match=rf"`{word}` must .*; got"):
+        query_count(asked["kappa"], asked["tol"], alpha=asked["alpha"], model=name)
+
+
+def test_a_model_is_never_extrapolated():
+    with pytest.raises(ValueError, match=r"`tol` must be at most 0\.24 .*got 0\.3"):
+        query_count(100.0, 0.3)
+    with pytest.raises(ValueError, match=r"`kappa` must be at most 1e\+06 .*use another model"):
+        query_count(2e6, 1e-3, model="costa2026")
+    with pytest.raises(ValueError, match=r"`kappa` must be at most 100000 .*at alpha=10"):
+        query_count(2e5, 1e-3, alpha=10.0, model="costa2026")
+    assert query_count(1e6, 1e-3, model="costa2026") > 0
+
+
+def test_an_unknown_model_is_answered_with_those_that_exist():
+    with pytest.raises(ValueError, match=r"`model` must be one of \['childs2017'.*got 'grover'"):
+        query_count(100.0, 1e-3, model="grover")
+
+
+def test_a_callable_is_a_model():
+    def mine(kappa, tol, alpha):
+        return alpha * kappa / tol
+
+    assert query_count(10.0, 0.5, alpha=2.0, model=mine) == 40.0
+    assert query_model(mine).name == "mine"
+    with pytest.raises(ValueError, match="`kappa`"):
+        query_count(0.1, 0.5, model=mine)
+
+
+def test_the_table_in_the_documentation_is_what_the_functions_return():
+    text = DOCS.read_text(encoding="utf-8")
+    rows = re.findall(r"^\| `(\w+)` \| (\w+) \| (.*?) \|[^|]*\|$", text, re.MULTILINE)
+    assert sorted(name for name, *_ in rows) == NAMES
+    for name, standing, cells in rows:
+        at = [query_count(kappa, tol, model=name) for kappa in (1e2, 1e4) for tol in (1e-2, 1e-12)]
+        assert [f"{count:.2e}" for count in at] == cells.split(" | ")
+        assert standing == QUERY_MODELS[name].standing
