@@ -88,7 +88,7 @@ def measuring(n):
         "indefinite": (gaussian(n), False, 0.5, "<= 0.15"),
         "semidefinite + shift": (G.T @ G, True, 1.0, "<= 0.05"),
     }
-    offered = scheduler.offer()
+    offered = scheduler.available_backends()
     for name, (H, semidefinite, shift, wanted) in cases.items():
         matrix, taken = SystemMatrix.from_entries(H, semidefinite=semidefinite), {"lu": [], "extra": []}
         for _ in range(5):

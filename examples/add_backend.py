@@ -3,7 +3,7 @@ A backend of your own
 =====================
 
 A backend is a solver under a name, with the cost that predicts it. The solver has two methods:
-``refusal(facts)`` says why it cannot take a system, or None; ``solve(system)`` returns a ``Solution``, which
+``rejection_reason(facts)`` says why it cannot take a system, or None; ``solve(system)`` returns a ``Solution``, which
 carries a status rather than raising. The cost is a function of the facts and of the error allowed. This one
 is MINRES (Paige, Saunders 1975): like conjugate gradients it needs products alone, but it also solves
 indefinite systems.
@@ -36,7 +36,7 @@ class MySolver(BaseEstimator):
     def __init__(self, max_iter=None):
         self.max_iter = max_iter
 
-    def refusal(self, facts):
+    def rejection_reason(self, facts):
         known = facts.kappa is not None and math.isfinite(facts.kappa)
         return None if known else "the condition number must be known and finite"
 

@@ -40,7 +40,7 @@ class Between(BaseEstimator):
             product_flops=H.product_flops + G.product_flops,
             dtype=H.dtype,
         )
-        return [Block(block.part, matrix)]
+        return [Block(block.parameters, matrix)]
 
 
 X, y = make_friedman1(300, random_state=0)

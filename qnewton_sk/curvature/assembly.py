@@ -53,8 +53,8 @@ def assemble(objective, theta, *, exact=True, layer=None, temporary_bytes=TEMPOR
     """
     network = objective.network
     layers = range(network.n_layers) if layer is None else [layer]
-    start = network.parts[layers[0]].start
-    n = network.parts[layers[-1]].stop - start
+    start = network.layer_slices[layers[0]].start
+    n = network.layer_slices[layers[-1]].stop - start
     H = np.zeros((n, n), objective.dtype)
     targets = _targets(H, network, layers, start)
     arrays = [workspace.array for workspace in workspaces_of(objective, available_threads())]
@@ -75,7 +75,9 @@ def _targets(H, network, layers, start):
     """Return (k, i) -> view of the block of layers k <= i, of shape (inputs, units, inputs, units)."""
     shapes = [(a + 1, b) for a, b in zip(network.widths, network.widths[1:])]
     return {
-        (k, i): _view(H, network.parts[k], network.parts[i], start).reshape(*shapes[k], *shapes[i])
+        (k, i): _view(H, network.layer_slices[k], network.layer_slices[i], start).reshape(
+            *shapes[k], *shapes[i]
+        )
         for k in layers
         for i in layers
         if k <= i
@@ -147,7 +149,7 @@ def _kept(objective, key, make):
 def _mirror_blocks(H, network, layers, start):
     """Copy the blocks above the diagonal ones to below."""
     for k in layers:
-        rows = network.parts[k]
+        rows = network.layer_slices[k]
         right = slice(rows.stop, start + len(H))
         copy_transposed(_view(H, rows, right, start), _view(H, right, rows, start))
 

@@ -55,6 +55,6 @@ def _add_back(p, delta, out):
     for l in range(len(p.layers) - 1, -1, -1):
         abar = p.inputs[l]
         rows = abar if isinstance(abar, np.ndarray) else abar.T
-        out[p.network.parts[l]] += (rows @ delta.T).ravel()
+        out[p.network.layer_slices[l]] += (rows @ delta.T).ravel()
         if l:
             delta = (p.layers[l][:-1] @ delta) * p.slopes[l - 1]

@@ -67,7 +67,7 @@ def jacobian_gram(objective, theta, layer=None, temporary_bytes=TEMPORARY_BYTES)
 
 def gram_flops(network, rows, *, layer=None):
     """Return the floating-point operations of the Gram matrix of `rows` rows, one triangle, and of G."""
-    sizes = [part.stop - part.start for part in network.parts]
+    sizes = [part.stop - part.start for part in network.layer_slices]
     n = float(sum(sizes) if layer is None else sizes[layer])
     return rows * (n * n + NUMBER_FLOPS * n)
 
@@ -108,7 +108,7 @@ class _Sum:
 
 
 def _size(objective, layer):
-    part = slice(0, objective.n_params) if layer is None else objective.network.parts[layer]
+    part = slice(0, objective.n_params) if layer is None else objective.network.layer_slices[layer]
     return part.stop - part.start
 
 

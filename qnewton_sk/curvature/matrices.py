@@ -38,7 +38,7 @@ class _Curvature(BaseEstimator):
             whole = slice(0, objective.n_params)
             return [Block(whole, self._matrix(objective, theta, None), self._acceleration(objective, theta))]
         if self.partition == "layer":
-            parts = objective.network.parts
+            parts = objective.network.layer_slices
             return [Block(part, self._matrix(objective, theta, l)) for l, part in enumerate(parts)]
         raise ValueError(f'`partition` must be "full" or "layer"; got {self.partition!r}')
 
@@ -164,7 +164,7 @@ def _second_order(objective, theta, layer, exact, **changes):
 
 
 def _penalty(objective, layer):
-    part = slice(None) if layer is None else objective.network.parts[layer]
+    part = slice(None) if layer is None else objective.network.layer_slices[layer]
     return (objective.penalty * objective.network.penalised[part]).astype(objective.dtype)
 
 

@@ -20,7 +20,7 @@ class _Product:
     def __init__(self, objective, theta, layer=None):
         self.objective, self.theta, self.layer = objective, theta.copy(), layer
         network = objective.network
-        self.part = slice(0, network.n_params) if layer is None else network.parts[layer]
+        self.part = slice(0, network.n_params) if layer is None else network.layer_slices[layer]
         self._penalty = objective.penalty * network.penalised[self.part].astype(objective.dtype)
         self._v = np.zeros(network.n_params, objective.dtype)
         self._V = network.layers(self._v)
@@ -282,11 +282,11 @@ def product_flops(network, n_samples, *, exact=True, layer=None):
     weights) for Gauss-Newton, six for the Hessian; the first layer passes nothing on.
     """
     passes = 12.0 if exact and layer is None else 8.0
-    sizes = [part.stop - part.start for part in network.parts[layer or 0 :]]
+    sizes = [part.stop - part.start for part in network.layer_slices[layer or 0 :]]
     return n_samples * (4.0 * sizes[0] + (passes if layer is None else 4.0) * sum(sizes[1:]))
 
 
 def fisher_product_flops(network, n_samples, *, layer=None):
     """Return the floating-point operations of one product with the empirical Fisher matrix."""
-    part = slice(0, network.n_params) if layer is None else network.parts[layer]
+    part = slice(0, network.n_params) if layer is None else network.layer_slices[layer]
     return 4.0 * n_samples * (part.stop - part.start)

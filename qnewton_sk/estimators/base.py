@@ -159,7 +159,7 @@ class QNewtonBase(CallbackSupportMixin, BaseEstimator):
         return Network([n_features, *hidden, n_outputs], activations, self._loss(n_outputs))
 
     def _check_sizes(self, network, dtype, loop):
-        sizes = [part.stop - part.start for part in network.parts]
+        sizes = [part.stop - part.start for part in network.layer_slices]
         check_memory(sizes, dtype.itemsize, self.partition, self._needs_entries(loop))
 
     def _needs_entries(self, loop):
@@ -171,7 +171,9 @@ class QNewtonBase(CallbackSupportMixin, BaseEstimator):
         matrix_free = (
             Woodbury if isinstance(self.curvature, str) and self.curvature == "empirical_fisher" else CG
         )
-        if not any(isinstance(backend.solver, matrix_free) for backend in loop.scheduler.offer()):
+        if not any(
+            isinstance(backend.solver, matrix_free) for backend in loop.scheduler.available_backends()
+        ):
             return f"scheduler={self.scheduler!r}"
         return None
 
@@ -376,7 +378,7 @@ class QNewtonBase(CallbackSupportMixin, BaseEstimator):
         targets = self._encode(self._checked_targets(y), X.dtype)
         weight = check_sample_weight(sample_weight, X.shape[0], X.dtype)
         network = self._network(X.shape[1], self.n_outputs_)
-        sizes = [part.stop - part.start for part in network.parts]
+        sizes = [part.stop - part.start for part in network.layer_slices]
         check_memory(sizes, X.dtype.itemsize, "full", "the method `hessian`")
         objective = self._objective(network, X, targets, weight)
         theta = network.pack(self.coefs_, self.intercepts_, X.dtype)

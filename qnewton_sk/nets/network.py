@@ -23,7 +23,7 @@ class Network:
         self.activations = tuple(activations)
         self.loss = loss
         ends = np.cumsum([0] + [(i + 1) * o for i, o in zip(self.widths, self.widths[1:])]).tolist()
-        self.parts = tuple(slice(a, b) for a, b in zip(ends, ends[1:]))
+        self.layer_slices = tuple(slice(a, b) for a, b in zip(ends, ends[1:]))
         self.n_params = ends[-1]
 
     @property
@@ -34,7 +34,7 @@ class Network:
     def layers(self, theta):
         """Return [Wbar_1, .., Wbar_L], views of theta."""
         shapes = zip(self.widths, self.widths[1:])
-        return [theta[part].reshape(i + 1, o) for part, (i, o) in zip(self.parts, shapes)]
+        return [theta[part].reshape(i + 1, o) for part, (i, o) in zip(self.layer_slices, shapes)]
 
     def unpack(self, theta):
         """Return (coefs, intercepts), copies in scikit-learn's shapes."""

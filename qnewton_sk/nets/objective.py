@@ -118,7 +118,7 @@ class Pass:
     def gradient(self, out):
         """Add the chunk's part of the gradient to `out` of shape (n_params,)."""
         self.backward()
-        for part, abar, delta in zip(self.network.parts, self.inputs, self.deltas):
+        for part, abar, delta in zip(self.network.layer_slices, self.inputs, self.deltas):
             abar = abar if isinstance(abar, np.ndarray) else abar.T
             out[part] += (abar @ delta.T).ravel()
 

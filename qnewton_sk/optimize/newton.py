@@ -141,7 +141,7 @@ class Newton(BaseEstimator):
     curvature : object
         ``blocks(objective, theta) -> [Block]``.
     scheduler : object
-        ``offer()``, ``choose(facts, tol, offered)``, ``solve(system, decision, offered)``, ``tol``.
+        ``available_backends()``, ``choose(facts, tol, offered)``, ``solve(system, decision, offered)``, ``tol``.
     step_control : object
         See `qnewton_sk.optimize.step_control`.
     prepare : callable
@@ -226,7 +226,7 @@ class _Run:
     def __init__(self, settings, theta):
         self.settings = settings
         self.theta = theta.copy()
-        self.offered = settings.scheduler.offer()
+        self.offered = settings.scheduler.available_backends()
         self.bounded = any(
             getattr(getattr(b, "solver", None), "steps", "damped") != "damped" for b in self.offered
         )
@@ -489,7 +489,7 @@ class _Run:
         assembled = block.matrix.assembly_seconds
         start = time.perf_counter()
         shift = settings.step_control.shift(self.state, block.matrix)
-        gradient = point.gradient[block.part]
+        gradient = point.gradient[block.parameters]
         system = settings.prepare(
             block.matrix,
             -gradient,
@@ -530,7 +530,7 @@ class _Run:
         if own_shift is not None:
             solved.shift = max(own_shift, solved.shift or 0.0)
         image = system.matrix.product(x) if solution.image is None else solution.image
-        solved.direction[block.part] = x + correction
+        solved.direction[block.parameters] = x + correction
         solved.predicted += float(-gradient @ x - 0.5 * (x @ image - shift * (x @ x)))
 
     def _radius(self):

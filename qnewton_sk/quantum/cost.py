@@ -85,9 +85,9 @@ class QuantumCost(BaseEstimator):
         Raises
         ------
         ValueError
-            With the reason of `refusal` where the solve cannot be priced, or if a setting is unknown.
+            With the reason of `rejection_reason` where the solve cannot be priced, or if a setting is unknown.
         """
-        reason = self.refusal(facts, tol)
+        reason = self.rejection_reason(facts, tol)
         if reason:
             raise ValueError(reason)
         return self._estimate(facts, tol)
@@ -98,7 +98,7 @@ class QuantumCost(BaseEstimator):
         hardware_named(self.hardware)
         self._switches()
 
-    def refusal(self, facts, tol):
+    def rejection_reason(self, facts, tol):
         """Return why a solve cannot be priced, or None.
 
         Raises
@@ -112,7 +112,9 @@ class QuantumCost(BaseEstimator):
             return f"`tol` must be in (0, 1); got {tol!r}"
         model, switches = query_model(self.queries), self._switches()
         solve_tol, alpha = _solve_tol(switches, model, tol), _alpha(switches, facts)
-        return argument_fault(facts.kappa, solve_tol, alpha) or model.refusal(facts.kappa, solve_tol, alpha)
+        return argument_fault(facts.kappa, solve_tol, alpha) or model.rejection_reason(
+            facts.kappa, solve_tol, alpha
+        )
 
     def break_even_gate_time(self, facts, tol, classical_seconds):
         """Return the seconds a gate at which this solve would take `classical_seconds`.
@@ -228,8 +230,8 @@ def quantum_cost_table(
     -------
     dict of str to ndarray
         Columns of equal length, one row a point of the grid: "n", "kappa", "row_nonzeros", "tol",
-        "gate_seconds", "queries", "logical_qubits", "quantum_seconds" (nan where "refusal" is not empty),
-        "refusal", and with a classical cost "classical_seconds" and "break_even_gate_seconds".
+        "gate_seconds", "queries", "logical_qubits", "quantum_seconds" (nan where "rejection_reason" is not empty),
+        "rejection_reason", and with a classical cost "classical_seconds" and "break_even_gate_seconds".
 
     Examples
     --------
@@ -251,7 +253,7 @@ def quantum_cost_table(
 def _row(cost, own_gate_seconds, classical_cost, n, kappa, row_nonzeros, tol, gate_seconds):
     facts = SystemFacts(n=n, kappa=kappa, row_nonzeros=n if row_nonzeros is None else min(row_nonzeros, n))
     gate = own_gate_seconds if gate_seconds is None else gate_seconds
-    refusal = cost.refusal(facts, tol)
+    refusal = cost.rejection_reason(facts, tol)
     terms = cost(facts, tol).terms if refusal is None else {}
     row = {
         "n": n,
@@ -262,7 +264,7 @@ def _row(cost, own_gate_seconds, classical_cost, n, kappa, row_nonzeros, tol, ga
         "queries": terms.get("expected_queries", nan),
         "logical_qubits": logical_qubits(n),
         "quantum_seconds": terms.get("seconds", nan) * gate / own_gate_seconds,
-        "refusal": refusal or "",
+        "rejection_reason": refusal or "",
     }
     if classical_cost is not None:
         row["classical_seconds"] = classical_cost(facts, tol).seconds

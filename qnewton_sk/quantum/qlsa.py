@@ -111,7 +111,7 @@ class QLSA(BaseEstimator):
         self.refinements = refinements
         self.random_state = random_state
 
-    def refusal(self, facts):
+    def rejection_reason(self, facts):
         """Return why this solver cannot take the system, or None.
 
         Raises
@@ -189,7 +189,11 @@ class QLSA(BaseEstimator):
     def _queries(self, system):
         facts, tol, model = system.facts, self._tol(system), query_model(self.queries)
         alpha = block_encoding_factor(facts)
-        if facts.kappa is None or not isfinite(facts.kappa) or model.refusal(facts.kappa, tol, alpha):
+        if (
+            facts.kappa is None
+            or not isfinite(facts.kappa)
+            or model.rejection_reason(facts.kappa, tol, alpha)
+        ):
             return nan
         return query_count(facts.kappa, tol, alpha=alpha, model=model)
 

@@ -47,7 +47,7 @@ class QueryModel:
         """Return the expected number of queries."""
         return self.formula(kappa, tol, alpha)
 
-    def refusal(self, kappa, tol, alpha=1.0):
+    def rejection_reason(self, kappa, tol, alpha=1.0):
         """Return why this model has no value here, or None."""
         if tol > self.tol_max:
             return (
@@ -288,7 +288,7 @@ def query_count(kappa, tol, *, alpha=1.0, model="jennings2023"):
     100.0
     """
     chosen = query_model(model)
-    reason = argument_fault(kappa, tol, alpha) or chosen.refusal(kappa, tol, alpha)
+    reason = argument_fault(kappa, tol, alpha) or chosen.rejection_reason(kappa, tol, alpha)
     if reason:
         raise ValueError(reason)
     return chosen(kappa, tol, alpha)

@@ -31,9 +31,9 @@ class Backend(BaseEstimator):
     name : str
         Shown in the records.
     solver : object
-        ``solve(system) -> Solution`` and ``refusal(facts) -> str or None``.
+        ``solve(system) -> Solution`` and ``rejection_reason(facts) -> str or None``.
     cost : callable
-        ``cost(facts, tol) -> CostEstimate``; it may have ``refusal(facts, tol) -> str or None`` too.
+        ``cost(facts, tol) -> CostEstimate``; it may have ``rejection_reason(facts, tol) -> str or None`` too.
     kind : {"classical", "quantum"}, default="classical"
         In which column of the records its cost goes.
 
@@ -52,11 +52,11 @@ class Backend(BaseEstimator):
         self.cost = cost
         self.kind = kind
 
-    def refusal(self, facts, tol):
+    def rejection_reason(self, facts, tol):
         """Return why this backend cannot take the system, or None."""
-        reason = self.solver.refusal(facts)
-        if reason is None and hasattr(self.cost, "refusal"):
-            reason = self.cost.refusal(facts, tol)
+        reason = self.solver.rejection_reason(facts)
+        if reason is None and hasattr(self.cost, "rejection_reason"):
+            reason = self.cost.rejection_reason(facts, tol)
         return reason
 
 

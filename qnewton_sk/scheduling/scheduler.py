@@ -26,14 +26,14 @@ class Decision:
         Name of the cheapest backend; None where all refused.
     estimates : mapping of str to CostEstimate
         Of every backend that did not refuse.
-    refusals : mapping of str to str
+    rejections : mapping of str to str
         The reason of every backend that did.
     break_even_gate_time : float or None
         Gate time in seconds at which the quantum solver would cost what the cheapest classical one does;
         None where either is missing.
     classical_seconds, quantum_seconds : float or None
         Modelled cost of the cheapest of each kind.
-    realised_by : str or None
+    computed_by : str or None
         The classical backend that computes the solution of an ideally emulated quantum solver.
     max_products : int or None
         Where an iterative solver was chosen: the products after which a direct one would have cost less.
@@ -41,11 +41,11 @@ class Decision:
 
     chosen: str | None
     estimates: Mapping[str, CostEstimate] = field(default_factory=dict)
-    refusals: Mapping[str, str] = field(default_factory=dict)
+    rejections: Mapping[str, str] = field(default_factory=dict)
     break_even_gate_time: float | None = None
     classical_seconds: float | None = None
     quantum_seconds: float | None = None
-    realised_by: str | None = None
+    computed_by: str | None = None
     max_products: int | None = None
 
 
@@ -90,7 +90,7 @@ class Scheduler(BaseEstimator):
         self.assumptions = assumptions
         self.tol = tol
 
-    def offer(self):
+    def available_backends(self):
         """Return the list of `Backend` that may solve.
 
         Raises
@@ -128,13 +128,13 @@ class Scheduler(BaseEstimator):
         tol : float
             Relative error allowed in the solution.
         offered : list of Backend, default=None
-            What `offer` returned, to save building it at every step.
+            What `available_backends` returned, to save building it at every step.
         """
-        offered = self.offer() if offered is None else offered
-        refusals = {backend.name: backend.refusal(facts, tol) for backend in offered}
-        willing = [backend for backend in offered if refusals[backend.name] is None]
+        offered = self.available_backends() if offered is None else offered
+        rejections = {backend.name: backend.rejection_reason(facts, tol) for backend in offered}
+        willing = [backend for backend in offered if rejections[backend.name] is None]
         estimates = {backend.name: backend.cost(facts, tol) for backend in willing}
-        prices = {b.name: estimates[b.name].seconds * solves_a_step(b, facts) for b in willing}
+        prices = {b.name: estimates[b.name].seconds * solves_per_exact_step(b, facts) for b in willing}
         classical = _cheapest(willing, prices, "classical")
         quantum = _cheapest(willing, prices, "quantum")
         chosen = _cheapest(willing, prices)
@@ -144,11 +144,11 @@ class Scheduler(BaseEstimator):
         return Decision(
             chosen=chosen and chosen.name,
             estimates=estimates,
-            refusals={name: reason for name, reason in refusals.items() if reason is not None},
+            rejections={name: reason for name, reason in rejections.items() if reason is not None},
             break_even_gate_time=break_even,
             classical_seconds=classical and estimates[classical.name].seconds,
             quantum_seconds=quantum and estimates[quantum.name].seconds,
-            realised_by=_stand_in(offered, facts) if chosen and chosen.kind == "quantum" else None,
+            computed_by=_stand_in(offered, facts) if chosen and chosen.kind == "quantum" else None,
             max_products=_products_worth(chosen, willing, estimates, prices, facts),
         )
 
@@ -158,7 +158,9 @@ class Scheduler(BaseEstimator):
         An emulated quantum solver gets its exact solution from the cheapest classical backend, so that
         the wall time stays that of the best real solve.
         """
-        by_name = {backend.name: backend for backend in (self.offer() if offered is None else offered)}
+        by_name = {
+            backend.name: backend for backend in (self.available_backends() if offered is None else offered)
+        }
         with np.errstate(over="ignore", invalid="ignore", divide="ignore"):  # the status tells
             return _solved_by(by_name, system, decision)
 
@@ -169,9 +171,9 @@ def _solved_by(by_name, system, decision):
         return chosen.solver.solve(replace(system, max_products=decision.max_products))
     # The quantum solver answers the damped system, so its stand-in may not cut the step instead.
     system = replace(system, facts=replace(system.facts, radius=None))
-    if decision.realised_by is None:
+    if decision.computed_by is None:
         by_name = {backend.name: backend for backend in classical_backends()}
-    reference = by_name[decision.realised_by or _stand_in(by_name.values(), system.facts)]
+    reference = by_name[decision.computed_by or _stand_in(by_name.values(), system.facts)]
     return chosen.solver.solve(system, reference=reference.solver)
 
 
@@ -185,7 +187,7 @@ DAMPED_SOLVES = 4.0
 are refused and tried again with more damping."""
 
 
-def solves_a_step(backend, facts):
+def solves_per_exact_step(backend, facts):
     """Return how many solves by `backend` move a fit as far as one exact trust-region step.
 
     Parameters
@@ -198,10 +200,10 @@ def solves_a_step(backend, facts):
     Examples
     --------
     >>> from qnewton_sk.scheduling.backends import classical_backends
-    >>> from qnewton_sk.scheduling.scheduler import solves_a_step
+    >>> from qnewton_sk.scheduling.scheduler import solves_per_exact_step
     >>> from qnewton_sk.systems.linear_system import SystemFacts
     >>> facts = SystemFacts(n=100, radius=1.0)
-    >>> {backend.name: solves_a_step(backend, facts) for backend in classical_backends()}["cg"]
+    >>> {backend.name: solves_per_exact_step(backend, facts) for backend in classical_backends()}["cg"]
     3.0
     """
     steps = getattr(backend.solver, "steps", "damped")
@@ -226,7 +228,7 @@ def _products_worth(chosen, willing, estimates, prices, facts):
     """
     if chosen is None or "product_seconds" not in estimates[chosen.name].terms:
         return None
-    product_price = estimates[chosen.name].terms["product_seconds"] * solves_a_step(chosen, facts)
+    product_price = estimates[chosen.name].terms["product_seconds"] * solves_per_exact_step(chosen, facts)
     real = [backend.name for backend in willing if backend.kind == "classical"]
     direct = [prices[name] for name in real if "product_seconds" not in estimates[name].terms]
     if not product_price or not direct:
@@ -241,7 +243,7 @@ def _stand_in(backends, facts):
     is too large for entries.
     """
     facts = replace(facts, radius=None)
-    willing = [b for b in backends if b.kind == "classical" and b.refusal(facts, EXACT_TOL) is None]
+    willing = [b for b in backends if b.kind == "classical" and b.rejection_reason(facts, EXACT_TOL) is None]
     exact = [b for b in willing if facts.positive_definite or getattr(b.solver, "steps", "") != "truncated"]
     candidates = exact if exact and facts.n <= MOST_ENTRIES else willing
     return min(candidates, key=lambda b: b.cost(facts, EXACT_TOL).seconds).name if candidates else None

@@ -35,7 +35,7 @@ class CG(BaseEstimator):
     def __init__(self, max_iter=None):
         self.max_iter = max_iter
 
-    def refusal(self, facts):
+    def rejection_reason(self, facts):
         """Refuse a matrix known to be indefinite, unless a radius bounds the step."""
         if facts.positive_definite is False and facts.radius is None:
             return "the matrix is not positive definite"

@@ -37,7 +37,7 @@ class _Direct(BaseEstimator):
     _factor = _solve = None
     _broken = SolveStatus.SINGULAR
 
-    def refusal(self, facts):
+    def rejection_reason(self, facts):
         """Return why this solver cannot take the system, or None."""
         return no_room(facts)
 
@@ -75,7 +75,7 @@ class Cholesky(_Direct):
     _factor, _solve = cholesky_factor, cholesky_solve
     _broken = SolveStatus.NOT_POSITIVE_DEFINITE
 
-    def refusal(self, facts):
+    def rejection_reason(self, facts):
         """Refuse a matrix known not to be positive definite."""
         if facts.positive_definite is False:
             return "the matrix is not positive definite"

@@ -76,11 +76,11 @@ class SinglePrecision(BaseEstimator):
         """What the solver's steps are inside a radius."""
         return getattr(self.solver, "steps", "damped")
 
-    def refusal(self, facts):
+    def rejection_reason(self, facts):
         """Return why this solver cannot take the system, or None."""
         if facts.single_flops is None:
             return "there is no matrix in single precision"
-        return self.solver.refusal(in_single_precision(facts))
+        return self.solver.rejection_reason(in_single_precision(facts))
 
     def solve(self, system):
         """Return the `Solution` of a `LinearSystem`."""
@@ -91,7 +91,9 @@ class SinglePrecision(BaseEstimator):
                 solution = self._solve(system, size)
         if solution is not None:
             return solution
-        if self.solver.refusal(system.facts) is not None:  # such as no room for entries of twice the size
+        if (
+            self.solver.rejection_reason(system.facts) is not None
+        ):  # such as no room for entries of twice the size
             return failure(system, SolveStatus.FAILED)
         return self.solver.solve(system)
 
@@ -171,7 +173,7 @@ class SinglePrecisionCost(BaseEstimator):
     def __init__(self, cost):
         self.cost = cost
 
-    def refusal(self, facts, tol):
+    def rejection_reason(self, facts, tol):
         """Refuse a system too ill-conditioned to be corrected, or one of unknown condition."""
         if facts.kappa is None:
             return "the condition number is not known"

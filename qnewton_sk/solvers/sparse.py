@@ -37,7 +37,7 @@ class SparseLU(BaseEstimator):
     array([1.  , 0.5 , 0.25])
     """
 
-    def refusal(self, facts):
+    def rejection_reason(self, facts):
         """Refuse a matrix that is not held sparse."""
         return NOT_SPARSE if facts.nnz is None else None
 
@@ -68,7 +68,7 @@ class SparseCG(BaseEstimator):
     def __init__(self, max_iter=None):
         self.max_iter = max_iter
 
-    def refusal(self, facts):
+    def rejection_reason(self, facts):
         """Refuse a matrix that is not held sparse, or known to be indefinite."""
         if facts.nnz is None:
             return NOT_SPARSE

@@ -98,7 +98,7 @@ class MoreSorensen(BaseEstimator):
 
     steps = "exact"  # what they are inside a radius
 
-    def refusal(self, facts):
+    def rejection_reason(self, facts):
         """Refuse a system whose step has no radius."""
         return "there is no radius that bounds the step" if facts.radius is None else no_room(facts)
 

@@ -14,7 +14,7 @@ class Woodbury(BaseEstimator):
     x = D^-1 (v - G^T (I + G D^-1 G^T)^-1 G D^-1 v) (Woodbury 1950; Golub and Van Loan, section 2.1.4).
     """
 
-    def refusal(self, facts):
+    def rejection_reason(self, facts):
         """Refuse where there is no factor, or no shift that makes D positive."""
         if facts.rank is None:
             return "the matrix is not known as a low-rank product plus a diagonal"

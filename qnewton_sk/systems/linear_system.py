@@ -110,12 +110,12 @@ class LinearSystem:
 
 
 class Block(NamedTuple):
-    """One system of a step: `part`, the slice of theta that it moves, and its `SystemMatrix`.
+    """One system of a step: `parameters`, the slice of theta that it moves, and its `SystemMatrix`.
 
-    ``acceleration(v)``, where there is one, is the right-hand side of a second solve that corrects a step v of
-    Gauss-Newton for the bend of the outputs along it.
+    ``acceleration(v)``, if there is one, is the right-hand side of a second solve that corrects a step v of
+    Gauss-Newton for the curvature of the outputs along it.
     """
 
-    part: slice
+    parameters: slice
     matrix: SystemMatrix
     acceleration: Any = None

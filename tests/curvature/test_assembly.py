@@ -56,7 +56,7 @@ def test_symmetric_to_the_bit_and_contiguous(case, exact):
 def test_a_layers_block_is_that_of_the_whole(case, exact):
     theta, network = case.theta(), case.network()
     H = assemble(case.objective(), theta, exact=exact)
-    for layer, part in enumerate(network.parts):
+    for layer, part in enumerate(network.layer_slices):
         block = assemble(case.objective(), theta, exact=exact, layer=layer)
         np.testing.assert_allclose(block, H[part, part], rtol=1e-10, atol=1e-13 * np.abs(H).max())
 

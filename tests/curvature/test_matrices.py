@@ -34,7 +34,7 @@ def test_one_block_for_all_parameters(kind, case):
 def test_one_block_a_layer(kind, case):
     truth = getattr(Truth(case), kind)(case.theta())
     blocks = PARTS[kind]("layer").blocks(case.objective(), case.theta())
-    assert tuple(block.part for block in blocks) == case.network().parts
+    assert tuple(block.parameters for block in blocks) == case.network().layer_slices
     for part, matrix, _ in blocks:
         np.testing.assert_allclose(
             matrix.entries(), truth[part, part], rtol=0, atol=1e-11 * np.abs(truth).max()
@@ -158,7 +158,7 @@ def test_both_ways_to_gauss_newton_agree(case):
     theta, penalty = case.theta(), only_block("gauss_newton", case).matrix.factor_diagonal
     by_factor = jacobian_gram(case.objective(), theta) + np.diag(penalty)
     assert cases.relative_error(assemble(case.objective(), theta, exact=False), by_factor) < 1e-12
-    for layer, part in enumerate(case.network().parts):
+    for layer, part in enumerate(case.network().layer_slices):
         np.testing.assert_allclose(
             jacobian_gram(case.objective(), theta, layer) + np.diag(penalty[part]),
             by_factor[part, part],

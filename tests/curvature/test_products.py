@@ -41,7 +41,7 @@ def test_product_is_that_of_autograd(case, kind):
 def test_product_of_one_layer(case, kind):
     theta, (build, truth) = case.theta(), KINDS[kind]
     matrix = truth(Truth(case), theta)
-    for layer, part in enumerate(case.network().parts):
+    for layer, part in enumerate(case.network().layer_slices):
         product = build(case.objective(), theta, layer)
         for v in vectors(case):
             expected = matrix[part, part] @ v[part]

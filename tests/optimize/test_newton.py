@@ -41,7 +41,7 @@ class Broken(BaseEstimator):
     def __init__(self, status=SolveStatus.FAILED):
         self.status = status
 
-    def refusal(self, facts):
+    def rejection_reason(self, facts):
         return None
 
     def solve(self, system):
@@ -51,7 +51,7 @@ class Broken(BaseEstimator):
 class Refusing(Broken):
     """A solver that takes nothing."""
 
-    def refusal(self, facts):
+    def rejection_reason(self, facts):
         return "not today"
 
 

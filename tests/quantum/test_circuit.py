@@ -90,16 +90,18 @@ def test_a_singular_matrix_is_a_status():
 @needs_extra
 def test_a_circuit_too_large_is_refused_and_does_not_crash():
     facts = SystemFacts(n=65, kappa=2.0)
-    assert "up to 64 unknowns, got 65" in QLSA("circuit").refusal(facts)
+    assert "up to 64 unknowns, got 65" in QLSA("circuit").rejection_reason(facts)
     solution = QLSA("circuit").solve(random_system(65, 2.0, seed=0))
     assert solution.status is SolveStatus.FAILED and "up to 64 unknowns" in solution.info["reason"]
-    assert "degree" in QLSA("circuit").refusal(SystemFacts(n=4, kappa=1e5))
+    assert "degree" in QLSA("circuit").rejection_reason(SystemFacts(n=4, kappa=1e5))
 
 
 def test_without_the_extra_the_pip_line_is_given(monkeypatch):
     found = importlib.util.find_spec
     monkeypatch.setattr(circuit, "find_spec", lambda name: None if name == "nlft_qsp" else found(name))
-    assert 'pip install "qnewton_sk[quantum]"' in QLSA("circuit").refusal(SystemFacts(n=4, kappa=2.0))
+    assert 'pip install "qnewton_sk[quantum]"' in QLSA("circuit").rejection_reason(
+        SystemFacts(n=4, kappa=2.0)
+    )
     with pytest.raises(ImportError, match=r'nlft_qsp not installed: pip install "qnewton_sk\[quantum\]"'):
         QLSA("circuit").solve(random_system(4, 2.0, seed=0))
     assert QLSA("polynomial").solve(random_system(4, 2.0, seed=0)).status is SolveStatus.SUCCESS

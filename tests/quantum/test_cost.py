@@ -147,13 +147,13 @@ def test_what_cannot_be_priced_is_refused_with_the_reason(facts, tol, reason):
     cost = QuantumCost()
     with pytest.raises(ValueError, match=reason):
         cost(facts, tol)
-    assert cost.refusal(facts, tol) in str(pytest.raises(ValueError, cost, facts, tol).value)
-    assert cost.refusal(FACTS, 1e-3) is None
+    assert cost.rejection_reason(facts, tol) in str(pytest.raises(ValueError, cost, facts, tol).value)
+    assert cost.rejection_reason(FACTS, 1e-3) is None
 
 
 def test_a_loose_error_is_priced_as_the_loosest_that_the_model_allows():
     cost = QuantumCost()
-    assert cost.refusal(FACTS, 0.3) is None
+    assert cost.rejection_reason(FACTS, 0.3) is None
     assert cost(FACTS, 0.3).seconds == cost(FACTS, 0.24).seconds
     assert cost(FACTS, 0.3).terms["solve_tol"] == 0.24
     assert QuantumCost("dalzell2024")(FACTS, 0.3).terms["solve_tol"] == 0.3
@@ -161,8 +161,8 @@ def test_a_loose_error_is_priced_as_the_loosest_that_the_model_allows():
 
 def test_a_model_out_of_its_range_is_refused():
     far = SystemFacts(n=10, kappa=1e6, row_nonzeros=10)
-    assert "use another model" in QuantumCost(queries="costa2026").refusal(far, 1e-3)
-    assert QuantumCost(queries="dalzell2024").refusal(far, 1e-3) is None
+    assert "use another model" in QuantumCost(queries="costa2026").rejection_reason(far, 1e-3)
+    assert QuantumCost(queries="dalzell2024").rejection_reason(far, 1e-3) is None
 
 
 @pytest.mark.parametrize(
@@ -216,7 +216,7 @@ def test_the_table_covers_the_grid_far_past_any_matrix():
     )
     frame = pd.DataFrame(table)
     assert len(frame) == 3 * 2 * 2 * 2 * 2
-    assert (frame["refusal"] == "").all() and np.isfinite(frame["quantum_seconds"]).all()
+    assert (frame["rejection_reason"] == "").all() and np.isfinite(frame["quantum_seconds"]).all()
     assert (frame["row_nonzeros"] <= frame["n"]).all()
     fast, slow = frame[frame.gate_seconds == 1e-18], frame[frame.gate_seconds == 1e-6]
     np.testing.assert_allclose(fast["quantum_seconds"], 1e-12 * slow["quantum_seconds"].to_numpy())
@@ -230,7 +230,7 @@ def test_the_table_agrees_with_the_cost_and_marks_what_is_refused():
     cost = QuantumCost(queries="costa2026", assumptions={"alpha": 1.0})
     table = quantum_cost_table(cost, n=100, kappa=[50.0, 1e7], tol=1e-3)
     assert table["quantum_seconds"][0] == cost(SystemFacts(n=100, kappa=50.0), 1e-3).seconds
-    assert np.isnan(table["quantum_seconds"][1]) and "at most" in table["refusal"][1]
+    assert np.isnan(table["quantum_seconds"][1]) and "at most" in table["rejection_reason"][1]
     with pytest.raises(ValueError, match="at least one value"):
         quantum_cost_table(cost, n=[], kappa=1.0)
 

@@ -288,7 +288,7 @@ def test_a_solution_worse_than_none_is_called_inaccurate():
 )
 def test_settings_out_of_range_are_refused_before_any_work(settings, message):
     with pytest.raises(ValueError, match=message):
-        QLSA(**settings).refusal(SystemFacts(n=4, kappa=2.0))
+        QLSA(**settings).rejection_reason(SystemFacts(n=4, kappa=2.0))
     with pytest.raises(ValueError, match=message):
         QLSA(**settings).solve(random_system(4, 2.0, 0))
 
@@ -306,13 +306,13 @@ def test_a_loose_tolerance_is_counted_as_the_loosest_that_the_model_allows():
 
 
 def test_refusals_say_why():
-    assert QLSA().refusal(SystemFacts(n=4, kappa=2.0)) is None
+    assert QLSA().rejection_reason(SystemFacts(n=4, kappa=2.0)) is None
     for fidelity in WITHOUT_EXTRA:
-        assert "must be known and finite" in QLSA(fidelity).refusal(SystemFacts(n=4))
-        assert "must be known and finite" in QLSA(fidelity).refusal(SystemFacts(n=4, kappa=np.inf))
-    assert "degree" in QLSA("polynomial").refusal(SystemFacts(n=4, kappa=1e7))
-    assert QLSA("noisy").refusal(SystemFacts(n=4, kappa=1e7)) is None
-    assert "up to 64 unknowns, got 65" in QLSA("circuit").refusal(SystemFacts(n=65, kappa=2.0))
+        assert "must be known and finite" in QLSA(fidelity).rejection_reason(SystemFacts(n=4))
+        assert "must be known and finite" in QLSA(fidelity).rejection_reason(SystemFacts(n=4, kappa=np.inf))
+    assert "degree" in QLSA("polynomial").rejection_reason(SystemFacts(n=4, kappa=1e7))
+    assert QLSA("noisy").rejection_reason(SystemFacts(n=4, kappa=1e7)) is None
+    assert "up to 64 unknowns, got 65" in QLSA("circuit").rejection_reason(SystemFacts(n=65, kappa=2.0))
 
 
 def test_a_degree_out_of_reach_is_a_failure_with_its_reason():

@@ -23,7 +23,7 @@ from qnewton_sk.scheduling.scheduler import (
     TRUNCATED_DEFINITE_SOLVES,
     TRUNCATED_SOLVES,
     resolve_scheduler,
-    solves_a_step,
+    solves_per_exact_step,
 )
 from qnewton_sk.solvers.conjugate_gradients import CG
 from qnewton_sk.solvers.dense import LU, DirectCost
@@ -53,7 +53,7 @@ class MySolver(BaseEstimator):
     def __init__(self, reason=None):
         self.reason = reason
 
-    def refusal(self, facts):
+    def rejection_reason(self, facts):
         return self.reason
 
     def solve(self, system):
@@ -72,7 +72,7 @@ class MyCost(BaseEstimator):
         terms = {} if self.product_seconds is None else {"product_seconds": self.product_seconds}
         return CostEstimate(self.seconds, terms, "a guess")
 
-    def refusal(self, facts, tol):
+    def rejection_reason(self, facts, tol):
         return self.reason
 
 
@@ -118,17 +118,17 @@ some_facts = st.builds(
 @given(some_facts, st.floats(1e-12, 0.5), st.sampled_from(["attosecond", "fault_tolerant", "ibm_sherbrooke"]))
 def test_the_cheapest_of_the_willing_is_chosen_and_all_is_told(facts, tol, hardware):
     scheduler = Scheduler(hardware=hardware)
-    offered = scheduler.offer()
+    offered = scheduler.available_backends()
     decision = scheduler.choose(facts, tol, offered)
-    assert set(decision.estimates) | set(decision.refusals) == {b.name for b in offered}
-    assert not set(decision.estimates) & set(decision.refusals)
-    assert all(decision.refusals.values())
+    assert set(decision.estimates) | set(decision.rejections) == {b.name for b in offered}
+    assert not set(decision.estimates) & set(decision.rejections)
+    assert all(decision.rejections.values())
     for b in offered:
-        assert decision.refusals.get(b.name) == b.refusal(facts, tol)
+        assert decision.rejections.get(b.name) == b.rejection_reason(facts, tol)
         if b.name in decision.estimates:
             assert decision.estimates[b.name] == b.cost(facts, tol)
     seconds = {name: estimate.seconds for name, estimate in decision.estimates.items()}
-    prices = {b.name: seconds[b.name] * solves_a_step(b, facts) for b in offered if b.name in seconds}
+    prices = {b.name: seconds[b.name] * solves_per_exact_step(b, facts) for b in offered if b.name in seconds}
     assert prices[decision.chosen] == min(prices.values())
     classical = min((name for name in prices if name != "qlsa"), key=prices.get)
     assert decision.classical_seconds == seconds[classical]
@@ -144,7 +144,7 @@ def test_no_refusing_backend_is_ever_chosen(offers):
         for i, (seconds, refuses, unpriced) in enumerate(offers)
     ]
     decision = Scheduler(offered).choose(FACTS, 1e-3)
-    willing = {str(i): seconds for i, (seconds, *refusals) in enumerate(offers) if not any(refusals)}
+    willing = {str(i): seconds for i, (seconds, *rejections) in enumerate(offers) if not any(rejections)}
     assert set(decision.estimates) == set(willing)
     assert decision.chosen == (min(willing, key=willing.get) if willing else None)
     assert decision.classical_seconds == min(willing.values(), default=None)
@@ -152,7 +152,7 @@ def test_no_refusing_backend_is_ever_chosen(offers):
 
 def test_all_refuse():
     decision = Scheduler([backend(refuses="not today")]).choose(FACTS, 1e-3)
-    assert decision.chosen is None and decision.refusals == {"mine": "not today"} and not decision.estimates
+    assert decision.chosen is None and decision.rejections == {"mine": "not today"} and not decision.estimates
     assert decision.break_even_gate_time is None and decision.max_products is None
 
 
@@ -183,7 +183,7 @@ def test_without_either_kind_there_is_no_break_even():
 
 def test_an_unknown_condition_number_cannot_be_priced_for_the_quantum_solver():
     decision = Scheduler(hardware="attosecond").choose(replace(FACTS, kappa=None), 1e-6)
-    assert decision.chosen != "qlsa" and "condition number" in decision.refusals["qlsa"]
+    assert decision.chosen != "qlsa" and "condition number" in decision.rejections["qlsa"]
 
 
 # -- how long an iterative solver may go on ------------------------------------------------------------------
@@ -241,7 +241,7 @@ def test_an_ideal_quantum_solution_is_that_of_the_cheapest_classical_backend():
     ]
     scheduler, given = Scheduler(offered), system()
     decision = scheduler.choose(given.facts, given.tol)
-    assert (decision.chosen, decision.realised_by) == ("q", "mine")
+    assert (decision.chosen, decision.computed_by) == ("q", "mine")
     solution = scheduler.solve(given, decision)
     assert solution.info["note"] == "mine" and solution.info["queries"] > 0
 
@@ -277,9 +277,9 @@ def test_overflow_in_a_backend_is_a_status_not_a_warning():
 )
 def test_schedulers_by_name(name, backends, tol):
     scheduler = resolve_scheduler(name)
-    assert [b.name for b in scheduler.offer()] == backends and scheduler.tol == tol
+    assert [b.name for b in scheduler.available_backends()] == backends and scheduler.tol == tol
     if name in ("quantum", "paper"):
-        assert scheduler.offer()[-1].cost.hardware == "attosecond"
+        assert scheduler.available_backends()[-1].cost.hardware == "attosecond"
 
 
 def test_the_papers_scheduler_chooses_by_kappa():
@@ -305,17 +305,17 @@ def test_unknown_schedulers_are_refused(wrong):
 @pytest.mark.parametrize("wrong", [[], ["lu"], [LU()], [None], (backend(), "qlsa")])
 def test_what_is_no_backend_is_refused(wrong):
     with pytest.raises(ValueError, match="`backends` must be None or a non-empty list of Backend"):
-        Scheduler(wrong).offer()
+        Scheduler(wrong).available_backends()
 
 
 @pytest.mark.parametrize("setting", ["hardware", "queries", "assumptions"])
 def test_an_unknown_setting_is_refused_before_there_is_a_system(setting):
     with pytest.raises(ValueError, match="must"):
-        Scheduler(**{setting: "abacus"}).offer()
+        Scheduler(**{setting: "abacus"}).available_backends()
     with pytest.raises(ValueError, match="must"):
         Scheduler(
             [backend(), Backend("mine", QLSA(), QuantumCost(**{setting: "abacus"}), kind="quantum")]
-        ).offer()
+        ).available_backends()
 
 
 def test_a_name_used_twice_is_refused():
@@ -401,4 +401,4 @@ def test_solves_that_get_less_far_are_weighed_in_the_choice_and_recorded_as_they
 def test_a_quantum_solve_is_realised_by_who_solves_the_damped_system_exactly():
     facts = replace(FACTS, radius=1.0, positive_definite=None)
     decision = Scheduler(hardware="attosecond").choose(facts, 1e-6)
-    assert decision.chosen == "qlsa" and decision.realised_by in ("cholesky", "ldl", "lu")
+    assert decision.chosen == "qlsa" and decision.computed_by in ("cholesky", "ldl", "lu")

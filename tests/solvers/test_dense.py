@@ -329,7 +329,7 @@ def test_a_direction_of_negative_curvature_is_followed_to_the_boundary():
     assert solution.status.usable and solution.x @ given.rhs > 0 and solution.info["shift"] > 0
 
 
-# -- factorisations and refusals -----------------------------------------------------------------------------
+# -- factorisations and rejections -----------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("solver", [LU(), Cholesky(), LDL()], ids=name)
@@ -381,7 +381,7 @@ def test_matrix_and_right_hand_side_are_left_alone(solver):
     ],
 )
 def test_refusals(solver, facts, reason):
-    said = solver.refusal(SystemFacts(n=5, **facts))
+    said = solver.rejection_reason(SystemFacts(n=5, **facts))
     assert said is None if reason is None else reason in said
 
 
@@ -404,6 +404,6 @@ def test_lapack_agrees_on_a_hilbert_matrix():
 @pytest.mark.parametrize("solver", [LU(), Cholesky(), LDL(), MoreSorensen()], ids=lambda s: type(s).__name__)
 def test_direct_solvers_refuse_a_matrix_that_does_not_fit(solver):
     facts = SystemFacts(n=10**7, assembly_flops=1e9, radius=1.0)
-    assert "GiB" in solver.refusal(facts) and "available" in solver.refusal(facts)
-    assert solver.refusal(replace(facts, assembly_flops=0.0)) is None  # it exists already
-    assert solver.refusal(SystemFacts(n=1000, assembly_flops=1e9, radius=1.0)) is None
+    assert "GiB" in solver.rejection_reason(facts) and "available" in solver.rejection_reason(facts)
+    assert solver.rejection_reason(replace(facts, assembly_flops=0.0)) is None  # it exists already
+    assert solver.rejection_reason(SystemFacts(n=1000, assembly_flops=1e9, radius=1.0)) is None

@@ -245,7 +245,7 @@ def test_every_curvature_has_its_entries_in_single_precision(case, kind, partiti
 def test_a_fit_in_single_precision_has_no_other_one(case):
     matrix = Hessian().blocks(case.objective(), case.theta())[0].matrix
     assert matrix.single_flops is None
-    refusal = SinglePrecision(Cholesky()).refusal(system_of(matrix, np.ones(matrix.n)).facts)
+    refusal = SinglePrecision(Cholesky()).rejection_reason(system_of(matrix, np.ones(matrix.n)).facts)
     assert refusal == "there is no matrix in single precision"
 
 
@@ -268,7 +268,7 @@ COST = SinglePrecisionCost(DirectCost("cholesky"))
     ],
 )
 def test_refusals_by_condition_and_tolerance(kappa, tol, words):
-    reason = COST.refusal(SystemFacts(n=100, kappa=kappa, single_flops=0.0), tol)
+    reason = COST.rejection_reason(SystemFacts(n=100, kappa=kappa, single_flops=0.0), tol)
     assert reason is None if words is None else words in reason
 
 

@@ -121,11 +121,11 @@ def test_zero_right_hand_side(solver):
 def test_refusals():
     dense = SystemFacts(n=N, kappa=10.0)
     for solver in (SparseLU(), SparseCG()):
-        assert "not held sparse" in solver.refusal(dense)
-        assert solver.refusal(FACTS) is None
+        assert "not held sparse" in solver.rejection_reason(dense)
+        assert solver.rejection_reason(FACTS) is None
     indefinite = replace(FACTS, positive_definite=False)
-    assert "not positive definite" in SparseCG().refusal(indefinite)
-    assert SparseLU().refusal(indefinite) is None
+    assert "not positive definite" in SparseCG().rejection_reason(indefinite)
+    assert SparseLU().rejection_reason(indefinite) is None
 
 
 def test_parts_can_be_cloned():

@@ -156,7 +156,7 @@ def test_a_zero_matrix_gives_the_gradient_step_and_a_zero_right_hand_side_none()
 
 def test_without_a_radius_it_refuses():
     system = prepare(SystemMatrix.from_entries(np.eye(2)), np.ones(2), 1e-6, 1.0)
-    assert "no radius" in MoreSorensen().refusal(system.facts)
+    assert "no radius" in MoreSorensen().rejection_reason(system.facts)
 
 
 def test_single_precision():
