@@ -2,36 +2,45 @@
 A backend of your own
 =====================
 
-A backend is a solver under a name, with the cost that predicts it. The solver has two methods:
-``rejection_reason(facts)`` says why it cannot take a system, or None; ``solve(system)`` returns a ``Solution``, which
-carries a status rather than raising. The cost is a function of the facts and of the error allowed. This one
-is MINRES (Paige, Saunders 1975): like conjugate gradients it needs products alone, but it also solves
-indefinite systems.
+A backend is a solver under a name, with the model of its cost. The solver subclasses ``Solver``: ``solve(system)``
+returns a ``Solution``, which carries a status rather than raising, and ``rejection_reason(facts)`` says why the
+solver cannot take a system, or None. The cost subclasses ``CostModel``, or is a function of the facts and of the
+error allowed. This one is MINRES (Paige, Saunders 1975): like conjugate gradients it takes products of the matrix
+with vectors alone, but it also solves indefinite systems.
 """
 
 import math
 
 import numpy as np
 from scipy.sparse.linalg import LinearOperator, minres
-from sklearn.base import BaseEstimator
 from sklearn.datasets import load_iris
 from sklearn.preprocessing import StandardScaler
 
-from qnewton_sk import Backend, QNewtonClassifier, Scheduler, SystemFacts
-from qnewton_sk.machine.calibration import calibrate
-from qnewton_sk.scheduling.backends import default_backends
-from qnewton_sk.systems.cost_estimate import CostEstimate
-from qnewton_sk.systems.solution import SolveStatus, finish
+from qnewton_sk import (
+    Backend,
+    CostEstimate,
+    CostModel,
+    QNewtonClassifier,
+    Scheduler,
+    Solver,
+    SolveStatus,
+    SystemFacts,
+    calibrate,
+    default_backends,
+    solution_of,
+)
 
 
-class MySolver(BaseEstimator):
-    """MINRES on the products of the matrix, which is never assembled for it.
+class MySolver(Solver):
+    """MINRES on the products of the matrix, whose entries it never asks for.
 
     Parameters
     ----------
     max_iter : int, default=None
-        Products at most; by default 5 n.
+        Maximum number of iterations; by default 5 n.
     """
+
+    needs = "products"  # so that it may also take systems whose matrix does not fit into memory
 
     def __init__(self, max_iter=None):
         self.max_iter = max_iter
@@ -41,24 +50,34 @@ class MySolver(BaseEstimator):
         return None if known else "the condition number must be known and finite"
 
     def solve(self, system):
-        n = system.matrix.n
-        A = LinearOperator((n, n), matvec=system.matrix.product, dtype=system.rhs.dtype)
-        limit = self.max_iter or 5 * n
-        x, ended = minres(A, system.rhs, rtol=system.tol, maxiter=limit)
-        # `finish` measures the residual, and says so where x is no number
-        return finish(system, x, SolveStatus.SUCCESS if ended == 0 else SolveStatus.MAX_ITERATIONS)
+        n, products = system.matrix.n, 0
+
+        def matvec(v):
+            nonlocal products
+            products += 1
+            return system.matrix.product(v)
+
+        A = LinearOperator((n, n), matvec=matvec, dtype=system.rhs.dtype)
+        x, ended = minres(A, system.rhs, rtol=system.tol, maxiter=self.max_iter or 5 * n)
+        status = SolveStatus.SUCCESS if ended == 0 else SolveStatus.MAX_ITERATIONS
+        # `solution_of` measures the residual, and turns a solution that is not finite into a failure
+        return solution_of(system, x, status, products=products)
 
 
-class MyCost(BaseEstimator):
+class MyCost(CostModel):
     """Products times the time of one: kappa ln(2 / tol) of them, sqrt(kappa) / 2 ln(2 / tol) if definite."""
 
     def __call__(self, facts, tol):
         rates = calibrate()
         rate = math.sqrt(facts.kappa) / 2 if facts.positive_definite else facts.kappa
         products = min(rate * math.log(2 / tol), 5.0 * facts.n)
-        product_seconds = rates.seconds("gemm", facts.product_flops, 64) + rates.call_seconds
-        terms = {"products": products, "product_seconds": product_seconds}
-        return CostEstimate(products * product_seconds, terms, "Greenbaum (1997), section 3.1")
+        seconds_per_product = rates.seconds("gemm", facts.product_flops, 64) + rates.call_seconds
+        return CostEstimate(
+            products * seconds_per_product,
+            {"products": products},
+            "Greenbaum (1997), section 3.1",
+            seconds_per_product=seconds_per_product,
+        )
 
 
 mine = Backend("mine", MySolver(), MyCost())

@@ -15,8 +15,7 @@ from sklearn.base import BaseEstimator
 from sklearn.datasets import load_iris
 from sklearn.preprocessing import StandardScaler
 
-from qnewton_sk import QNewtonClassifier, condition_number
-from qnewton_sk.conditioning.condition_number import ConditionNumber
+from qnewton_sk import ConditionNumber, QNewtonClassifier, condition_number
 
 
 class PowerCondition(BaseEstimator):

@@ -15,10 +15,7 @@ from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from qnewton_sk import QNewtonRegressor
-from qnewton_sk.curvature.matrices import GaussNewton, Hessian
-from qnewton_sk.systems.linear_system import Block
-from qnewton_sk.systems.system_matrix import SystemMatrix
+from qnewton_sk import Block, GaussNewton, Hessian, QNewtonRegressor, SystemMatrix
 
 
 class Between(BaseEstimator):

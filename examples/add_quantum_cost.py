@@ -13,10 +13,17 @@ import math
 from sklearn.datasets import load_iris
 from sklearn.preprocessing import StandardScaler
 
-from qnewton_sk import Backend, QNewtonClassifier, QuantumCost, QuantumHardware, Scheduler, SystemFacts
-from qnewton_sk.quantum.qlsa import QLSA
-from qnewton_sk.solvers.dense import LU, DirectCost
-from qnewton_sk.systems.cost_estimate import CostEstimate
+from qnewton_sk import (
+    QLSA,
+    Backend,
+    CostEstimate,
+    QNewtonClassifier,
+    QuantumCost,
+    QuantumHardware,
+    Scheduler,
+    SystemFacts,
+    classical_backends,
+)
 
 CYCLE_SECONDS = 1e-6  # one round of the surface code on superconducting qubits, the usual assumption
 PHYSICAL_ERROR, THRESHOLD = 1e-3, 1e-2  # the usual assumptions too
@@ -55,7 +62,7 @@ X = StandardScaler().fit_transform(X)
 machine = QuantumHardware("mine", gate_seconds=1e-15, source="a guess")
 optimistic = QuantumCost(lambda kappa, tol, alpha: alpha * kappa, machine)
 offered = [
-    Backend("lu", LU(), DirectCost("lu")),
+    classical_backends()[0],  # LU, the classical solver of the paper
     Backend("surface_code", QLSA(), surface_code_cost, kind="quantum"),
     Backend("mine", QLSA(), QuantumCost(hardware=machine), kind="quantum"),
     Backend("mine, optimistic", QLSA(), optimistic, kind="quantum"),

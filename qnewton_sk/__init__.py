@@ -1,29 +1,74 @@
 """Neural networks for scikit-learn, fitted by Newton's method with the cheapest solver at every step."""
 
-from qnewton_sk.conditioning import condition_number, oracle_sparsity, prune_symmetric
+from qnewton_sk.conditioning import ConditionNumber, condition_number, oracle_sparsity, prune_symmetric
+from qnewton_sk.curvature import EmpiricalFisher, GaussNewton, Hessian
 from qnewton_sk.estimators import QNewtonClassifier, QNewtonRegressor
-from qnewton_sk.quantum import HARDWARE, QuantumCost, QuantumHardware, logical_qubits, query_count
+from qnewton_sk.machine import calibrate
+from qnewton_sk.optimize import FixedStep, LineSearch, TrustRegion
+from qnewton_sk.quantum import HARDWARE, QLSA, QuantumCost, QuantumHardware, logical_qubits, query_count
 from qnewton_sk.reports import HessianDisplay, LossCurveDisplay, ScheduleDisplay
-from qnewton_sk.scheduling import Backend, Scheduler
-from qnewton_sk.systems import SystemFacts
+from qnewton_sk.scheduling import (
+    Backend,
+    Decision,
+    Scheduler,
+    classical_backends,
+    default_backends,
+    quantum_backend,
+)
+from qnewton_sk.systems import (
+    Block,
+    CostEstimate,
+    CostModel,
+    LinearSystem,
+    Solution,
+    Solver,
+    SolveStatus,
+    SystemFacts,
+    SystemMatrix,
+    failure,
+    solution_of,
+)
 from qnewton_sk.versions import __version__, show_versions
 
 __all__ = [
     "HARDWARE",
     "Backend",
+    "Block",
+    "ConditionNumber",
+    "CostEstimate",
+    "CostModel",
+    "Decision",
+    "EmpiricalFisher",
+    "FixedStep",
+    "GaussNewton",
+    "Hessian",
     "HessianDisplay",
+    "LineSearch",
+    "LinearSystem",
     "LossCurveDisplay",
+    "QLSA",
     "QNewtonClassifier",
     "QNewtonRegressor",
     "QuantumCost",
     "QuantumHardware",
     "ScheduleDisplay",
     "Scheduler",
+    "Solution",
+    "SolveStatus",
+    "Solver",
     "SystemFacts",
+    "SystemMatrix",
+    "TrustRegion",
+    "calibrate",
+    "classical_backends",
     "condition_number",
+    "default_backends",
+    "failure",
     "logical_qubits",
     "oracle_sparsity",
     "prune_symmetric",
+    "quantum_backend",
     "query_count",
     "show_versions",
+    "solution_of",
 ]

@@ -35,7 +35,6 @@ ALLOWED = {
         "nets",
         "optimize",
         "scheduling",
-        "solvers",
         "systems",
         "versions",
     },

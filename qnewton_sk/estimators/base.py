@@ -19,7 +19,6 @@ from qnewton_sk.machine import one_blas_thread
 from qnewton_sk.nets import CHUNK_BYTES, Network, Objective, distinct_samples, resolve_activation
 from qnewton_sk.optimize import Newton, Stopping, drive, extend, history_table, resolve_step_control
 from qnewton_sk.scheduling import resolve_scheduler
-from qnewton_sk.solvers import CG, Woodbury
 from qnewton_sk.versions import __version__
 
 from .callbacks import CallbackSupportMixin, with_callbacks
@@ -168,14 +167,11 @@ class QNewtonBase(CallbackSupportMixin, BaseEstimator):
             return f"oracle_sparsity={self.oracle_sparsity!r}"
         if isinstance(self.condition_number, str) and self.condition_number not in ("auto", "products"):
             return f"condition_number={self.condition_number!r}"
-        matrix_free = (
-            Woodbury if isinstance(self.curvature, str) and self.curvature == "empirical_fisher" else CG
-        )
-        if not any(
-            isinstance(backend.solver, matrix_free) for backend in loop.scheduler.available_backends()
-        ):
-            return f"scheduler={self.scheduler!r}"
-        return None
+        has_factor = isinstance(self.curvature, str) and self.curvature == "empirical_fisher"
+        enough = {"products", "factor"} if has_factor else {"products"}
+        if any(backend.solver.needs in enough for backend in loop.scheduler.available_backends()):
+            return None
+        return f"scheduler={self.scheduler!r}"
 
     def _start(self, network, random_state, dtype, keep):
         """Parameters to start from: those of the fit that is continued, else drawn."""

@@ -87,7 +87,7 @@ class _Memory:
 
     def judge(self, solutions, gained):
         """Note what a step has gained in log(loss), if an iterative solver was in it."""
-        if any("iterations" in solution.info for solution in solutions):
+        if any(solution.products is not None for solution in solutions):
             factor = RELUCTANCE if gained < POOR_GAIN else 1 / RELUCTANCE
             self.reluctance = min(max(self.reluctance * factor, 1.0), MOST_RELUCTANT)
 
@@ -98,12 +98,12 @@ class _Memory:
 
     def learn(self, index, solution, decision, facts):
         """Note what the solve took; a solve cut short by its limit would have taken more than twice that."""
-        seen, age = solution.info.get("norm"), self.norms.get(index, (None, NORM_AGE))[1] + 1
+        seen, age = solution.norm, self.norms.get(index, (None, NORM_AGE))[1] + 1
         if seen is not None:
             self.norms[index] = seen, 0
         elif facts.norm is not None:
             self.norms[index] = max(facts.norm - facts.shift, 0.0), 0 if age > NORM_AGE else age
-        taken = solution.info.get("iterations")
+        taken = solution.products
         if taken is None:
             self.products[index] = self.products.get(index, FIRST_FORECAST) * FORGETTING
         elif solution.status is SolveStatus.MAX_ITERATIONS:
@@ -227,9 +227,7 @@ class _Run:
         self.settings = settings
         self.theta = theta.copy()
         self.offered = settings.scheduler.available_backends()
-        self.bounded = any(
-            getattr(getattr(b, "solver", None), "steps", "damped") != "damped" for b in self.offered
-        )
+        self.bounded = any(backend.solver.bounds_by == "radius" for backend in self.offered)
         self.state = settings.step_control.initial()
         self.adaptive = hasattr(settings.curvature, "part")  # a curvature that decides anew from step to step
         self.curvature_state = None
@@ -526,7 +524,7 @@ class _Run:
         if solution.status is not SolveStatus.SUCCESS:
             solved.status = solution.status
         memory.learn(index, solution, decision, system.facts)
-        x, own_shift = solution.x, solution.info.get("shift")
+        x, own_shift = solution.x, solution.shift
         if own_shift is not None:
             solved.shift = max(own_shift, solved.shift or 0.0)
         image = system.matrix.product(x) if solution.image is None else solution.image
@@ -544,7 +542,7 @@ class _Run:
         The series in the step length, of which it is the second term, is then of no use.
         """
         accelerable = block.acceleration is not None and self.state.radius is not None
-        damped = solution.status is SolveStatus.SUCCESS and solution.info.get("shift") is None
+        damped = solution.status is SolveStatus.SUCCESS and solution.shift is None
         if not (accelerable and damped and system.matrix.kept):
             return 0.0
         again = replace(system, rhs=-block.acceleration(solution.x))
@@ -587,6 +585,6 @@ def _to_a_minimum(solution, facts):
     A step cut at the radius is none of that kind. More damping makes the system definite (Nocedal and Wright
     2006, section 3.4).
     """
-    if facts.positive_definite is not False or "shift" in solution.info or not solution.status.usable:
+    if facts.positive_definite is not False or solution.shift is not None or not solution.status.usable:
         return solution
     return replace(solution, status=SolveStatus.NOT_POSITIVE_DEFINITE)

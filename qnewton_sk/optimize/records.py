@@ -116,13 +116,9 @@ def solve_columns(solved):
     )
 
 
-MEASURED_TERMS = ("assembly_seconds", "factor_seconds")
-"""Terms of an estimate that decide who solves, but whose time `hessian_seconds` measures."""
-
-
 def _solve_seconds(estimate):
-    """The predicted time of the solve alone, so that it can be added to the measured stages."""
-    return estimate.seconds - sum(estimate.terms.get(name, 0.0) for name in MEASURED_TERMS)
+    """The predicted time of the solve alone: `hessian_seconds` measures the assembly."""
+    return estimate.seconds - estimate.assembly_seconds
 
 
 def _number(value):

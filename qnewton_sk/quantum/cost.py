@@ -4,9 +4,8 @@ from itertools import product
 from math import nan
 
 import numpy as np
-from sklearn.base import BaseEstimator
 
-from qnewton_sk.systems import CostEstimate, SystemFacts
+from qnewton_sk.systems import CostEstimate, CostModel, SystemFacts
 
 from .assumptions import ASSUMPTIONS, LOADING, RHS_LOADING, refinement_rounds, resolve_assumptions
 from .block_encoding import block_encoding_factor, logical_qubits
@@ -25,7 +24,7 @@ __all__ = [
 ]
 
 
-class QuantumCost(BaseEstimator):
+class QuantumCost(CostModel):
     """Predicted time of one solve by a quantum linear solver.
 
     Parameters

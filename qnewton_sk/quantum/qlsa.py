@@ -7,11 +7,10 @@ from typing import NamedTuple
 from zlib import crc32
 
 import numpy as np
-from sklearn.base import BaseEstimator
 from sklearn.utils import check_random_state
 
 from qnewton_sk.solvers import LU
-from qnewton_sk.systems import Solution, SolveStatus, failure
+from qnewton_sk.systems import Solution, Solver, SolveStatus, failure
 
 from .block_encoding import block_encoding_factor, logical_qubits
 from .circuit import missing_extra
@@ -42,7 +41,7 @@ class _Exact:
         return self.solver.solve(replace(system, tol=min(system.tol, EXACT_TOL)))
 
 
-class QLSA(BaseEstimator):
+class QLSA(Solver):
     """Emulated quantum linear solver.
 
     Parameters
@@ -102,6 +101,8 @@ class QLSA(BaseEstimator):
     (True, 20000.0)
     """
 
+    takes_reference = True
+
     def __init__(
         self, fidelity="ideal", queries="jennings2023", readout_error=None, refinements=0, random_state=None
     ):
@@ -157,7 +158,7 @@ class QLSA(BaseEstimator):
             return failure(system, SolveStatus.NON_FINITE, reason="the right-hand side is not finite")
         if not system.rhs.any():
             zero = np.zeros_like(system.rhs)
-            return Solution(zero, SolveStatus.SUCCESS, 0.0, _account(system, []), zero)
+            return Solution(zero, SolveStatus.SUCCESS, 0.0, zero, info=_account(system, []))
         reference = _Exact(reference or LU())
         if self.fidelity == "ideal":
             return self._ideal(system, reference)
@@ -283,4 +284,4 @@ def _finish(system, x, image, info):
     # failure, a residual above that of x = 0 is
     status = SolveStatus.INACCURATE if relative > 1 else SolveStatus.SUCCESS
     dtype = system.rhs.dtype
-    return Solution(x.astype(dtype, copy=False), status, relative, info, image.astype(dtype, copy=False))
+    return Solution(x.astype(dtype, copy=False), status, relative, image.astype(dtype, copy=False), info=info)

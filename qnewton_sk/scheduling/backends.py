@@ -21,6 +21,9 @@ from qnewton_sk.solvers import (
     Woodbury,
     WoodburyCost,
 )
+from qnewton_sk.systems import BOUNDS, NEEDS, CostEstimate, Solver, as_cost_model
+
+KINDS = ("classical", "quantum")
 
 
 class Backend(BaseEstimator):
@@ -29,19 +32,18 @@ class Backend(BaseEstimator):
     Parameters
     ----------
     name : str
-        Shown in the records.
-    solver : object
-        ``solve(system) -> Solution`` and ``rejection_reason(facts) -> str or None``.
-    cost : callable
-        ``cost(facts, tol) -> CostEstimate``; it may have ``rejection_reason(facts, tol) -> str or None`` too.
+        The name that the records show.
+    solver : Solver
+        An instance of a subclass of `Solver`.
+    cost : CostModel or callable
+        An instance of a subclass of `CostModel`, or a plain function ``cost(facts, tol) -> CostEstimate``.
     kind : {"classical", "quantum"}, default="classical"
-        In which column of the records its cost goes.
+        The column of the records that shows its cost.
 
     Examples
     --------
     >>> from qnewton_sk import Backend
-    >>> from qnewton_sk.solvers.dense import DirectCost
-    >>> from qnewton_sk.solvers.dense import LU
+    >>> from qnewton_sk.solvers.dense import LU, DirectCost
     >>> Backend("lu", LU(), DirectCost("lu")).kind
     'classical'
     """
@@ -52,12 +54,57 @@ class Backend(BaseEstimator):
         self.cost = cost
         self.kind = kind
 
+    def check(self):
+        """Check the settings.
+
+        Raises
+        ------
+        ValueError
+            If one of the parameters is not as it must be.
+        """
+        if not isinstance(self.name, str) or not self.name:
+            raise ValueError(f"`name` of a Backend must be a non-empty str; got {self.name!r}")
+        whose = f"of the backend {self.name!r}"
+        if self.kind not in KINDS:
+            raise ValueError(f"`kind` {whose} must be one of {KINDS}; got {self.kind!r}")
+        if not isinstance(self.solver, Solver):
+            raise ValueError(
+                f"`solver` {whose} must be an instance of a subclass of qnewton_sk.Solver, which defines "
+                f"solve(system) -> Solution; got {self.solver!r}"
+            )
+        if self.solver.needs not in NEEDS or self.solver.bounds_by not in BOUNDS:
+            raise ValueError(
+                f"`solver` {whose} must have `needs` among {NEEDS} and `bounds_by` among {BOUNDS}; "
+                f"got {self.solver.needs!r} and {self.solver.bounds_by!r}"
+            )
+        try:
+            cost = as_cost_model(self.cost)
+        except ValueError as error:
+            raise ValueError(str(error).replace("`cost`", f"`cost` {whose}", 1)) from None
+        cost.check()
+
     def rejection_reason(self, facts, tol):
         """Return why this backend cannot take the system, or None."""
-        reason = self.solver.rejection_reason(facts)
-        if reason is None and hasattr(self.cost, "rejection_reason"):
-            reason = self.cost.rejection_reason(facts, tol)
-        return reason
+        return self.solver.rejection_reason(facts) or as_cost_model(self.cost).rejection_reason(facts, tol)
+
+    def estimate(self, facts, tol):
+        """Return the `CostEstimate` of one solve to the relative error `tol`.
+
+        Raises
+        ------
+        ValueError
+            If the cost returns something else.
+        """
+        estimate = as_cost_model(self.cost)(facts, tol)
+        if not isinstance(estimate, CostEstimate):
+            raise ValueError(
+                f"`cost` of the backend {self.name!r} must return a qnewton_sk.CostEstimate; got {estimate!r}"
+            )
+        return estimate
+
+    def break_even_gate_time(self, facts, tol, classical_seconds):
+        """Return the gate time in seconds at which a solve costs `classical_seconds`, or None."""
+        return as_cost_model(self.cost).break_even_gate_time(facts, tol, classical_seconds)
 
 
 def classical_backends():

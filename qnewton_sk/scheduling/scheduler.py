@@ -1,14 +1,15 @@
 """Who solves a system: backends with their predicted costs, and the choice of the cheapest."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from numbers import Real
 
 import numpy as np
 from sklearn.base import BaseEstimator
 
 from qnewton_sk.machine import calibrate
 from qnewton_sk.quantum import EXACT_TOL
-from qnewton_sk.systems import CostEstimate
+from qnewton_sk.systems import CostEstimate, Solution
 
 from .backends import Backend, classical_backends, default_backends, quantum_backend
 
@@ -96,21 +97,23 @@ class Scheduler(BaseEstimator):
         Raises
         ------
         ValueError
-            If `backends` is empty, holds something else, or uses a name twice, or a cost has an unknown setting.
+            If `tol` is not None or in (0, 1), or `backends` is empty, holds something else or uses a name twice,
+            or a backend is not as it must be (see `Backend`).
         """
+        if self.tol is not None and not (isinstance(self.tol, Real) and 0 < self.tol < 1):
+            raise ValueError(f"`tol` of a Scheduler must be None or a number in (0, 1); got {self.tol!r}")
         calibrate()  # now, so that no timed step ever pays for it
         if self.backends is None:
             offered = default_backends(self.hardware, self.queries, self.assumptions)
         else:
             offered = self._given()
         for backend in offered:
-            if hasattr(backend.cost, "check"):
-                backend.cost.check()
+            backend.check()
         return offered
 
     def _given(self):
         """The user's own backends."""
-        offered = list(self.backends)
+        offered = list(self.backends) if isinstance(self.backends, Iterable) else []
         if not offered or not all(isinstance(backend, Backend) for backend in offered):
             raise ValueError(f"`backends` must be None or a non-empty list of Backend; got {self.backends!r}")
         names = [backend.name for backend in offered]
@@ -131,20 +134,19 @@ class Scheduler(BaseEstimator):
             What `available_backends` returned, to save building it at every step.
         """
         offered = self.available_backends() if offered is None else offered
-        rejections = {backend.name: backend.rejection_reason(facts, tol) for backend in offered}
-        willing = [backend for backend in offered if rejections[backend.name] is None]
-        estimates = {backend.name: backend.cost(facts, tol) for backend in willing}
+        estimates, rejections = _priced(offered, facts, tol)
+        willing = [backend for backend in offered if backend.name in estimates]
         prices = {b.name: estimates[b.name].seconds * solves_per_exact_step(b, facts) for b in willing}
         classical = _cheapest(willing, prices, "classical")
         quantum = _cheapest(willing, prices, "quantum")
         chosen = _cheapest(willing, prices)
         break_even = None
-        if quantum and classical and hasattr(quantum.cost, "break_even_gate_time"):
-            break_even = quantum.cost.break_even_gate_time(facts, tol, estimates[classical.name].seconds)
+        if quantum and classical:
+            break_even = quantum.break_even_gate_time(facts, tol, estimates[classical.name].seconds)
         return Decision(
             chosen=chosen and chosen.name,
             estimates=estimates,
-            rejections={name: reason for name, reason in rejections.items() if reason is not None},
+            rejections=rejections,
             break_even_gate_time=break_even,
             classical_seconds=classical and estimates[classical.name].seconds,
             quantum_seconds=quantum and estimates[quantum.name].seconds,
@@ -165,7 +167,32 @@ class Scheduler(BaseEstimator):
             return _solved_by(by_name, system, decision)
 
 
+def _priced(offered, facts, tol):
+    """The estimate of every backend that can take the system, and the reason of every other one, by name."""
+    estimates, rejections = {}, {}
+    for backend in offered:
+        reason = backend.rejection_reason(facts, tol)
+        if reason is None:
+            estimate = backend.estimate(facts, tol)
+            if estimate.seconds >= 0:
+                estimates[backend.name] = estimate
+                continue
+            reason = f"its predicted cost must be >= 0 s; got {estimate.seconds!r}"
+        rejections[backend.name] = reason
+    return estimates, rejections
+
+
 def _solved_by(by_name, system, decision):
+    solution = _answer(by_name, system, decision)
+    if not isinstance(solution, Solution) or solution.x.shape != system.rhs.shape:
+        raise ValueError(
+            f"`solver` of the backend {decision.chosen!r} must return a Solution with x of shape "
+            f"{system.rhs.shape}; got {solution!r}. Build it with qnewton_sk.solution_of(system, x)"
+        )
+    return solution
+
+
+def _answer(by_name, system, decision):
     chosen = by_name[decision.chosen]
     if chosen.kind != "quantum":
         return chosen.solver.solve(replace(system, max_products=decision.max_products))
@@ -173,6 +200,8 @@ def _solved_by(by_name, system, decision):
     system = replace(system, facts=replace(system.facts, radius=None))
     if decision.computed_by is None:
         by_name = {backend.name: backend for backend in classical_backends()}
+    if not chosen.solver.takes_reference:
+        return chosen.solver.solve(system)
     reference = by_name[decision.computed_by or _stand_in(by_name.values(), system.facts)]
     return chosen.solver.solve(system, reference=reference.solver)
 
@@ -193,7 +222,8 @@ def solves_per_exact_step(backend, facts):
     Parameters
     ----------
     backend : Backend
-        Its solver's `steps` are "exact" or "truncated" where it bounds a step by the radius, else "damped".
+        A solver that bounds steps by the radius takes exact ones if it reads entries, and truncated ones if it
+        takes products alone; any other solver takes damped steps.
     facts : SystemFacts
         Without a radius every solve is exact.
 
@@ -206,12 +236,18 @@ def solves_per_exact_step(backend, facts):
     >>> {backend.name: solves_per_exact_step(backend, facts) for backend in classical_backends()}["cg"]
     3.0
     """
-    steps = getattr(backend.solver, "steps", "damped")
-    if facts.radius is None or steps == "exact":
+    if facts.radius is None:
         return 1.0
-    if steps == "truncated":
+    if backend.solver.bounds_by == "shift":
+        return 1.0 if facts.positive_definite else DAMPED_SOLVES
+    if _truncates(backend.solver):
         return TRUNCATED_DEFINITE_SOLVES if facts.positive_definite else TRUNCATED_SOLVES
-    return 1.0 if facts.positive_definite else DAMPED_SOLVES
+    return 1.0
+
+
+def _truncates(solver):
+    """Whether the solver cuts its path at the radius rather than searching for the step of that length."""
+    return solver.bounds_by == "radius" and solver.needs == "products"
 
 
 def _cheapest(backends, prices, kind=None):
@@ -226,11 +262,11 @@ def _products_worth(chosen, willing, estimates, prices, facts):
     Stopping there bounds the loss from a wrong forecast to a factor of two, whatever the matrix (the
     ski-rental argument; Karlin, Manasse, Rudolph, Sleator 1988).
     """
-    if chosen is None or "product_seconds" not in estimates[chosen.name].terms:
+    if chosen is None or estimates[chosen.name].seconds_per_product is None:
         return None
-    product_price = estimates[chosen.name].terms["product_seconds"] * solves_per_exact_step(chosen, facts)
+    product_price = estimates[chosen.name].seconds_per_product * solves_per_exact_step(chosen, facts)
     real = [backend.name for backend in willing if backend.kind == "classical"]
-    direct = [prices[name] for name in real if "product_seconds" not in estimates[name].terms]
+    direct = [prices[name] for name in real if estimates[name].seconds_per_product is None]
     if not product_price or not direct:
         return None
     return max(FEWEST_PRODUCTS, int(min(direct) / product_price))
@@ -244,9 +280,9 @@ def _stand_in(backends, facts):
     """
     facts = replace(facts, radius=None)
     willing = [b for b in backends if b.kind == "classical" and b.rejection_reason(facts, EXACT_TOL) is None]
-    exact = [b for b in willing if facts.positive_definite or getattr(b.solver, "steps", "") != "truncated"]
+    exact = [b for b in willing if facts.positive_definite or not _truncates(b.solver)]
     candidates = exact if exact and facts.n <= MOST_ENTRIES else willing
-    return min(candidates, key=lambda b: b.cost(facts, EXACT_TOL).seconds).name if candidates else None
+    return min(candidates, key=lambda b: b.estimate(facts, EXACT_TOL).seconds).name if candidates else None
 
 
 MOST_ENTRIES = 20_000
@@ -268,7 +304,7 @@ def resolve_scheduler(scheduler):
     ValueError
         For anything else.
     """
-    if hasattr(scheduler, "choose"):
+    if isinstance(scheduler, Scheduler):
         return scheduler
     named = {
         "auto": lambda: Scheduler(),

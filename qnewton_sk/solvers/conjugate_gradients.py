@@ -3,20 +3,14 @@
 import math
 
 import numpy as np
-from sklearn.base import BaseEstimator
 
 from qnewton_sk.machine import calibrate
-from qnewton_sk.systems import (
-    CostEstimate,
-    Solution,
-    SolveStatus,
-    failure,
-)
+from qnewton_sk.systems import CostEstimate, CostModel, Solver, SolveStatus, failure, solution_of
 
 from .krylov import KrylovPath
 
 
-class CG(BaseEstimator):
+class CG(Solver):
     """Conjugate gradients on products alone.
 
     A system with a radius is solved without its shift, cut where the path leaves the ball or meets
@@ -30,7 +24,8 @@ class CG(BaseEstimator):
         Products at most; by default 2 n, or fewer where the system says that a direct solver is then cheaper.
     """
 
-    steps = "truncated"  # what they are inside a radius
+    needs = "products"
+    bounds_by = "radius"
 
     def __init__(self, max_iter=None):
         self.max_iter = max_iter
@@ -42,7 +37,7 @@ class CG(BaseEstimator):
         return None
 
     def solve(self, system):
-        """Return the `Solution`; `info` has "iterations" and, with a radius, the "shift" that x belongs to."""
+        """Return the `Solution`; with a radius, its `shift` is the one to which x belongs."""
         limit = self.max_iter or 2 * system.matrix.n
         if system.max_products is not None:
             limit = min(limit, system.max_products)
@@ -57,7 +52,7 @@ class CG(BaseEstimator):
         x, image = cut.x, cut.image
         if cut.how == "negative" and not x.any():
             x, image = system.rhs.copy(), system.matrix.product(system.rhs)
-        return self._solution(system, x, image, cut.how, system.rhs - image, {"iterations": path.products})
+        return _solution(system, cut.how, x, image=image, products=path.products)
 
     def _bounded(self, system, limit):
         matrix = system.matrix.shifted(0.0)
@@ -68,21 +63,27 @@ class CG(BaseEstimator):
         cut = path.cut(system.facts.radius, system.tol, limit)
         residual, size = system.rhs - cut.image, float(cut.x @ cut.x)
         # On the boundary x is nearly the solution of (H + shift I) x = rhs: the shift of least residual.
-        on_boundary = cut.how in ("boundary", "negative") and size > 0
-        shift = max(0.0, float(residual @ cut.x) / size) if on_boundary else 0.0
-        image = cut.image + system.matrix.shift * cut.x
-        how = "boundary" if cut.how == "negative" else cut.how
-        info = {"iterations": path.products, "new_products": path.products - before, "shift": shift}
-        info["norm"] = path.norm()
-        return self._solution(system, cut.x, image, how, residual - shift * cut.x, info)
+        cut_at_radius = cut.how in ("boundary", "negative")
+        shift = max(0.0, float(residual @ cut.x) / size) if cut_at_radius and size > 0 else 0.0
+        return _solution(
+            system,
+            "boundary" if cut.how == "negative" else cut.how,
+            cut.x,
+            image=cut.image + system.matrix.shift * cut.x,
+            residual=residual - shift * cut.x,
+            shift=shift,
+            products=path.products,
+            norm=path.norm(),
+            cut_at_radius=cut_at_radius,
+            new_products=path.products - before,
+        )
 
-    def _solution(self, system, x, image, how, residual, info):
-        size = math.sqrt(system.rhs @ system.rhs)
-        relative = math.sqrt(residual @ residual) / size if size else 0.0
-        status = _STATUS[how] if math.isfinite(relative) else SolveStatus.NON_FINITE
-        if status is SolveStatus.NON_FINITE:
-            return failure(system, status, **info)
-        return Solution(x, status, relative, info, image)
+
+def _solution(system, how, x, *, products, **fields):
+    status = _STATUS[how]
+    if status is SolveStatus.NON_FINITE:
+        return failure(system, status, products=products)
+    return solution_of(system, x, status, products=products, **fields)
 
 
 _STATUS = {
@@ -94,7 +95,7 @@ _STATUS = {
 }
 
 
-class CGCost(BaseEstimator):
+class CGCost(CostModel):
     """Products times their cost; the products from kappa and tol, or as observed.
 
     ceil(sqrt(kappa) / 2 * ln(2 / tol)) products (Saad, Iterative Methods for Sparse Linear Systems, 2nd
@@ -119,4 +120,6 @@ class CGCost(BaseEstimator):
             "call_seconds": rates.call_seconds,
         }
         seconds = products * product_seconds + rates.call_seconds
-        return CostEstimate(seconds, terms, "Saad (2003), equation 6.128")
+        return CostEstimate(
+            seconds, terms, "Saad (2003), equation 6.128", seconds_per_product=product_seconds
+        )

@@ -1,20 +1,23 @@
 """Classical solvers of one system: LU, Cholesky, LDL^T, Woodbury and conjugate gradients."""
 
+from typing import NamedTuple
+
 import numpy as np
-from sklearn.base import BaseEstimator
 
 from qnewton_sk.machine import FLOPS, available_memory_bytes, calibrate
 from qnewton_sk.systems import (
     CostEstimate,
+    CostModel,
+    Solver,
     SolveStatus,
     cholesky_factor,
     cholesky_solve,
     failure,
-    finish,
     ldl_factor,
     ldl_solve,
     lu_factor,
     lu_solve,
+    solution_of,
 )
 
 SMALL_ORDER = 10_000
@@ -31,7 +34,7 @@ def no_room(facts):
     return f"the matrix and its factorisation need {needed / 2**30:,.0f} GiB of {available / 2**30:,.0f} available"
 
 
-class _Direct(BaseEstimator):
+class _Direct(Solver):
     """Factorise, or take the factorisation that the matrix keeps, and substitute."""
 
     _factor = _solve = None
@@ -49,7 +52,7 @@ class _Direct(BaseEstimator):
         if payload[-1] > 0:
             return failure(system, self._broken)
         with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
-            return finish(system, type(self)._solve(payload, system.rhs))
+            return solution_of(system, type(self)._solve(payload, system.rhs))
 
 
 class LU(_Direct):
@@ -88,7 +91,43 @@ class LDL(_Direct):
     _factor, _solve = ldl_factor, ldl_solve
 
 
-class DirectCost(BaseEstimator):
+class FactorisationSeconds(NamedTuple):
+    """Predicted times of a solve by factorisations, in seconds."""
+
+    assembly: float
+    factorisation: float
+    substitution: float
+    calls: float
+
+    def estimate(self, source, **more):
+        """Return the `CostEstimate` of their sum, `more` being further terms in seconds."""
+        terms = {
+            "assembly_seconds": self.assembly,
+            "factorisation_seconds": self.factorisation,
+            "substitution_seconds": self.substitution,
+            "call_seconds": self.calls,
+            **more,
+        }
+        return CostEstimate(sum(terms.values()), terms, source, assembly_seconds=self.assembly)
+
+
+class FactorisationCost(CostModel):
+    """The cost of a solver that factorises a dense matrix; a subclass defines `source` and `seconds`."""
+
+    def source(self):
+        """Return where the formula comes from."""
+        raise NotImplementedError
+
+    def seconds(self, facts):
+        """Return the `FactorisationSeconds` of one solve."""
+        raise NotImplementedError
+
+    def __call__(self, facts, tol):
+        """Return the `CostEstimate` of one solve; `tol` does not matter to a direct solver."""
+        return self.seconds(facts).estimate(self.source())
+
+
+class DirectCost(FactorisationCost):
     """C N^3 for one factorisation, plus the triangular solves and what is left of the assembly.
 
     Parameters
@@ -103,16 +142,17 @@ class DirectCost(BaseEstimator):
         self.kernel = kernel
         self.calibration = calibration
 
-    def __call__(self, facts, tol):
-        """Return the `CostEstimate` of one solve; `tol` does not matter to a direct solver."""
+    def source(self):
+        """Return where the formula comes from."""
+        return f"{FLOPS[self.kernel]:.3g} N^3 flops at the calibrated rate"
+
+    def seconds(self, facts):
+        """Return the `FactorisationSeconds` of one solve."""
         rates = self.calibration or calibrate()
         factorise = 0.0 if self.kernel in facts.factorised else FLOPS[self.kernel] * facts.n**3
-        terms = {
-            "assembly_seconds": rates.seconds("gemm", facts.assembly_flops, facts.n),
-            "factorisation_seconds": rates.seconds(self.kernel, factorise, facts.n),
-            "substitution_seconds": facts.itemsize * facts.n**2 / rates.bytes_per_second,
-            "call_seconds": rates.call_seconds,
-        }
-        return CostEstimate(
-            sum(terms.values()), terms, f"{FLOPS[self.kernel]:.3g} N^3 flops at the calibrated rate"
+        return FactorisationSeconds(
+            assembly=rates.seconds("gemm", facts.assembly_flops, facts.n),
+            factorisation=rates.seconds(self.kernel, factorise, facts.n),
+            substitution=facts.itemsize * facts.n**2 / rates.bytes_per_second,
+            calls=rates.call_seconds,
         )

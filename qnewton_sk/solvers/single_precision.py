@@ -10,10 +10,17 @@ from dataclasses import replace
 from functools import lru_cache
 
 import numpy as np
-from sklearn.base import BaseEstimator
 
 from qnewton_sk.machine import calibrate
-from qnewton_sk.systems import CostEstimate, Solution, SolveStatus, cholesky_factor, cholesky_solve, failure
+from qnewton_sk.systems import (
+    CostModel,
+    Solution,
+    Solver,
+    SolveStatus,
+    cholesky_factor,
+    cholesky_solve,
+    failure,
+)
 
 ROUNDING = 1e-6
 """Relative error of a factorisation in single precision, of orders up to a few thousand: some 16 units of 6e-8."""
@@ -45,7 +52,7 @@ def solves_needed(facts, tol):
     return math.ceil(-math.log10(min(tol, LOOSEST)) / digits - 1e-9) if digits > 0 else math.inf
 
 
-class SinglePrecision(BaseEstimator):
+class SinglePrecision(Solver):
     """A solver by Cholesky factorisations, run on the matrix in single precision; the residual is that in double.
 
     Where that is not small enough, the solver runs again in double precision.
@@ -72,9 +79,9 @@ class SinglePrecision(BaseEstimator):
         self.solver = solver
 
     @property
-    def steps(self):
-        """What the solver's steps are inside a radius."""
-        return getattr(self.solver, "steps", "damped")
+    def bounds_by(self):
+        """How the solver bounds a step."""
+        return self.solver.bounds_by
 
     def rejection_reason(self, facts):
         """Return why this solver cannot take the system, or None."""
@@ -109,16 +116,16 @@ class SinglePrecision(BaseEstimator):
         found = self.solver.solve(replace(system, matrix=single, rhs=rhs, facts=facts))
         if found.status not in (SolveStatus.SUCCESS, SolveStatus.INACCURATE):
             return None
-        x, shift = size * found.x.astype(float), found.info.get("shift")
+        x, shift = size * found.x.astype(float), found.shift
         if shift is None:
             return _refined(system, system.matrix, single, x, min(system.tol, LOOSEST))
-        if found.info.get("carried"):
+        if found.cut_at_radius:
             return _checked(system, x, found)
         solution = _refined(system, system.matrix.shifted(shift), single.shifted(shift), x, system.tol)
         if solution is None:
             return None
         image = solution.image + (system.matrix.shift - shift) * solution.x
-        return replace(solution, info=found.info | solution.info, image=image)
+        return replace(solution, image=image, shift=shift, info={**found.info, **solution.info})
 
 
 @lru_cache(maxsize=2)  # several backends ask for the same in a row
@@ -132,7 +139,7 @@ def _checked(system, x, found):
 
     It must descend on the model as it is in double precision.
     """
-    shift = found.info["shift"]
+    shift = found.shift
     Hx = system.matrix.shifted(0.0).product(x)
     relative = _length(Hx + shift * x - system.rhs) / _length(system.rhs)
     if not (relative <= max(system.tol, 2 * found.relative_residual) and x @ Hx / 2 < system.rhs @ x):
@@ -148,7 +155,7 @@ def _refined(system, A, single, x, tol):
         residual = system.rhs - image
         left = _length(residual)
         if left <= tol * size:
-            return Solution(x, SolveStatus.SUCCESS, left / size, {"solves": solves}, image)
+            return Solution(x, SolveStatus.SUCCESS, left / size, image, info={"solves": solves})
         if not left < math.inf or solves == MOST_SOLVES:
             return None
         payload = cholesky_factor(single)  # kept by `Cholesky`, made again for a shift of the solution's own
@@ -161,12 +168,12 @@ def _length(v):
     return math.sqrt(v @ v)
 
 
-class SinglePrecisionCost(BaseEstimator):
+class SinglePrecisionCost(CostModel):
     """The cost of a solver with its matrix and factors at the speed of single precision, and of the corrections.
 
     Parameters
     ----------
-    cost : callable
+    cost : FactorisationCost
         The cost of the same solver in double precision, `DirectCost` or `MoreSorensenCost`.
     """
 
@@ -184,9 +191,11 @@ class SinglePrecisionCost(BaseEstimator):
     def __call__(self, facts, tol):
         """Return the `CostEstimate` of one solve to the relative error `tol`."""
         rates = self.cost.calibration or calibrate()
-        terms = dict(self.cost(in_single_precision(facts), tol).terms)
-        for name in ("assembly_seconds", "factorisation_seconds"):
-            terms[name] /= rates.single_speed
-        terms["call_seconds"] += (PASS_CALLS if facts.single_flops else 1) * rates.call_seconds
-        terms["refinement_seconds"] = solves_needed(facts, tol) * rates.product_seconds(facts)
-        return CostEstimate(sum(terms.values()), terms, "Carson and Higham (2018)")
+        double = self.cost.seconds(in_single_precision(facts))
+        single = double._replace(
+            assembly=double.assembly / rates.single_speed,
+            factorisation=double.factorisation / rates.single_speed,
+            calls=double.calls + (PASS_CALLS if facts.single_flops else 1) * rates.call_seconds,
+        )
+        refinement = solves_needed(facts, tol) * rates.product_seconds(facts)
+        return single.estimate("Carson and Higham (2018)", refinement_seconds=refinement)

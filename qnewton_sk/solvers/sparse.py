@@ -3,13 +3,15 @@
 import math
 
 import numpy as np
-from sklearn.base import BaseEstimator
 
 from qnewton_sk.machine import calibrate
 from qnewton_sk.systems import (
     CostEstimate,
-    Solution,
+    CostModel,
+    Solver,
     SolveStatus,
+    failure,
+    solution_of,
     sparse_lu_core,
     sparse_lu_factor,
     sparse_lu_flops,
@@ -22,7 +24,7 @@ SETUP_CALLS = 8
 NOT_SPARSE = "the matrix is not held sparse; set `oracle_sparsity`"
 
 
-class SparseLU(BaseEstimator):
+class SparseLU(Solver):
     """SuperLU with a minimum degree ordering; any symmetric matrix that is held sparse.
 
     Examples
@@ -45,18 +47,12 @@ class SparseLU(BaseEstimator):
         """Return the `Solution` of a `LinearSystem`."""
         payload = sparse_lu_factor(system.matrix)
         if payload[1] != 0:
-            return _failure(system, SolveStatus.NON_FINITE if payload[1] < 0 else SolveStatus.SINGULAR)
+            return failure(system, SolveStatus.NON_FINITE if payload[1] < 0 else SolveStatus.SINGULAR)
         x = sparse_lu_solve(payload, system.rhs).astype(system.rhs.dtype, copy=False)
-        image = system.matrix.product(x)
-        relative = _relative(image - system.rhs, system.rhs)
-        if not math.isfinite(relative):
-            return _failure(system, SolveStatus.NON_FINITE)
-        # Half the digits of the dtype tell a broken solve from a merely ill-conditioned one.
-        accurate = relative <= max(system.tol, math.sqrt(np.finfo(image.dtype).eps))
-        return Solution(x, SolveStatus.SUCCESS if accurate else SolveStatus.INACCURATE, relative, {}, image)
+        return solution_of(system, x)
 
 
-class SparseCG(BaseEstimator):
+class SparseCG(Solver):
     """Conjugate gradients on the stored nonzeros, preconditioned by the diagonal.
 
     Parameters
@@ -75,7 +71,7 @@ class SparseCG(BaseEstimator):
         return "the matrix is not positive definite" if facts.positive_definite is False else None
 
     def solve(self, system):
-        """Return the `Solution` of a `LinearSystem`; `info` has "iterations".
+        """Return the `Solution` of a `LinearSystem`.
 
         A diagonal that is not positive, or negative curvature met on the way, ends with
         `SolveStatus.NEGATIVE_CURVATURE` and the last iterate, which descends.
@@ -87,12 +83,12 @@ class SparseCG(BaseEstimator):
         matrix, b = system.matrix, system.rhs
         diagonal = matrix.entries().diagonal() + matrix.shift
         if not np.isfinite(diagonal).all():
-            return _failure(system, SolveStatus.NON_FINITE, iterations=0)
+            return failure(system, SolveStatus.NON_FINITE, products=0)
         if not (diagonal > 0).all():
-            return _ended(system, b.copy(), SolveStatus.NEGATIVE_CURVATURE, 1, matrix.product(b))
+            return solution_of(system, b.copy(), SolveStatus.NEGATIVE_CURVATURE, products=1)
         inverse = (1 / diagonal).astype(b.dtype)
         if not np.isfinite(inverse).all():
-            return _failure(system, SolveStatus.NON_FINITE, iterations=0)
+            return failure(system, SolveStatus.NON_FINITE, products=0)
         return self._iterate(system, inverse)
 
     def _iterate(self, system, inverse):
@@ -102,24 +98,24 @@ class SparseCG(BaseEstimator):
         p, rz = z.copy(), r @ z
         for iterations in range((self.max_iter or 2 * matrix.n) + 1):
             if math.sqrt(r @ r) <= target:
-                return _ended(system, x, SolveStatus.SUCCESS, iterations, b - r)
+                return solution_of(system, x, image=b - r, products=iterations)
             Ap = matrix.product(p)
             curvature = p @ Ap
             if not math.isfinite(curvature):
-                return _failure(system, SolveStatus.NON_FINITE, iterations=iterations)
+                return failure(system, SolveStatus.NON_FINITE, products=iterations)
             if curvature <= 0:
                 x = x if iterations else z
-                return _ended(system, x, SolveStatus.NEGATIVE_CURVATURE, iterations + 1, matrix.product(x))
+                return solution_of(system, x, SolveStatus.NEGATIVE_CURVATURE, products=iterations + 1)
             step = rz / curvature
             x += step * p
             r -= step * Ap
             z = inverse * r
             rz, previous = r @ z, rz
             p = z + rz / previous * p
-        return _ended(system, x, SolveStatus.MAX_ITERATIONS, iterations, b - r)
+        return solution_of(system, x, SolveStatus.MAX_ITERATIONS, image=b - r, products=iterations)
 
 
-class SparseLUCost(BaseEstimator):
+class SparseLUCost(CostModel):
     """Flops of a sparse LU of a random pattern, at the rate of a dense LU of its supernodes.
 
     SuperLU eliminates supernodes of a few dozen columns: measured 3 to 10 GFLOP/s where a dense LU of
@@ -146,11 +142,14 @@ class SparseLUCost(BaseEstimator):
             "call_seconds": SETUP_CALLS * rates.call_seconds,
         }
         return CostEstimate(
-            sum(terms.values()), terms, "fill of a random pattern under minimum degree (fitted)"
+            sum(terms.values()),
+            terms,
+            "fill of a random pattern under minimum degree (fitted)",
+            assembly_seconds=terms["assembly_seconds"],
         )
 
 
-class SparseCGCost(BaseEstimator):
+class SparseCGCost(CostModel):
     """ceil(sqrt(kappa) / 2 * ln(2 / tol)) products with the stored nonzeros (Saad 2003, equation 6.128).
 
     Parameters
@@ -177,22 +176,8 @@ class SparseCGCost(BaseEstimator):
             "call_seconds": rates.call_seconds,
         }
         return CostEstimate(
-            products * product_seconds + rates.call_seconds, terms, "Saad (2003), equation 6.128"
+            products * product_seconds + rates.call_seconds,
+            terms,
+            "Saad (2003), equation 6.128",
+            seconds_per_product=product_seconds,
         )
-
-
-def _relative(residual, rhs):
-    size = math.sqrt(rhs @ rhs)
-    return math.sqrt(residual @ residual) / size if size else 0.0
-
-
-def _ended(system, x, status, iterations, image):
-    relative = _relative(image - system.rhs, system.rhs)
-    if not math.isfinite(relative):
-        return _failure(system, SolveStatus.NON_FINITE, iterations=iterations)
-    return Solution(x, status, relative, {"iterations": iterations}, image)
-
-
-def _failure(system, status, **info):
-    zero = np.zeros_like(system.rhs)
-    return Solution(zero, status, math.inf if system.rhs.any() else 0.0, info, zero)

@@ -10,21 +10,20 @@ from dataclasses import dataclass, field
 
 import numpy as np
 from scipy.linalg.lapack import get_lapack_funcs
-from sklearn.base import BaseEstimator
 
 from qnewton_sk.machine import FLOPS, calibrate
 from qnewton_sk.systems import (
     NON_FINITE,
-    CostEstimate,
-    Solution,
+    Solver,
     SolveStatus,
     cholesky_factor,
     cholesky_solve,
     failure,
+    solution_of,
     symmetric_product,
 )
 
-from .dense import no_room
+from .dense import FactorisationCost, FactorisationSeconds, no_room
 
 NEAR = 0.25
 """A step whose length differs from the radius by less than this share will do: the radius is a guess itself
@@ -77,12 +76,12 @@ class Secular:
         return max(math.sqrt(low * high), low + 0.01 * (high - low))
 
 
-class MoreSorensen(BaseEstimator):
+class MoreSorensen(Solver):
     """The exact trust-region step by Cholesky factorisations, for a matrix that need not be definite.
 
-    Takes systems with a radius, whose shift it leaves out; `info` has the "shift" that the solution belongs
-    to, the number of "factorisations", and whether it was "carried" along a direction to the boundary, so that it
-    solves no system.
+    It takes systems with a radius and leaves their shift out; the `shift` of the solution is the one to which
+    it belongs. A solution that was carried along a direction to the boundary is `cut_at_radius`. `info` has the
+    number of "factorisations".
 
     Examples
     --------
@@ -92,11 +91,11 @@ class MoreSorensen(BaseEstimator):
     >>> from qnewton_sk.systems.system_matrix import SystemMatrix
     >>> H = SystemMatrix.from_entries(np.diag([-1.0, 2.0]))
     >>> solution = MoreSorensen().solve(prepare(H, np.array([1.0, 1.0]), tol=1e-8, shift=0.0, radius=1.0))
-    >>> bool(solution.info["shift"] > 1.0)  # more than the negative eigenvalue
+    >>> bool(solution.shift > 1.0)  # more than the negative eigenvalue
     True
     """
 
-    steps = "exact"  # what they are inside a radius
+    bounds_by = "radius"
 
     def rejection_reason(self, facts):
         """Refuse a system whose step has no radius."""
@@ -169,12 +168,15 @@ class _Search:
 
     def _solution(self, x, shift, carried=False):
         Hx = symmetric_product(self.H.entries(), x)
-        residual = Hx + shift * x - self.b
-        relative = math.sqrt(residual @ residual) / self.size if self.size else 0.0
-        info = {"shift": shift, "factorisations": self.taken, "carried": carried}
-        if not math.isfinite(relative):
-            return failure(self.system, SolveStatus.NON_FINITE, **info)
-        return Solution(x, SolveStatus.SUCCESS, relative, info, Hx + self.system.matrix.shift * x)
+        return solution_of(
+            self.system,
+            x,
+            image=Hx + self.system.matrix.shift * x,
+            residual=Hx + shift * x - self.b,
+            shift=shift,
+            cut_at_radius=carried,
+            factorisations=self.taken,
+        )
 
 
 def _scale(payload, x, length):
@@ -221,21 +223,24 @@ SECULAR_FACTORISATIONS = 2.5
 the step before is a poor guess."""
 
 
-class MoreSorensenCost(BaseEstimator):
+class MoreSorensenCost(FactorisationCost):
     """Some Cholesky factorisations, N^3 / 3 each, and what is left of the assembly."""
 
     def __init__(self, calibration=None):
         self.calibration = calibration
 
-    def __call__(self, facts, tol):
-        """Return the `CostEstimate` of one exact trust-region step; `tol` does not matter to it."""
+    def source(self):
+        """Return where the formula comes from."""
+        return "More and Sorensen (1983), section 5"
+
+    def seconds(self, facts):
+        """Return the `FactorisationSeconds` of one exact trust-region step."""
         rates = self.calibration or calibrate()
         factorise = SECULAR_FACTORISATIONS * FLOPS["cholesky"] * facts.n**3
         moved = 3 * SECULAR_FACTORISATIONS * facts.itemsize * facts.n**2
-        terms = {
-            "assembly_seconds": rates.seconds("gemm", facts.assembly_flops, facts.n),
-            "factorisation_seconds": rates.seconds("cholesky", factorise, facts.n),
-            "substitution_seconds": moved / rates.bytes_per_second,
-            "call_seconds": SECULAR_FACTORISATIONS * rates.call_seconds,
-        }
-        return CostEstimate(sum(terms.values()), terms, "More and Sorensen (1983), section 5")
+        return FactorisationSeconds(
+            assembly=rates.seconds("gemm", facts.assembly_flops, facts.n),
+            factorisation=rates.seconds("cholesky", factorise, facts.n),
+            substitution=moved / rates.bytes_per_second,
+            calls=SECULAR_FACTORISATIONS * rates.call_seconds,
+        )

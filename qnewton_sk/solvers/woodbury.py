@@ -2,17 +2,26 @@
 
 import numpy as np
 from scipy import linalg
-from sklearn.base import BaseEstimator
 
 from qnewton_sk.machine import FLOPS, calibrate
-from qnewton_sk.systems import CostEstimate, SolveStatus, failure, finish, is_finite
+from qnewton_sk.systems import (
+    CostEstimate,
+    CostModel,
+    Solver,
+    SolveStatus,
+    failure,
+    is_finite,
+    solution_of,
+)
 
 
-class Woodbury(BaseEstimator):
+class Woodbury(Solver):
     """(G^T G + D)^-1 for G of few rows and a positive diagonal D, by an m x m Cholesky.
 
     x = D^-1 (v - G^T (I + G D^-1 G^T)^-1 G D^-1 v) (Woodbury 1950; Golub and Van Loan, section 2.1.4).
     """
+
+    needs = "factor"
 
     def rejection_reason(self, facts):
         """Refuse where there is no factor, or no shift that makes D positive."""
@@ -40,10 +49,10 @@ class Woodbury(BaseEstimator):
         except linalg.LinAlgError:
             return failure(system, SolveStatus.NOT_POSITIVE_DEFINITE)
         inner = linalg.cho_solve(c, scaled @ rhs, check_finite=False)
-        return finish(system, rhs / diagonal - scaled.T @ inner)
+        return solution_of(system, rhs / diagonal - scaled.T @ inner)
 
 
-class WoodburyCost(BaseEstimator):
+class WoodburyCost(CostModel):
     """m^2 N + m^3/3 operations for the factor G of shape (m, N), and what is left of computing it."""
 
     def __init__(self, calibration=None):
@@ -59,4 +68,9 @@ class WoodburyCost(BaseEstimator):
             "scaling_seconds": 3 * facts.itemsize * m * facts.n / rates.bytes_per_second,
             "call_seconds": 2 * rates.call_seconds,
         }
-        return CostEstimate(sum(terms.values()), terms, "Golub and Van Loan (2013), section 2.1.4")
+        return CostEstimate(
+            sum(terms.values()),
+            terms,
+            "Golub and Van Loan (2013), section 2.1.4",
+            assembly_seconds=terms["factor_seconds"],
+        )

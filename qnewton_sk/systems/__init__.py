@@ -1,6 +1,6 @@
 """Linear systems: the matrix, the facts about it, its factorisations and its solution."""
 
-from .cost_estimate import CostEstimate
+from .cost_estimate import CostEstimate, CostModel, FunctionCost, as_cost_model
 from .factorisations import (
     NON_FINITE,
     Inertia,
@@ -19,23 +19,29 @@ from .factorisations import (
     sparse_lu_solve,
 )
 from .linear_system import Block, LinearSystem, SystemFacts
-from .solution import Solution, SolveStatus, failure, finish
+from .solution import Solution, SolveStatus, failure, relative_size, solution_of
+from .solver import BOUNDS, NEEDS, Solver
 from .system_matrix import SystemMatrix, symmetric_product
 
 __all__ = [
+    "BOUNDS",
     "Block",
     "CostEstimate",
+    "CostModel",
+    "FunctionCost",
     "Inertia",
     "LinearSystem",
+    "NEEDS",
     "NON_FINITE",
     "Solution",
     "SolveStatus",
+    "Solver",
     "SystemFacts",
     "SystemMatrix",
+    "as_cost_model",
     "cholesky_factor",
     "cholesky_solve",
     "failure",
-    "finish",
     "is_finite",
     "ldl_eigenvalues_of_d",
     "ldl_factor",
@@ -43,6 +49,8 @@ __all__ = [
     "ldl_solve",
     "lu_factor",
     "lu_solve",
+    "relative_size",
+    "solution_of",
     "sparse_lu_core",
     "sparse_lu_factor",
     "sparse_lu_flops",

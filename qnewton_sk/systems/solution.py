@@ -1,6 +1,7 @@
-"""How a linear solve ended, and what it returns."""
+"""How a linear solve ended, what it returns, and the helpers that build it."""
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any
@@ -8,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from .factorisations import is_finite
+from .linear_system import LinearSystem
 
 
 class SolveStatus(str, Enum):
@@ -66,36 +68,136 @@ _USABLE = frozenset(
 
 @dataclass(frozen=True)
 class Solution:
-    """What a solver returns: x of shape (n,), how it ended, ||A x - rhs|| / ||rhs||, and details.
+    """The answer of a solver to one system A x = rhs.
 
-    `image` is A x where the solver knows it (each needs it for the residual), else None.
+    Parameters
+    ----------
+    x : ndarray of shape (n,)
+        The solution; zero if there is none.
+    status : SolveStatus
+        How the solve ended.
+    relative_residual : float
+        ||A x - rhs|| / ||rhs||. If `shift` is set, A stands for the matrix with that shift in place of its own.
+    image : ndarray of shape (n,), default=None
+        A x with the shift of the system, or None if it is not known.
+    shift : float, default=None
+        Multiple of the identity to which x belongs, if the solver chose it itself (steps bounded by a radius);
+        None if it is that of the system.
+    products : int, default=None
+        Products of matrix and vector that an iterative solver took in all; None for a direct solver.
+    norm : float, default=None
+        Estimate of the spectral norm of the matrix without its shift, if the solver met one on its way.
+    cut_at_radius : bool, default=False
+        Whether x was cut at, or carried to, the radius: it then solves no system, in whatever precision.
+    info : mapping of str to object
+        Details for people to read; nothing in the package acts on them.
     """
 
     x: np.ndarray
     status: SolveStatus
     relative_residual: float
-    info: dict[str, Any] = field(default_factory=dict)
     image: np.ndarray | None = None
+    shift: float | None = None
+    products: int | None = None
+    norm: float | None = None
+    cut_at_radius: bool = False
+    info: Mapping[str, Any] = field(default_factory=dict)
 
 
-def finish(system, x, status=SolveStatus.SUCCESS, **info):
-    """Return the `Solution` for x with its measured residual; the status falls where the residual says so."""
+def relative_size(residual: np.ndarray, rhs: np.ndarray) -> float:
+    """Return ||residual|| / ||rhs||; 0 if the right-hand side is zero."""
+    size = math.sqrt(rhs @ rhs)
+    return math.sqrt(residual @ residual) / size if size else 0.0
+
+
+def solution_of(
+    system: LinearSystem,
+    x: np.ndarray,
+    status: SolveStatus = SolveStatus.SUCCESS,
+    *,
+    image: np.ndarray | None = None,
+    residual: np.ndarray | None = None,
+    shift: float | None = None,
+    products: int | None = None,
+    norm: float | None = None,
+    cut_at_radius: bool = False,
+    **info: Any,
+) -> Solution:
+    """Return the `Solution` for x with its residual measured.
+
+    A solution that is not finite becomes a failure with the status NON_FINITE. A success whose residual is too
+    large becomes INACCURATE, unless the solver chose the shift itself.
+
+    Parameters
+    ----------
+    system : LinearSystem
+        The system that was solved.
+    x : ndarray of shape (n,)
+        What the solver found.
+    status : SolveStatus, default=SolveStatus.SUCCESS
+        How the solver ended.
+    image : ndarray of shape (n,), default=None
+        A x with the shift of the system, if it is known; by default one product computes it.
+    residual : ndarray of shape (n,), default=None
+        rhs - A x up to its sign, with the shift to which x belongs; by default it follows from the image.
+    shift, products, norm, cut_at_radius
+        Fields of the `Solution`.
+    **info
+        Details for people to read.
+
+    Returns
+    -------
+    Solution
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from qnewton_sk import LinearSystem, SystemFacts, SystemMatrix, solution_of
+    >>> matrix = SystemMatrix.from_entries(np.diag([2.0, 4.0]))
+    >>> system = LinearSystem(matrix, np.array([2.0, 4.0]), 1e-6, SystemFacts(n=2))
+    >>> solution_of(system, np.ones(2)).status.value, solution_of(system, np.zeros(2)).status.value
+    ('success', 'inaccurate')
+    """
     if not is_finite(x):
-        return failure(system, SolveStatus.NON_FINITE, **info)
-    image = system.matrix.product(x)
-    size = math.sqrt(system.rhs @ system.rhs)
-    residual = image - system.rhs
-    relative = math.sqrt(residual @ residual) / size if size else 0.0
+        return failure(system, SolveStatus.NON_FINITE, products=products, **info)
+    if image is None:
+        image = system.matrix.product(x)
+    if residual is None:
+        residual = image - system.rhs
+        if shift is not None:
+            residual = residual + (shift - system.matrix.shift) * x
+    relative = relative_size(residual, system.rhs)
     if not math.isfinite(relative):
-        return failure(system, SolveStatus.NON_FINITE, **info)
+        return failure(system, SolveStatus.NON_FINITE, products=products, **info)
     # A direct solve is backward stable: its residual is small unless the matrix is singular to working
     # precision, so half the digits of the dtype tell a broken solve from a merely ill-conditioned one.
-    if status is SolveStatus.SUCCESS and relative > max(system.tol, math.sqrt(np.finfo(image.dtype).eps)):
+    # An iterative solve that stops exactly at its tolerance is granted the rounding of this measurement.
+    allowed = max(system.tol, math.sqrt(np.finfo(image.dtype).eps)) * (1 + 1e-8)
+    if status is SolveStatus.SUCCESS and shift is None and relative > allowed:
         status = SolveStatus.INACCURATE
-    return Solution(x, status, relative, info, image)
+    return Solution(x, status, relative, image, shift, products, norm, cut_at_radius, info)
 
 
-def failure(system, status, **info):
-    """Return the `Solution` that says why there is none; x is zero."""
+def failure(
+    system: LinearSystem, status: SolveStatus, *, products: int | None = None, **info: Any
+) -> Solution:
+    """Return the `Solution` that says why there is none; x is zero.
+
+    Parameters
+    ----------
+    system : LinearSystem
+        The system that was not solved.
+    status : SolveStatus
+        The reason.
+    products : int, default=None
+        Products that an iterative solver took before it failed.
+    **info
+        Details for people to read.
+
+    Returns
+    -------
+    Solution
+    """
     zero = np.zeros_like(system.rhs)
-    return Solution(zero, status, math.inf if system.rhs.any() else 0.0, info, zero)
+    relative = math.inf if system.rhs.any() else 0.0
+    return Solution(zero, status, relative, zero, products=products, info=info)

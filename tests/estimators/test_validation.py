@@ -1,13 +1,24 @@
 """Bad input: a ValueError that names the parameter, what it got and the way out, before any work."""
 
 import re
+import warnings
 
 import autograd.numpy as anp
 import numpy as np
 import pytest
+from scipy.sparse.linalg import LinearOperator, minres
 from scipy.special import ndtr
+from sklearn.exceptions import ConvergenceWarning
 
-from qnewton_sk import QNewtonClassifier, QNewtonRegressor
+from qnewton_sk import (
+    Backend,
+    CostEstimate,
+    QNewtonClassifier,
+    QNewtonRegressor,
+    Scheduler,
+    Solver,
+    solution_of,
+)
 from qnewton_sk.estimators import validation
 from qnewton_sk.estimators.validation import (
     check_hidden_layer_sizes,
@@ -18,6 +29,7 @@ from qnewton_sk.estimators.validation import (
 )
 from qnewton_sk.machine.memory import available_memory_bytes
 from qnewton_sk.nets.losses import resolve_loss
+from qnewton_sk.solvers import CG, LU
 
 X = np.random.default_rng(0).standard_normal((12, 3))
 Y = np.arange(12) % 3
@@ -31,7 +43,7 @@ BAD = {
     "regularization": [-1.0, np.inf],
     "oracle_sparsity": [0, -3, 0.0, 1.5, "half", True],
     "condition_number": ["kappa", 10.0],
-    "scheduler": ["fastest", 1],
+    "scheduler": ["fastest", 1, Scheduler],
     "step_control": ["wolfe", 0.5],
     "learning_rate_init": [0.0, -1.0, np.nan],
     "first_order_steps": [-1, 1.5],
@@ -94,6 +106,15 @@ def test_a_good_loss_passes():
         return anp.sum(anp.log(anp.cosh(y - z)), axis=1)
 
     probe_loss(own, resolve_loss(own))
+
+
+@pytest.mark.parametrize(
+    "scheduler, named",
+    [(Scheduler(tol=-1), "`tol` of a Scheduler must"), (Scheduler([LU()]), "`backends` must")],
+)
+def test_a_bad_setting_of_the_scheduler_is_named_before_any_work(no_work, scheduler, named):
+    with pytest.raises(ValueError, match=named):
+        QNewtonClassifier(scheduler=scheduler).fit(X, Y)
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf])
@@ -224,3 +245,34 @@ def test_hessian_of_a_large_net_is_refused(one_gigabyte):
         model.fit(X, Y)
     with pytest.raises(ValueError, match="the method `hessian` needs"):
         model.hessian(X, Y)
+
+
+class Minres(Solver):
+    """A user's solver that takes products alone."""
+
+    needs = "products"
+
+    def solve(self, system):
+        n = system.matrix.n
+        A = LinearOperator((n, n), matvec=system.matrix.product, dtype=system.rhs.dtype)
+        return solution_of(system, minres(A, system.rhs, rtol=system.tol)[0])
+
+
+def free(facts, tol):
+    return CostEstimate(1e-9)
+
+
+@pytest.mark.parametrize("curvature", ["gauss_newton", "empirical_fisher"])
+@pytest.mark.parametrize("solver", [Minres(), CG()], ids=lambda s: type(s).__name__)
+def test_a_net_too_large_for_its_matrix_is_fitted_by_any_solver_that_takes_products(
+    solver, curvature, monkeypatch
+):
+    X = np.random.default_rng(0).standard_normal((20, 78))
+    monkeypatch.setattr(validation, "available_memory_bytes", lambda: 2**28)
+    net = QNewtonRegressor((50,), curvature=curvature, max_iter=1)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        net.set_params(scheduler=Scheduler([Backend("mine", solver, free)])).fit(X, X[:, 0])
+    assert list(net.schedule_) == ["mine"]
+    with pytest.raises(ValueError, match="`hidden_layer_sizes` must give a matrix that fits into memory"):
+        net.set_params(scheduler=Scheduler([Backend("lu", LU(), free)])).fit(X, X[:, 0])

@@ -9,12 +9,12 @@ from cases import LOSSES, NETS
 from functions import Entries, Function, Squares, quadratic, rosenbrock, waves
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from sklearn.base import BaseEstimator, clone
+from sklearn.base import clone
 from sklearn.datasets import load_breast_cancer, load_diabetes, load_iris
 from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.preprocessing import LabelBinarizer, StandardScaler
 
-from qnewton_sk import Backend, QNewtonClassifier, QNewtonRegressor, Scheduler, SystemFacts
+from qnewton_sk import Backend, QNewtonClassifier, QNewtonRegressor, Scheduler, Solver, SystemFacts
 from qnewton_sk.conditioning.prepare import prepare
 from qnewton_sk.curvature.auto import AutoCurvature
 from qnewton_sk.curvature.matrices import GaussNewton, Hessian
@@ -35,7 +35,7 @@ CONTROLS = [TrustRegion(), LineSearch()]
 MEASURED = {name for name in COLUMNS if name.endswith("_seconds")} - {"modelled_seconds"}
 
 
-class Broken(BaseEstimator):
+class Broken(Solver):
     """A solver that always fails, in the way it is told."""
 
     def __init__(self, status=SolveStatus.FAILED):

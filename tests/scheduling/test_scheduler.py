@@ -11,7 +11,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.base import BaseEstimator, clone
 
-from qnewton_sk import Backend, Scheduler, SystemFacts
+from qnewton_sk import (
+    Backend,
+    CostEstimate,
+    CostModel,
+    Scheduler,
+    Solution,
+    Solver,
+    SolveStatus,
+    SystemFacts,
+    SystemMatrix,
+    solution_of,
+)
 from qnewton_sk.conditioning.prepare import prepare
 from qnewton_sk.machine.calibration import Calibration
 from qnewton_sk.quantum.cost import QuantumCost
@@ -28,9 +39,6 @@ from qnewton_sk.scheduling.scheduler import (
 from qnewton_sk.solvers.conjugate_gradients import CG
 from qnewton_sk.solvers.dense import LU, DirectCost
 from qnewton_sk.solvers.trust_region import MoreSorensen
-from qnewton_sk.systems.cost_estimate import CostEstimate
-from qnewton_sk.systems.solution import SolveStatus, finish
-from qnewton_sk.systems.system_matrix import SystemMatrix
 
 CLASSICAL = [
     "lu",
@@ -47,7 +55,7 @@ CLASSICAL = [
 FACTS = SystemFacts(n=2000, kappa=100.0, row_nonzeros=50, positive_definite=True, norm=1.0, max_abs=0.5)
 
 
-class MySolver(BaseEstimator):
+class MySolver(Solver):
     """Steepest descent on paper: numpy's solve, so that its solutions can be told from LAPACK's by a note."""
 
     def __init__(self, reason=None):
@@ -57,10 +65,10 @@ class MySolver(BaseEstimator):
         return self.reason
 
     def solve(self, system):
-        return finish(system, np.linalg.solve(system.matrix.dense(), system.rhs), note="mine")
+        return solution_of(system, np.linalg.solve(system.matrix.dense(), system.rhs), note="mine")
 
 
-class MyCost(BaseEstimator):
+class MyCost(CostModel):
     """So many seconds, whatever the system."""
 
     def __init__(self, seconds=1.0, reason=None, product_seconds=None):
@@ -69,8 +77,7 @@ class MyCost(BaseEstimator):
         self.product_seconds = product_seconds
 
     def __call__(self, facts, tol):
-        terms = {} if self.product_seconds is None else {"product_seconds": self.product_seconds}
-        return CostEstimate(self.seconds, terms, "a guess")
+        return CostEstimate(self.seconds, source="a guess", seconds_per_product=self.product_seconds)
 
     def rejection_reason(self, facts, tol):
         return self.reason
@@ -218,7 +225,7 @@ def test_the_limit_reaches_the_solver():
     scheduler = Scheduler([Backend("cg", CG(), MyCost(1.0, product_seconds=1.0)), backend("direct", 2.0)])
     decision = scheduler.choose(given.facts, given.tol)
     solution = scheduler.solve(given, decision)
-    assert solution.status is SolveStatus.MAX_ITERATIONS and solution.info["iterations"] == FEWEST_PRODUCTS
+    assert solution.status is SolveStatus.MAX_ITERATIONS and solution.products == FEWEST_PRODUCTS
 
 
 # -- solving -------------------------------------------------------------------------------------------------
@@ -256,7 +263,7 @@ def test_a_quantum_solution_answers_the_damped_system_even_within_a_radius():
 def test_overflow_in_a_backend_is_a_status_not_a_warning():
     class Overflows(MySolver):
         def solve(self, system):
-            return finish(system, 1e200 * system.rhs * np.float64(1e200))
+            return solution_of(system, 1e200 * system.rhs * np.float64(1e200))
 
     given, scheduler = system(), Scheduler([backend(solver=Overflows())])
     solution = scheduler.solve(given, scheduler.choose(given.facts, given.tol))
@@ -296,13 +303,13 @@ def test_a_scheduler_is_taken_as_it_is():
     assert resolve_scheduler(scheduler) is scheduler
 
 
-@pytest.mark.parametrize("wrong", ["fastest", None, 3])
+@pytest.mark.parametrize("wrong", ["fastest", None, 3, Scheduler])
 def test_unknown_schedulers_are_refused(wrong):
     with pytest.raises(ValueError, match="`scheduler` must be one of .*'auto'.* or a Scheduler; got"):
         resolve_scheduler(wrong)
 
 
-@pytest.mark.parametrize("wrong", [[], ["lu"], [LU()], [None], (backend(), "qlsa")])
+@pytest.mark.parametrize("wrong", [[], ["lu"], [LU()], [None], (backend(), "qlsa"), 3, "lu"])
 def test_what_is_no_backend_is_refused(wrong):
     with pytest.raises(ValueError, match="`backends` must be None or a non-empty list of Backend"):
         Scheduler(wrong).available_backends()
@@ -346,6 +353,86 @@ def test_a_backend_of_ones_own_competes():
     assert dear.chosen != "mine" and dear.estimates["mine"].seconds == 1e30
 
 
+class Conforming(BaseEstimator):
+    """It has the methods of a solver and of a cost, but none of the base classes."""
+
+    def rejection_reason(self, facts, tol=None):
+        return None
+
+    def solve(self, system):
+        return None
+
+    def __call__(self, facts, tol):
+        return CostEstimate(1.0)
+
+
+class Asks(MySolver):
+    needs = "everything"
+
+
+@pytest.mark.parametrize(
+    "wrong, message",
+    [
+        (
+            Backend("mine", Conforming(), MyCost()),
+            "`solver` of the backend 'mine' .* subclass of qnewton_sk.Solver",
+        ),
+        (Backend("mine", LU, MyCost()), "`solver` of the backend 'mine' must be an instance of"),
+        (Backend("mine", Asks(), MyCost()), "`solver` of the backend 'mine' must have `needs` among"),
+        (
+            Backend("mine", MySolver(), Conforming()),
+            "`cost` of the backend 'mine' .* subclass of qnewton_sk.CostM",
+        ),
+        (Backend("mine", MySolver(), MyCost), "`cost` of the backend 'mine' must be a function cost"),
+        (Backend("mine", MySolver(), 3.0), "`cost` of the backend 'mine' must be a function cost"),
+        (Backend("mine", MySolver(), MyCost(), "mystic"), "`kind` of the backend 'mine' must be one of"),
+        (Backend(None, MySolver(), MyCost()), "`name` of a Backend must be a non-empty str; got None"),
+    ],
+)
+def test_a_backend_of_wrong_parts_is_refused_with_what_to_subclass(wrong, message):
+    with pytest.raises(ValueError, match=message):
+        Scheduler([wrong]).available_backends()
+
+
+@pytest.mark.parametrize("tol", [-1, 0, 1, 2.0, math.nan, math.inf, "x", [1e-3]])
+def test_an_impossible_tolerance_is_refused_before_there_is_a_system(tol):
+    with pytest.raises(ValueError, match="`tol` of a Scheduler must be None or a number in"):
+        Scheduler(tol=tol).available_backends()
+
+
+@pytest.mark.parametrize("seconds", [math.nan, -1.0])
+def test_an_impossible_cost_rejects_its_backend_by_name(seconds):
+    decision = Scheduler([backend("odd", seconds), backend("sane", 1.0)]).choose(FACTS, 1e-3)
+    assert decision.chosen == "sane" and repr(seconds) in decision.rejections["odd"]
+
+
+def test_a_cost_that_returns_something_else_is_named():
+    offered = [Backend("mine", MySolver(), lambda facts, tol: 1.0)]
+    with pytest.raises(
+        ValueError, match="`cost` of the backend 'mine' must return a qnewton_sk.CostEstimate; got 1.0"
+    ):
+        Scheduler(offered).choose(FACTS, 1e-3)
+
+
+@pytest.mark.parametrize(
+    "answer", [None, np.ones(6), Solution(np.ones(5), SolveStatus.SUCCESS, 0.0)], ids=str
+)
+def test_a_solver_that_returns_something_else_is_named(answer):
+    class Wrong(MySolver):
+        def solve(self, system):
+            return answer
+
+    given, scheduler = system(), Scheduler([backend(solver=Wrong())])
+    with pytest.raises(ValueError, match="`solver` of the backend 'mine' must return a Solution"):
+        scheduler.solve(given, scheduler.choose(given.facts, given.tol))
+
+
+def test_a_quantum_solver_that_takes_no_reference_answers_by_itself():
+    given, scheduler = system(radius=1e-3), Scheduler([backend(kind="quantum")])
+    solution = scheduler.solve(given, scheduler.choose(given.facts, given.tol))
+    np.testing.assert_allclose(solution.x, np.linalg.solve(given.matrix.dense(), given.rhs))
+
+
 def test_a_cost_may_be_a_function():
     cost = lambda facts, tol: CostEstimate(facts.n * 1e-12)  # noqa: E731
     assert Scheduler([Backend("mine", MySolver(), cost)]).choose(FACTS, 1e-3).chosen == "mine"
@@ -374,19 +461,22 @@ def test_the_example_runs(capsys):
 
 
 @pytest.mark.parametrize(
-    "steps, definite, solves",
+    "needs, bounds_by, definite, solves",
     [
-        ("exact", None, 1.0),
-        ("truncated", True, TRUNCATED_DEFINITE_SOLVES),
-        ("truncated", None, TRUNCATED_SOLVES),
-        ("damped", True, 1.0),
-        ("damped", False, DAMPED_SOLVES),
-        ("damped", None, DAMPED_SOLVES),
+        ("entries", "radius", None, 1.0),
+        ("products", "radius", True, TRUNCATED_DEFINITE_SOLVES),
+        ("products", "radius", None, TRUNCATED_SOLVES),
+        ("entries", "shift", True, 1.0),
+        ("entries", "shift", False, DAMPED_SOLVES),
+        ("entries", "shift", None, DAMPED_SOLVES),
+        ("products", "shift", None, DAMPED_SOLVES),
     ],
 )
-def test_solves_that_get_less_far_are_weighed_in_the_choice_and_recorded_as_they_are(steps, definite, solves):
+def test_solves_that_get_less_far_are_weighed_in_the_choice_and_recorded_as_they_are(
+    needs, bounds_by, definite, solves
+):
     solver = MySolver()
-    solver.steps = steps
+    solver.needs, solver.bounds_by = needs, bounds_by
     bounded = replace(FACTS, radius=1.0, positive_definite=definite)
     for price, chosen in ((0.99, "mine"), (1.01, "exact")):
         exact = Backend("exact", MoreSorensen(), MyCost(1.0))

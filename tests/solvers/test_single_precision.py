@@ -135,7 +135,7 @@ def test_exact_trust_region_steps_are_as_good_as_in_double(seed, n, radius, scal
     assert single.status is SolveStatus.SUCCESS
     assert models[0] <= 0.5 * models[1] < 0  # both are within the same tolerance of the least value
     assert np.linalg.norm(single.x) <= 1.26 * radius
-    shift = single.info["shift"]
+    shift = single.shift
     residual = np.linalg.norm(H @ single.x + shift * single.x - b) / np.linalg.norm(b)
     assert single.relative_residual == pytest.approx(residual, abs=1e-12)
     np.testing.assert_allclose(
@@ -154,7 +154,7 @@ def test_steps_inside_the_radius_are_as_exact_as_asked(seed, n, kappa, tol):
     H, b = definite(seed, n, kappa), np.random.default_rng(seed).standard_normal(n)
     system = system_of(SystemMatrix.from_entries(H), b, tol, 1e-2, radius=1e9 * np.linalg.norm(b))
     solution = SinglePrecision(MoreSorensen()).solve(system)
-    assert solution.status is SolveStatus.SUCCESS and solution.info["shift"] == 0.0
+    assert solution.status is SolveStatus.SUCCESS and solution.shift == 0.0
     assert np.linalg.norm(H @ solution.x - b) <= max(tol, 1e-15 * kappa) * np.linalg.norm(b)
     np.testing.assert_allclose(solution.image, H @ solution.x + 1e-2 * solution.x, atol=1e-9 * kappa)
 
@@ -311,7 +311,7 @@ def test_the_scheduler_chooses_it_where_assembly_decides():
 def test_a_parameter_of_the_estimator_as_any_other(solver):
     single = SinglePrecision(solver)
     assert single.get_params()["solver"] is solver
-    assert single.steps == getattr(solver, "steps", "damped")
+    assert single.bounds_by == solver.bounds_by
 
 
 @pytest.mark.parametrize("solver, curvature", [(MoreSorensen(), "hessian"), (Cholesky(), "gauss_newton")])

@@ -77,7 +77,7 @@ def test_it_is_as_good_as_the_exact_step_in_a_slightly_smaller_ball(seed, n, kin
     least = (1 - NEAR) ** 2 * exact_minimum(H, b, radius)  # More and Sorensen, section 4
     assert model(H, b, x) <= least + 1e-6 * abs(least)
     np.testing.assert_allclose(solution.image, H @ x + shift * x, atol=1e-9 * np.abs(H).max() * (1 + radius))
-    s = solution.info["shift"]
+    s = solution.shift
     assert s >= 0 and np.linalg.eigvalsh(H)[0] + s >= -1e-6 * np.abs(H).max()
 
 
@@ -86,7 +86,7 @@ def test_inside_the_ball_it_is_the_plain_solution():
     x = np.linalg.solve(H, b)
     solution, _ = solve(H, b, 2 * np.linalg.norm(x), shift=0.0)
     np.testing.assert_allclose(solution.x, x, rtol=1e-8)
-    assert solution.info["shift"] == 0.0 and solution.info["factorisations"] == 1
+    assert solution.shift == 0.0 and solution.info["factorisations"] == 1
 
 
 def test_the_hard_case_goes_along_the_lowest_eigenvector():
