@@ -2,23 +2,23 @@
 A curvature of your own
 =======================
 
-A curvature is one class with one method: ``blocks(objective, theta)`` returns a list of ``Block``, each a
-slice of the parameters and the ``SystemMatrix`` of its system. The matrix is lazy: it says how to be
-assembled, how to be multiplied, and what either costs; the scheduler decides which of the two happens.
+A curvature is a subclass of ``Curvature`` with one method: ``blocks(objective, theta)`` returns a list of
+``Block``, each a slice of the parameters and the ``SystemMatrix`` of its system. The matrix is lazy: it
+says how to be assembled, how to be multiplied, and what either costs; the scheduler decides which of the
+two happens.
 
 The exact Hessian is right near the optimum, Gauss-Newton is safe far from it. This one lies between them.
 """
 
-from sklearn.base import BaseEstimator
 from sklearn.datasets import make_friedman1
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from qnewton_sk import Block, GaussNewton, Hessian, QNewtonRegressor, SystemMatrix
+from qnewton_sk import Block, Curvature, GaussNewton, Hessian, QNewtonRegressor, SystemMatrix
 
 
-class Between(BaseEstimator):
+class Between(Curvature):
     """share * Hessian + (1 - share) * Gauss-Newton."""
 
     def __init__(self, share=0.5):

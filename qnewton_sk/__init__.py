@@ -1,10 +1,10 @@
 """Neural networks for scikit-learn, fitted by Newton's method with the cheapest solver at every step."""
 
 from qnewton_sk.conditioning import ConditionNumber, condition_number, oracle_sparsity, prune_symmetric
-from qnewton_sk.curvature import EmpiricalFisher, GaussNewton, Hessian
+from qnewton_sk.curvature import AutoCurvature, Curvature, EmpiricalFisher, GaussNewton, Hessian
 from qnewton_sk.estimators import QNewtonClassifier, QNewtonRegressor
 from qnewton_sk.machine import calibrate
-from qnewton_sk.optimize import FixedStep, LineSearch, TrustRegion
+from qnewton_sk.optimize import Direction, FixedStep, LineSearch, StepControl, Trial, TrustRegion
 from qnewton_sk.quantum import HARDWARE, QLSA, QuantumCost, QuantumHardware, logical_qubits, query_count
 from qnewton_sk.reports import HessianDisplay, LossCurveDisplay, ScheduleDisplay
 from qnewton_sk.scheduling import (
@@ -32,12 +32,15 @@ from qnewton_sk.versions import __version__, show_versions
 
 __all__ = [
     "HARDWARE",
+    "AutoCurvature",
     "Backend",
     "Block",
     "ConditionNumber",
     "CostEstimate",
     "CostModel",
+    "Curvature",
     "Decision",
+    "Direction",
     "EmpiricalFisher",
     "FixedStep",
     "GaussNewton",
@@ -56,8 +59,10 @@ __all__ = [
     "Solution",
     "SolveStatus",
     "Solver",
+    "StepControl",
     "SystemFacts",
     "SystemMatrix",
+    "Trial",
     "TrustRegion",
     "calibrate",
     "classical_backends",

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from qnewton_sk.curvature.base import Curvature
 from qnewton_sk.systems.linear_system import Block
 from qnewton_sk.systems.system_matrix import SystemMatrix
 
@@ -91,7 +92,7 @@ class Squares:
         return Squares(self.X[indices], self.y[indices], self.seen)
 
 
-class Entries:
+class Entries(Curvature):
     """The Hessian of a function of this module as lazy blocks; the assemblies are noted as (part, theta).
 
     `parts` are the slices of the blocks, by default one for all.

@@ -1,10 +1,12 @@
 """The curvature of an objective: exact Hessian, Gauss-Newton, empirical Fisher."""
 
 from .auto import AutoCurvature
+from .base import Curvature
 from .matrices import CURVATURES, EmpiricalFisher, GaussNewton, Hessian, resolve_curvature
 
 __all__ = [
     "AutoCurvature",
+    "Curvature",
     "CURVATURES",
     "EmpiricalFisher",
     "GaussNewton",

@@ -3,11 +3,10 @@
 import math
 from dataclasses import dataclass, replace
 
-from sklearn.base import BaseEstimator
-
 from qnewton_sk.machine import NUMBER_FLOPS
 
 from .assembly import assembly_flops
+from .base import Curvature
 from .matrices import GaussNewton, Hessian
 
 NEWTON_GAIN = 0.05
@@ -59,7 +58,7 @@ class AutoState:
     first_loss: float | None = None
 
 
-class AutoCurvature(BaseEstimator):
+class AutoCurvature(Curvature):
     """Chooses the next step: first-order, Newton with Gauss-Newton, or Newton with the exact Hessian.
 
     A sum of squares starts with Gauss-Newton, which is cheaper than the Hessian, never indefinite, and exact
@@ -83,7 +82,7 @@ class AutoCurvature(BaseEstimator):
     Examples
     --------
     >>> from qnewton_sk.curvature.auto import AutoCurvature, AutoState
-    >>> AutoCurvature().part(AutoState("gauss_newton"))
+    >>> AutoCurvature().next_curvature(AutoState("gauss_newton"))
     GaussNewton()
     """
 
@@ -96,12 +95,12 @@ class AutoCurvature(BaseEstimator):
         Mini-batches start with Gauss-Newton whatever the loss: pairs of different batches make no
         quasi-Newton step, and the Hessian of a few samples is indefinite more often than not.
         """
-        if batches or objective.network.loss.name == "squared_error":
+        if batches or objective.network.loss.is_sum_of_squares:
             return AutoState("gauss_newton")
         cost = newton_step_cost(objective.network, objective.n_samples)
         return AutoState("hessian" if cost <= CHEAP_STEP else "first_order", step_cost=cost)
 
-    def part(self, state):
+    def next_curvature(self, state):
         """Return the curvature of the next step, None where it is a first-order one."""
         if state.kind == "first_order":
             return None
@@ -110,7 +109,7 @@ class AutoCurvature(BaseEstimator):
     def blocks(self, objective, theta):
         """Return the blocks of the first Newton step."""
         state = self.initial(objective)
-        part = self.part(AutoState("hessian") if state.kind == "first_order" else state)
+        part = self.next_curvature(AutoState("hessian") if state.kind == "first_order" else state)
         return part.blocks(objective, theta)
 
     def exhausted(self, state):

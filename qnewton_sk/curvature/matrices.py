@@ -3,18 +3,20 @@
 from functools import partial
 
 import numpy as np
-from sklearn.base import BaseEstimator
 
 from qnewton_sk.machine import NUMBER_FLOPS
 from qnewton_sk.systems import Block, SystemMatrix
 
 from .assembly import assemble, assembly_flops
+from .base import Curvature, WrappedCurvature
 from .geodesic import acceleration
 from .low_rank import gradient_gram, gradient_rows, gram_flops, jacobian_gram, jacobian_rows
 from .products import CurvatureProduct, FisherProduct, fisher_product_flops, product_flops
 
 
-class _Curvature(BaseEstimator):
+class _NetCurvature(Curvature):
+    """A curvature of a net, whole or layer by layer."""
+
     def __init__(self, partition="full"):
         self.partition = partition
 
@@ -52,7 +54,7 @@ class _Curvature(BaseEstimator):
         return lambda: self._matrix(objective.single(), theta.astype(np.float32), layer)
 
 
-class Hessian(_Curvature):
+class Hessian(_NetCurvature):
     """The exact Hessian of the objective.
 
     Parameters
@@ -67,28 +69,17 @@ class Hessian(_Curvature):
         )
 
 
-class GaussNewton(_Curvature):
+class GaussNewton(_NetCurvature):
     """J^T H_loss J, positive semidefinite where the loss is convex in the raw outputs.
 
     Parameters
     ----------
     partition : {"full", "layer"}, default="full"
         One block for all parameters, or one a layer.
-    geodesic : bool, default=True
-        Whether steps for the squared error may be corrected for the bend of the outputs (see
-        `qnewton_sk.curvature.geodesic`); the step control and the solver decide.
     """
 
-    def __init__(self, partition="full", geodesic=True):
-        super().__init__(partition)
-        self.geodesic = geodesic
-
     def _acceleration(self, objective, theta):
-        if (
-            self.geodesic
-            and objective.network.loss.name == "squared_error"
-            and objective.network.n_layers > 1
-        ):
+        if objective.network.loss.is_sum_of_squares and objective.network.n_layers > 1:
             return partial(acceleration, objective, theta)
         return None
 
@@ -121,7 +112,7 @@ class GaussNewton(_Curvature):
         )
 
 
-class EmpiricalFisher(_Curvature):
+class EmpiricalFisher(_NetCurvature):
     """sum_n w_n g_n g_n^T over the gradients g_n of the samples' losses, penalty on the diagonal.
 
     Parameters
@@ -195,8 +186,10 @@ def resolve_curvature(curvature, partition="full"):
         if partition not in ("full", "layer"):
             raise ValueError(f'`partition` must be "full" or "layer"; got {partition!r}')
         return CURVATURES[curvature](partition)
-    if callable(getattr(curvature, "blocks", None)) and not isinstance(curvature, type):
+    if isinstance(curvature, Curvature):
         return curvature
+    if callable(getattr(curvature, "blocks", None)) and not isinstance(curvature, type):
+        return WrappedCurvature(curvature)
     raise ValueError(
         f"`curvature` must be one of {['auto', *CURVATURES]} or an object with a method "
         f"blocks(objective, theta); got {curvature!r}"

@@ -51,21 +51,26 @@ class QNewtonClassifier(ClassifierMixin, QNewtonBase):
         Gradient steps before the first Newton step.
     batch_size : int, default="auto"
         Samples a step; "auto" takes all, so that one epoch is one step.
-    max_iter : int, default=400
-        Epochs at most.
-    tol : float, default=1e-6
-        Stop when no entry of the gradient exceeds `tol` and the predicted decrease is at most 0.5 % of the loss
-        (or 0.03 `tol` times the first loss),
-        or when the loss (the validation score under early stopping) has not improved by `tol` for
-        `n_iter_no_change` epochs; relative to the loss, absolute for the score.
-    n_iter_no_change : int, default=10
-        See `tol`.
+    max_iter : int, default=200
+        Maximum number of epochs; with the full batch, one epoch is one step.
+    tol : float, default=1e-4
+        The fit has converged once no entry of the gradient of the whole training objective exceeds `tol`, unless
+        the curvature is known to be indefinite there. It also stops, without having converged, once
+        `n_iter_no_change` epochs together have lowered the loss by less than `tol` times its value; under early
+        stopping, once the validation score has not risen by `tol` for as many epochs.
+    n_iter_no_change : int or float, default=10
+        See `tol`; ``numpy.inf`` never stops.
     early_stopping : bool, default=False
         Stop when the validation score no longer rises, and keep the parameters of the best one.
     validation_fraction : float, default=0.1
         Share of the samples held out for early stopping where `fit` gets no X_val, y_val.
     warm_start : bool, default=False
-        Let `fit` continue from the last fit.
+        Let `fit` continue from the last fit; on the same data and settings, two fits of 5 epochs take the steps of
+        one fit of 10.
+    checkpoint : path-like, default=None
+        File to which the state of the fit is written after an epoch, at most every two seconds and atomically. The
+        same `fit` on the same data and settings goes on from there, to the last bit as if it had not been cut off.
+        Load checkpoints that you trust alone: they are pickles.
     shuffle : bool, default=True
         Draw new batches in each epoch; matters where `batch_size` is an int.
     random_state : int, RandomState instance or None, default=None
@@ -115,10 +120,11 @@ class QNewtonClassifier(ClassifierMixin, QNewtonBase):
     t_ : int
         Samples seen, all epochs together.
     converged_ : bool
-        Whether a minimum was found.
+        Whether no entry of the gradient on all the data exceeds `tol`, and no indefinite curvature was found there.
     stop_reason_ : str
-        Why the last call ended: "converged", "no_improvement", "max_iter", "early_stopping", "one_pass"
-        (of partial_fit), "callback", "interrupted", "stalled", "diverged" or "solver_failed".
+        Why the last call ended: "converged", "saddle" (a small gradient, but indefinite curvature),
+        "no_improvement", "max_iter", "early_stopping", "one_pass" (of partial_fit), "callback", "interrupted",
+        "stalled" (rounding errors hide any further decrease), "diverged", "solver_failed" or "error".
     condition_number_ : float or None
         Of the last system that was solved; None where none was.
     oracle_sparsity_ : float or None
@@ -170,12 +176,13 @@ class QNewtonClassifier(ClassifierMixin, QNewtonBase):
         learning_rate_init=1.0,
         first_order_steps=0,
         batch_size="auto",
-        max_iter=400,
-        tol=1e-6,
+        max_iter=200,
+        tol=1e-4,
         n_iter_no_change=10,
         early_stopping=False,
         validation_fraction=0.1,
         warm_start=False,
+        checkpoint=None,
         shuffle=True,
         random_state=None,
         verbose=False,
@@ -201,6 +208,7 @@ class QNewtonClassifier(ClassifierMixin, QNewtonBase):
         self.early_stopping = early_stopping
         self.validation_fraction = validation_fraction
         self.warm_start = warm_start
+        self.checkpoint = checkpoint
         self.shuffle = shuffle
         self.random_state = random_state
         self.verbose = verbose
@@ -363,27 +371,27 @@ class QNewtonClassifier(ClassifierMixin, QNewtonBase):
             return codes[:, None].astype(dtype)
         return np.eye(n_classes, dtype=dtype)[codes]
 
-    def _loss(self, n_outputs):
+    def _loss(self, n_outputs, settings=None):
         return SoftmaxCrossEntropy() if self.out_activation_ == "softmax" else LogisticCrossEntropy()
 
     def _strata(self, targets):
         return None if self._multilabel else _codes(targets)
 
-    def _with_class_weight(self, targets, weight):
-        if self.class_weight is None:
+    def _with_class_weight(self, targets, weight, settings):
+        class_weight = settings["class_weight"]
+        if class_weight is None:
             return weight
         if self._multilabel:
             raise ValueError(
-                f"`class_weight` must be None for multilabel targets; got {self.class_weight!r}. "
-                "Use sample_weight"
+                f"`class_weight` must be None for multilabel targets; got {class_weight!r}. Use sample_weight"
             )
         codes = _codes(targets)
         ones = np.ones(len(codes), targets.dtype) if weight is None else weight
-        if isinstance(self.class_weight, str):
+        if isinstance(class_weight, str):
             totals = np.bincount(codes, ones, len(self.classes_))
             by_class = totals.sum() / (len(self.classes_) * np.maximum(totals, np.finfo(float).tiny))
         else:
-            by_class = compute_class_weight(self.class_weight, classes=self.classes_, y=self.classes_)
+            by_class = compute_class_weight(class_weight, classes=self.classes_, y=self.classes_)
         return check_sample_weight(ones * by_class[codes], len(codes), targets.dtype)
 
     def _score_raw(self, loss, z, targets, weight):

@@ -51,21 +51,26 @@ class QNewtonRegressor(RegressorMixin, QNewtonBase):
         Gradient steps before the first Newton step.
     batch_size : int, default="auto"
         Samples a step; "auto" takes all, so that one epoch is one step.
-    max_iter : int, default=400
-        Epochs at most.
-    tol : float, default=1e-6
-        Stop when no entry of the gradient exceeds `tol` and the predicted decrease is at most 0.5 % of the loss
-        (or 0.03 `tol` times the first loss),
-        or when the loss (the validation score under early stopping) has not improved by `tol` for
-        `n_iter_no_change` epochs; relative to the loss, absolute for the score.
-    n_iter_no_change : int, default=10
-        See `tol`.
+    max_iter : int, default=200
+        Maximum number of epochs; with the full batch, one epoch is one step.
+    tol : float, default=1e-4
+        The fit has converged once no entry of the gradient of the whole training objective exceeds `tol`, unless
+        the curvature is known to be indefinite there. It also stops, without having converged, once
+        `n_iter_no_change` epochs together have lowered the loss by less than `tol` times its value; under early
+        stopping, once the validation score has not risen by `tol` for as many epochs.
+    n_iter_no_change : int or float, default=10
+        See `tol`; ``numpy.inf`` never stops.
     early_stopping : bool, default=False
         Stop when the validation score no longer rises, and keep the parameters of the best one.
     validation_fraction : float, default=0.1
         Share of the samples held out for early stopping where `fit` gets no X_val, y_val.
     warm_start : bool, default=False
-        Let `fit` continue from the last fit.
+        Let `fit` continue from the last fit; on the same data and settings, two fits of 5 epochs take the steps of
+        one fit of 10.
+    checkpoint : path-like, default=None
+        File to which the state of the fit is written after an epoch, at most every two seconds and atomically. The
+        same `fit` on the same data and settings goes on from there, to the last bit as if it had not been cut off.
+        Load checkpoints that you trust alone: they are pickles.
     shuffle : bool, default=True
         Draw new batches in each epoch; matters where `batch_size` is an int.
     random_state : int, RandomState instance or None, default=None
@@ -111,10 +116,11 @@ class QNewtonRegressor(RegressorMixin, QNewtonBase):
     t_ : int
         Samples seen, all epochs together.
     converged_ : bool
-        Whether a minimum was found.
+        Whether no entry of the gradient on all the data exceeds `tol`, and no indefinite curvature was found there.
     stop_reason_ : str
-        Why the last call ended: "converged", "no_improvement", "max_iter", "early_stopping", "one_pass"
-        (of partial_fit), "callback", "interrupted", "stalled", "diverged" or "solver_failed".
+        Why the last call ended: "converged", "saddle" (a small gradient, but indefinite curvature),
+        "no_improvement", "max_iter", "early_stopping", "one_pass" (of partial_fit), "callback", "interrupted",
+        "stalled" (rounding errors hide any further decrease), "diverged", "solver_failed" or "error".
     condition_number_ : float or None
         Of the last system that was solved; None where none was.
     oracle_sparsity_ : float or None
@@ -165,12 +171,13 @@ class QNewtonRegressor(RegressorMixin, QNewtonBase):
         learning_rate_init=1.0,
         first_order_steps=0,
         batch_size="auto",
-        max_iter=400,
-        tol=1e-6,
+        max_iter=200,
+        tol=1e-4,
         n_iter_no_change=10,
         early_stopping=False,
         validation_fraction=0.1,
         warm_start=False,
+        checkpoint=None,
         shuffle=True,
         random_state=None,
         verbose=False,
@@ -196,6 +203,7 @@ class QNewtonRegressor(RegressorMixin, QNewtonBase):
         self.early_stopping = early_stopping
         self.validation_fraction = validation_fraction
         self.warm_start = warm_start
+        self.checkpoint = checkpoint
         self.shuffle = shuffle
         self.random_state = random_state
         self.verbose = verbose
@@ -242,13 +250,14 @@ class QNewtonRegressor(RegressorMixin, QNewtonBase):
         -------
         ndarray of shape (n_samples,), or (n_samples, n_outputs) for several outputs
         """
-        prediction = self._loss(None).predict(self._raw(X))
+        raw = self._raw(X)
+        prediction = self._loss(None, self._fit_settings).predict(raw)
         return prediction[:, 0] if prediction.shape[1] == 1 else prediction
 
     _target_checks = {"y_numeric": True}
 
-    def _loss(self, n_outputs):
-        return resolve_loss(self.loss)
+    def _loss(self, n_outputs, settings=None):
+        return resolve_loss(self.loss if settings is None else settings["loss"])
 
     def _learn_targets(self, y):
         """Nothing: the loss is the same whatever the targets."""

@@ -4,8 +4,11 @@ from collections.abc import Iterable, Mapping
 from numbers import Integral, Real
 
 import numpy as np
+from sklearn.model_selection import train_test_split
 
 from qnewton_sk.machine import available_memory_bytes
+
+from .checkpoint import check_checkpoint
 
 _FACTOR_COPIES = 2.5
 """Arrays of size N^2 alive in a direct solve: the entries, the copy that is factorised, work space."""
@@ -63,7 +66,10 @@ _SIMPLE = {
     ),
     "max_iter": (_int_from(1), "be an int >= 1"),
     "tol": (_real_from(0), "be a finite number >= 0"),
-    "n_iter_no_change": (_int_from(1), "be an int >= 1"),
+    "n_iter_no_change": (
+        lambda v: _int_from(1)(v) or (isinstance(v, Real) and v == np.inf),
+        "be an int >= 1 or numpy.inf",
+    ),
     "early_stopping": _BOOL,
     "validation_fraction": (lambda v: is_real(v) and 0 < v < 1, "be a float in (0, 1)"),
     "warm_start": _BOOL,
@@ -105,6 +111,7 @@ def check_parameters(parameters):
     for name, (holds, expected) in _SIMPLE.items():
         if name in parameters and not holds(parameters[name]):
             raise must(name, expected, parameters[name])
+    check_checkpoint(parameters.get("checkpoint"))
 
 
 def check_hidden_layer_sizes(sizes):
@@ -176,6 +183,45 @@ def probe_loss(given, loss):
         raise ValueError(f"`loss` must {expected}; got {given!r}, which fails: {error}") from error
     if not good:
         raise must("loss", f"{expected}: both arguments have shape (n_samples, n_outputs)", given)
+
+
+def held_out(train, validation_fraction, strata, random_state):
+    """Return the samples to train on and those held out for early stopping, classes in equal shares.
+
+    Parameters
+    ----------
+    train : tuple
+        X, targets and weights (or None); samples of weight zero are left out of both.
+    validation_fraction : float
+        Share that is held out.
+    strata : ndarray of shape (n_samples,) or None
+        Classes to keep in proportion.
+    random_state : RandomState
+        For the split.
+
+    Raises
+    ------
+    ValueError
+        If the split leaves a class without samples, or holds out fewer than two.
+    """
+    X, targets, weight = train
+    rows = np.arange(len(targets)) if weight is None else np.flatnonzero(weight)
+    try:
+        parts = train_test_split(
+            rows,
+            test_size=validation_fraction,
+            stratify=None if strata is None else strata[rows],
+            random_state=random_state,
+        )
+        reason = "fewer than 2 samples would be held out" if len(parts[1]) < 2 else None
+    except ValueError as error:
+        reason = str(error).rstrip(".")
+    if reason is not None:
+        raise ValueError(
+            "`validation_fraction` must leave samples of every class to train on and to hold out; got "
+            f"{validation_fraction!r} of {len(rows)} samples: {reason}. Change it, or pass X_val and y_val"
+        )
+    return [(X[r], targets[r], None if weight is None else weight[r]) for r in parts]
 
 
 def check_sample_weight(sample_weight, n_samples, dtype):

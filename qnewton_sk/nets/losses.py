@@ -22,6 +22,8 @@ class Loss:
         The function from raw output to prediction, as in ``MLPClassifier.out_activation_``.
     convex : bool
         Whether the Hessian in z is positive semidefinite everywhere.
+    is_sum_of_squares : bool
+        Whether the loss is half a squared error, so that Gauss-Newton is exact where it vanishes.
     diagonal : bool
         Whether that Hessian is diagonal; `hessian` then returns its diagonal, shape (n, K).
     """
@@ -29,6 +31,7 @@ class Loss:
     name = ""
     out_activation = "identity"
     convex = True
+    is_sum_of_squares = False
     diagonal = True
 
     def predict(self, z):
@@ -153,6 +156,7 @@ class SquaredError(Loss):
     """Half the squared error, averaged over the outputs."""
 
     name = "squared_error"
+    is_sum_of_squares = True
 
     def value(self, z, y):
         """Return half the mean squared difference of each sample."""

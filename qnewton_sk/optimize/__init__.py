@@ -1,6 +1,6 @@
 """The Newton loop: steps, step controls, epochs, and the records they leave."""
 
-from .epochs import Stopping, drive, extend
+from .epochs import Journal, Stopping, drive, extend
 from .newton import Newton
 from .records import Progress, StepRecord, history_table
 from .step_control import (
@@ -8,6 +8,7 @@ from .step_control import (
     Direction,
     FixedStep,
     LineSearch,
+    StepControl,
     Trial,
     TrustRegion,
     resolve_step_control,
@@ -17,9 +18,11 @@ __all__ = [
     "ControlState",
     "Direction",
     "FixedStep",
+    "Journal",
     "LineSearch",
     "Newton",
     "Progress",
+    "StepControl",
     "StepRecord",
     "Stopping",
     "Trial",

@@ -1,16 +1,17 @@
-"""The first-order phase's memory: curvature pairs seen along the way, and the direction they give (L-BFGS)."""
+"""Limited-memory quasi-Newton (L-BFGS): curvature pairs, the direction that they give, and a Wolfe line search."""
 
 import math
+from copy import copy
 
 import numpy as np
 from scipy.linalg.lapack import dtrtrs
 
 PAIRS = 20
-"""Pairs kept; Liu and Nocedal (1989) find 3 to 20 to do. With 10, breast cancer, digits and wine took 5 to 20 %
-longer; with 40, two-spirals did."""
+"""Number of pairs kept; Liu and Nocedal (1989) recommend 3 to 20. With 10, breast cancer, digits and wine took 5 to
+20 % longer; with 40, two-spirals did."""
 
-LEAST_CURVATURE = 1e-10
-"""Cosine of step and change of gradient below which a pair is left out: it would spoil the definiteness."""
+MIN_CURVATURE = 1e-10
+"""Cosine of step and change of gradient below which a pair is left out: it would destroy positive definiteness."""
 
 
 class CurvaturePairs:
@@ -26,7 +27,7 @@ class CurvaturePairs:
     dtype : dtype
         Of the parameters.
     size : int, default=PAIRS
-        Pairs kept; the oldest goes first.
+        Number of pairs kept; the oldest is overwritten first.
     """
 
     def __init__(self, n, dtype, size=PAIRS):
@@ -37,9 +38,9 @@ class CurvaturePairs:
         self.SY, self.YY = np.zeros((size, size)), np.zeros((size, size))
 
     def add(self, s, y):
-        """Note a step and the change of the gradient along it, unless its curvature is not positive."""
+        """Store a step and the change of the gradient along it, if its curvature is positive."""
         sy, scale = float(s @ y), math.sqrt(float(s @ s) * float(y @ y))
-        if not sy > LEAST_CURVATURE * scale:
+        if not sy > MIN_CURVATURE * scale:
             return
         k, size = self.next, self.size  # the oldest pair is overwritten where it stands
         self.rows[k], self.rows[size + k] = s, y
@@ -47,6 +48,12 @@ class CurvaturePairs:
         with_y = self.rows @ y
         self.SY[:, k], self.SY[k] = with_y[:size], self.rows[size:] @ s
         self.YY[:, k] = self.YY[k] = with_y[size:]
+
+    def copy(self):
+        """Return pairs of the same contents in memory of their own."""
+        other = copy(self)
+        other.rows, other.SY, other.YY = self.rows.copy(), self.SY.copy(), self.YY.copy()
+        return other
 
     def direction(self, gradient):
         """Return minus the inverse Hessian times the gradient; the scaled steepest descent without pairs."""
@@ -69,30 +76,30 @@ class CurvaturePairs:
 SUFFICIENT_DECREASE, SUFFICIENT_CURVATURE = 1e-4, 0.9
 """Constants of the Wolfe conditions for quasi-Newton directions (Nocedal and Wright 2006, section 3.1)."""
 
-MOST_TRIALS = 25
-"""Points tried before a direction is given up."""
+MAX_TRIALS = 25
+"""Maximum number of points tried along one direction."""
 
 
 def wolfe_search(objective, theta, value, gradient, direction):
     """Find a step along `direction` that meets the weak Wolfe conditions.
 
-    Decrease alone would let steps so short or so wild pass that the pairs learn nothing from them. Bracketing
-    and bisection (Lewis and Overton 2013, "Nonsmooth optimization via quasi-Newton methods", algorithm 2.6), with
-    a cubic in place of the first bisections.
+    Sufficient decrease alone would accept steps from which the pairs learn nothing. The search brackets and bisects
+    (Lewis and Overton 2013, "Nonsmooth optimization via quasi-Newton methods", algorithm 2.6), with a cubic in place
+    of the first bisections.
 
     Returns
     -------
     (found, gradients)
-        `found` is (length, theta, value, gradient) or None; `gradients` how many were computed.
+        `found` is (length, theta, value, gradient) or None; `gradients` is the number that were computed.
     """
     slope = float(gradient @ direction)
     if not slope < 0:
         return None, 0.0
     low, high, length, cost, best = (0.0, value, slope), math.inf, 1.0, 0.0, None
-    for _ in range(MOST_TRIALS):
+    for _ in range(MAX_TRIALS):
         new = theta + length * direction
         if length < 1 and np.array_equal(new, theta):
-            break  # so short that it is none
+            break  # too short to change any parameter
         new_value, new_gradient = objective.value_and_grad(new)  # nearly every first trial needs both
         new_slope = float(new_gradient @ direction)
         cost += 1.0
@@ -109,9 +116,9 @@ def wolfe_search(objective, theta, value, gradient, direction):
 
 
 def _between(low, high):
-    """Where the cubic through both ends' values and slopes is least (Nocedal and Wright 2006, equation 3.59).
+    """Minimiser of the cubic through both ends' values and slopes (Nocedal and Wright 2006, equation 3.59).
 
-    Kept off the ends, so that the bracket shrinks; the middle where there is no such cubic.
+    It is kept away from the ends, so that the bracket shrinks; the midpoint if there is no such cubic.
     """
     (a, fa, ga), (b, fb, gb) = low, high
     d = ga + gb - 3 * (fa - fb) / (a - b)

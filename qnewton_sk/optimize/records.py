@@ -1,17 +1,18 @@
-"""What a run leaves behind: a record a step, the table of them, and the progress after each epoch."""
+"""What a run leaves behind: one record per step, the table of them, and the progress after each epoch."""
 
 import math
 from dataclasses import dataclass, fields
 from operator import attrgetter
+from typing import Any
 
 import numpy as np
 
 
 @dataclass(frozen=True)
 class StepRecord:
-    """One row of the history. Costs and `modelled_seconds` are modelled, the stages' seconds are measured.
+    """One row of the history. Costs and `modelled_seconds` are modelled, the seconds of the stages are measured.
 
-    The two costs are what the scheduler compares, the assembly of a matrix that does not exist yet included;
+    The two costs are what the scheduler compares, including the assembly of a matrix that does not exist yet;
     `modelled_seconds` is the chosen solve alone, since `hessian_seconds` measures the assembly.
     """
 
@@ -43,7 +44,7 @@ _ROW = attrgetter(*COLUMNS)
 
 
 def history_table(records):
-    """Return {column: array}, one row a record.
+    """Return {column: array}, one row per record.
 
     Examples
     --------
@@ -76,6 +77,8 @@ class Progress:
         Whether it ends because a minimum was found.
     message : str
         For a warning: the step, the status and the remedy.
+    resume : object
+        What `Newton.run` takes to go on from here as if it had not been interrupted.
     """
 
     theta: np.ndarray
@@ -85,39 +88,41 @@ class Progress:
     stop_reason: str | None = None
     converged: bool = False
     message: str = ""
+    resume: Any = None
 
 
-def solve_columns(solved):
-    """Return the columns that speak of a solve; over several blocks costs add, and the worst block shows.
+def solve_columns(solve):
+    """Return the columns that describe a solve; over several blocks costs add up, and the worst block shows.
 
     Parameters
     ----------
-    solved : object
-        With lists `facts`, `decisions` and `solutions`, one entry a block, and the times of the two stages.
+    solve : StepSolve
+        The blocks of a step, solved.
     """
-    worst = max(range(len(solved.facts)), key=lambda i: solved.facts[i].kappa or 0.0)
-    residuals = [s.relative_residual for s in solved.solutions if s is not None]
-    break_even = [d.break_even_gate_time for d in solved.decisions if d.break_even_gate_time is not None]
-    names = dict.fromkeys(d.chosen or "none" for d in solved.decisions)
+    facts = [s.facts for s in solve.blocks]
+    decisions = [s.decision for s in solve.blocks]
+    residuals = [s.solution.relative_residual for s in solve.blocks if s.solution is not None]
+    break_even = [d.break_even_gate_time for d in decisions if d.break_even_gate_time is not None]
     return dict(
-        condition_number=_number(solved.facts[worst].kappa),
-        oracle_sparsity=float(max(facts.row_nonzeros for facts in solved.facts)),
-        backend="+".join(names),
-        classical_cost=_total(d.classical_seconds for d in solved.decisions),
-        quantum_cost=_total(d.quantum_seconds for d in solved.decisions),
+        condition_number=_number(max(facts, key=lambda f: f.kappa or 0.0).kappa),
+        oracle_sparsity=float(max(f.row_nonzeros for f in facts)),
+        backend="+".join(dict.fromkeys(d.chosen or "none" for d in decisions)),
+        classical_cost=_total(d.classical_seconds for d in decisions),
+        quantum_cost=_total(d.quantum_seconds for d in decisions),
         break_even_gate_time=min(break_even, default=math.nan),
-        schedule_seconds=solved.schedule_seconds,
-        solve_seconds=solved.solve_seconds,
-        modelled_seconds=_total(
-            _solve_seconds(d.estimates[d.chosen]) if d.chosen else None for d in solved.decisions
-        ),
+        schedule_seconds=sum(s.schedule_seconds for s in solve.blocks),
+        solve_seconds=sum(s.solve_seconds for s in solve.blocks),
+        modelled_seconds=_total(_solve_seconds(d) for d in decisions),
         relative_residual=max(residuals, default=math.nan),
-        solve_status=str(solved.status),
+        solve_status=str(solve.status),
     )
 
 
-def _solve_seconds(estimate):
-    """The predicted time of the solve alone: `hessian_seconds` measures the assembly."""
+def _solve_seconds(decision):
+    """Predicted time of the chosen solve without assembly, so that it can be added to the measured stages."""
+    if decision.chosen is None:
+        return None
+    estimate = decision.estimates[decision.chosen]
     return estimate.seconds - estimate.assembly_seconds
 
 
@@ -126,5 +131,5 @@ def _number(value):
 
 
 def _total(values):
-    """The sum, NaN where a part is unknown."""
+    """The sum; NaN if a term is unknown."""
     return float(sum(_number(value) for value in values))

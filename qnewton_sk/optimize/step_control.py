@@ -1,11 +1,11 @@
 """How far to go along a direction, and what damping the next system gets.
 
-The cut: a solver turns a damped system into a direction; a step control turns a direction into a step and
-the next damping. State goes in and comes out, so that a control is settings only.
+A solver turns a damped system into a direction; a step control turns a direction into a step and the next damping.
+State goes in and comes out, so that a control holds settings only.
 
-- `FixedStep`: theta + beta p, constant damping: the paper's step.
-- `LineSearch`: backtrack along p until the loss falls enough; damping rises when the solve fails.
-- `TrustRegion`: take p or leave it, by the ratio of actual to predicted decrease; damping and radius follow.
+- `FixedStep`: theta + beta p at constant damping, the paper's step.
+- `LineSearch`: backtracks along p until the loss decreases enough; the damping rises if the solve fails.
+- `TrustRegion`: accepts p or rejects it by the ratio of actual to predicted decrease; damping and radius follow.
 """
 
 import math
@@ -17,13 +17,30 @@ from sklearn.base import BaseEstimator
 
 SUFFICIENT_DECREASE = 1e-4
 """Share of the linear prediction that a step must achieve (Nocedal and Wright 2006, section 3.1)."""
-LARGEST_DAMPING = 1e16
-"""Past this a damped step no longer moves float64 parameters."""
+
+MAX_DAMPING = 1e16
+"""Damping above which a step no longer changes float64 parameters."""
+
+MIN_DAMPING_AFTER_FAILURE = 1e-6
+"""Damping after a failed solve without any: it then has to start somewhere."""
+
+MIN_RADIUS = 1e-100
+"""Radius below which no step changes any parameter; it keeps the radius a positive number."""
 
 
 @dataclass(frozen=True)
 class ControlState:
-    """What a control carries: damping, the factor by which a rejection raises it, and the radius of trust."""
+    """State of a step control.
+
+    Parameters
+    ----------
+    damping : float
+        Multiple of the identity that the next system gets.
+    growth : float, default=2.0
+        Factor by which a rejection raises the damping.
+    radius : float, default=None
+        Trust-region radius, in units of the parameters; None if there is none.
+    """
 
     damping: float
     growth: float = 2.0
@@ -32,7 +49,7 @@ class ControlState:
 
 @dataclass(frozen=True)
 class Trial:
-    """The outcome of one step: where the parameters and the objective are now."""
+    """Outcome of one step: the parameters and the objective after it, and whether it was accepted."""
 
     theta: np.ndarray
     value: float
@@ -41,33 +58,109 @@ class Trial:
     state: ControlState
 
 
-class _Control(BaseEstimator):
-    """What the controls share: damping as a constant shift, and more of it after a failure."""
+class Direction(NamedTuple):
+    """The solution of the linear systems of a step.
 
-    monotone = True  # whether the loss may never climb
-    _smallest_raise = 1e-6  # where the damping was zero, a rise must start somewhere
+    Parameters
+    ----------
+    x : ndarray of shape (n_params,)
+        The direction.
+    predicted : float
+        Decrease of the undamped quadratic model at x.
+    shift : float, default=None
+        Shift that belongs to x if the solver has chosen it; None if it was the system's own.
+    """
+
+    x: np.ndarray
+    predicted: float
+    shift: float | None = None
+
+    def predicted_at(self, length, gradient):
+        """Return the decrease of the model at `length` times x; it is quadratic in the length."""
+        if length == 1:
+            return self.predicted
+        slope = float(gradient @ self.x)
+        curvature = -2 * (slope + self.predicted)
+        return -length * (slope + 0.5 * length * curvature)
+
+
+class StepControl(BaseEstimator):
+    """Base class of the step controls: constant damping that rises after a failure.
+
+    A subclass has a parameter `damping` or its own `initial`, and says in `take` how far to go. The loop uses
+    `is_monotone`, `initial`, `shift`, `radius_of`, `take`, `failed` and `is_stuck`, and nothing else.
+
+    Attributes
+    ----------
+    is_monotone : bool
+        Whether an accepted step never raises the loss.
+
+    Examples
+    --------
+    >>> from qnewton_sk import QNewtonRegressor
+    >>> from qnewton_sk.optimize import StepControl, Trial
+    >>> class HalfStep(StepControl):
+    ...     is_monotone = False
+    ...
+    ...     def __init__(self, damping=1.0):
+    ...         self.damping = damping
+    ...
+    ...     def take(self, objective, theta, value, gradient, direction, state):
+    ...         new = theta + 0.5 * direction.x
+    ...         return Trial(new, objective.value(new), 0.5, True, state)
+    >>> X = [[0.0], [1.0], [2.0], [3.0]]
+    >>> net = QNewtonRegressor((), step_control=HalfStep(0.0), alpha=0.0).fit(X, [1.0, 3.0, 5.0, 7.0])
+    >>> round(float(net.predict([[4.0]])[0]), 2)
+    9.0
+    """
+
+    is_monotone = True
+
+    def initial(self):
+        """Return the `ControlState` before the first step."""
+        return ControlState(self.damping)
 
     def shift(self, state, matrix):
-        """Return the multiple of the identity to add to `matrix`."""
+        """Return the multiple of the identity to be added to `matrix`, a `SystemMatrix`."""
         return state.damping
 
     def radius_of(self, state):
         """Return the length at which a step may be cut instead of being damped, or None."""
         return state.radius
 
+    def take(self, objective, theta, value, gradient, direction, state):
+        """Return the `Trial` of a step.
+
+        Parameters
+        ----------
+        objective : object
+            ``value(theta) -> float``.
+        theta : ndarray of shape (n_params,)
+            The parameters; not to be written to.
+        value : float
+            Objective at `theta`.
+        gradient : ndarray of shape (n_params,)
+            Its gradient.
+        direction : Direction
+            The solution of the linear system.
+        state : ControlState
+            State before the step.
+        """
+        raise NotImplementedError(f"{type(self).__name__} must define `take`")
+
     def failed(self, state):
         """Return the state after a solve that gave no usable direction."""
-        damping = max(state.damping * state.growth, self._smallest_raise)
-        radius = None if state.radius is None else state.radius / 4
-        return ControlState(min(damping, LARGEST_DAMPING), 2 * state.growth, radius)
+        damping = max(state.damping * state.growth, MIN_DAMPING_AFTER_FAILURE)
+        radius = None if state.radius is None else max(state.radius / 4, MIN_RADIUS)
+        return ControlState(min(damping, MAX_DAMPING), 2 * state.growth, radius)
 
-    def stuck(self, state):
-        """Whether the damping cannot usefully rise any more."""
-        return state.damping >= LARGEST_DAMPING
+    def is_stuck(self, state):
+        """Return whether the damping cannot usefully rise any more."""
+        return state.damping >= MAX_DAMPING
 
 
-class FixedStep(_Control):
-    """The paper's step: theta + beta p at constant damping, whatever the loss does.
+class FixedStep(StepControl):
+    """The paper's step: theta + beta p at constant damping, even if it raises the loss.
 
     Parameters
     ----------
@@ -76,12 +169,12 @@ class FixedStep(_Control):
     learning_rate : float, default=1.0
         beta.
     clip : float, default=100.0
-        Largest absolute entry of the direction, as in the paper's published code.
+        Maximum absolute entry of the direction, as in the paper's published code.
     relative : bool, default=False
-        Add eps max|H| rather than eps, as in the paper's published code.
+        Add eps max|H| rather than eps, as in the paper's published code; this needs the entries of H.
     """
 
-    monotone = False
+    is_monotone = False
 
     def __init__(self, damping=1.0, learning_rate=1.0, clip=100.0, relative=False):
         self.damping = damping
@@ -89,12 +182,8 @@ class FixedStep(_Control):
         self.clip = clip
         self.relative = relative
 
-    def initial(self):
-        """Return the state before the first step."""
-        return ControlState(self.damping)
-
     def shift(self, state, matrix):
-        """Return eps, or eps max|H| where `relative`."""
+        """Return eps, or eps max|H| if `relative`."""
         return state.damping * float(np.abs(matrix.entries()).max()) if self.relative else state.damping
 
     def failed(self, state):
@@ -102,7 +191,7 @@ class FixedStep(_Control):
         return state
 
     def take(self, objective, theta, value, gradient, direction, state):
-        """Return the `Trial`; it is refused only where the loss is no number any more."""
+        """Return the `Trial`; it is rejected only if the loss is not finite."""
         new = theta + self.learning_rate * np.clip(direction.x, -self.clip, self.clip)
         new_value = objective.value(new)
         if not math.isfinite(new_value):
@@ -110,19 +199,19 @@ class FixedStep(_Control):
         return Trial(new, new_value, self.learning_rate, True, state)
 
 
-class LineSearch(_Control):
+class LineSearch(StepControl):
     """Armijo backtracking along the direction (Nocedal and Wright 2006, algorithm 3.1).
 
     Parameters
     ----------
     damping : float, default=1e-3
-        Multiple of the identity at the start; it rises after failed solves and falls after full steps.
+        Multiple of the identity at the start; it rises after failed solves and falls after accepted steps.
     learning_rate : float, default=1.0
         First step length that is tried.
     shrink : float, default=0.5
         Factor from one trial to the next.
     max_trials : int, default=30
-        Trials before the step is given up.
+        Maximum number of trials before the step is given up.
     """
 
     def __init__(self, damping=1e-3, learning_rate=1.0, shrink=0.5, max_trials=30):
@@ -131,12 +220,8 @@ class LineSearch(_Control):
         self.shrink = shrink
         self.max_trials = max_trials
 
-    def initial(self):
-        """Return the state before the first step."""
-        return ControlState(self.damping)
-
     def take(self, objective, theta, value, gradient, direction, state):
-        """Return the `Trial`; a direction that does not descend is refused and the damping raised."""
+        """Return the `Trial`; a direction that is no descent direction is rejected and the damping raised."""
         slope = float(gradient @ direction.x)
         length = self.learning_rate
         if slope < 0:
@@ -149,15 +234,16 @@ class LineSearch(_Control):
         return Trial(theta, value, 0.0, False, self.failed(state))
 
     def _relaxed(self, state):
-        """After a success, damping that failures have raised comes down again, never below the setting."""
+        """The state after a success: damping that failures have raised falls again, never below the setting."""
         return ControlState(max(self.damping, state.damping / 3))
 
 
-class TrustRegion(_Control):
+class TrustRegion(StepControl):
     """Damping and radius by the ratio rho of actual to predicted decrease.
 
-    The two bound the same step: a direct solver takes the damping, an iterative one the radius. After a
-    damped step the radius is set by its length; after a cut one the damping is the shift it belongs to.
+    The two bound the same step: a solver that shifts the matrix takes the damping, one that bounds the length takes
+    the radius. After a damped step the radius is set by its length; after a bounded one the damping is the shift
+    that the step belongs to.
 
     Damping: times max(1/3, 1 - (2 rho - 1)^3) after a step, times 2, 4, 8, .. after rejections (Nielsen
     1999, IMM-REP-1999-05, equation 2.5). Radius: three times the step's length where rho > 3/4, and the
@@ -173,9 +259,9 @@ class TrustRegion(_Control):
     learning_rate : float, default=1.0
         Factor on every step.
     accept : float, default=1e-4
-        Least ratio of a step that is taken.
+        Minimum ratio of a step that is accepted.
     smallest : float, default=1e-14
-        Below this the damping does not fall.
+        Minimum damping.
     """
 
     def __init__(self, damping=1e-3, radius=1.0, learning_rate=1.0, accept=1e-4, smallest=1e-14):
@@ -191,44 +277,48 @@ class TrustRegion(_Control):
 
     def take(self, objective, theta, value, gradient, direction, state):
         """Return the `Trial`."""
-        if not direction.predicted > 0:
+        predicted = direction.predicted_at(self.learning_rate, gradient)
+        if not predicted > 0:
             return Trial(theta, value, 0.0, False, self.failed(state))
         step = self.learning_rate * direction.x
         new = theta + step
         new_value = objective.value(new)
-        ratio = (value - new_value) / direction.predicted
+        ratio = (value - new_value) / predicted
         length, slope = math.sqrt(step @ step), float(gradient @ step)
         shorter = length * _parabola_share(slope, new_value - value)
-        if not ratio > self.accept:  # also where the value is NaN
-            state = replace(self.failed(state), radius=shorter)
+        if not ratio > self.accept:  # also if the value is NaN
+            state = replace(self.failed(state), radius=max(shorter, MIN_RADIUS))
             return Trial(theta, value, 0.0, False, state)
-        state = ControlState(
-            self._damping(direction, ratio, state), radius=_radius(state, length, ratio, shorter, direction)
-        )
+        radius = max(_next_radius(state, length, ratio, shorter, direction), MIN_RADIUS)
+        state = ControlState(self._next_damping(direction, ratio, state), radius=radius)
         return Trial(new, new_value, self.learning_rate, True, state)
 
-    def _damping(self, direction, ratio, state):
+    def _next_damping(self, direction, ratio, state):
         factor = max(1 / 3, 1 - (2 * min(ratio, 2.0) - 1) ** 3)
         start = state.damping if not direction.shift else direction.shift
-        return min(max(start * factor, self.smallest), LARGEST_DAMPING)
+        return min(max(start * factor, self.smallest), MAX_DAMPING)
 
 
 def _parabola_share(slope, change):
-    """Share of the step at which the parabola through both values and the slope is least, in [0.1, 0.5]."""
+    """Share of the step at which the parabola through both values and the slope is minimal, in [0.1, 0.5]."""
     if not math.isfinite(change):
         return 0.1
-    bend = change - slope
-    return min(max(-0.5 * slope / bend, 0.1), 0.5) if bend > 0 else 0.25
+    curvature = change - slope
+    return min(max(-0.5 * slope / curvature, 0.1), 0.5) if curvature > 0 else 0.25
 
 
-def _radius(state, length, ratio, shorter, direction):
+def _next_radius(state, length, ratio, shorter, direction):
     """The next radius after an accepted step."""
     if ratio < 0.25:
         return shorter
     if ratio <= 0.75:
         return length if direction.shift is None else state.radius
-    # A step inside the ball tells little about its size: it then grows less.
+    # A step inside the ball tells little about the best radius, which then grows less.
     return 3 * length if direction.shift != 0 else max(state.radius, 1.5 * length)
+
+
+CONTROLS = {"trust_region": TrustRegion, "line_search": LineSearch, "fixed": FixedStep}
+"""Step controls by name."""
 
 
 def resolve_step_control(step_control, *, regularization, learning_rate_init):
@@ -236,39 +326,23 @@ def resolve_step_control(step_control, *, regularization, learning_rate_init):
 
     Parameters
     ----------
-    step_control : {"trust_region", "line_search", "fixed"} or object
-        An object needs `initial`, `shift`, `take`, `failed`, `stuck` and `monotone`.
+    step_control : {"trust_region", "line_search", "fixed"} or StepControl
+        A name, or a control.
     regularization : float
         Damping at the start, in units of the Hessian.
     learning_rate_init : float
-        beta.
+        Factor on the step.
 
     Raises
     ------
     ValueError
-        For anything else.
+        If it is neither.
     """
-    if all(
-        hasattr(step_control, method)
-        for method in ("initial", "shift", "take", "failed", "stuck", "monotone")
-    ):
+    if isinstance(step_control, StepControl):
         return step_control
-    named = {"trust_region": TrustRegion, "line_search": LineSearch, "fixed": FixedStep}
-    if not isinstance(step_control, str) or step_control not in named:
-        raise ValueError(
-            f"`step_control` must be one of {sorted(named)} or an object like qnewton_sk.optimize.TrustRegion; "
-            f"got {step_control!r}"
-        )
-    return named[step_control](damping=regularization, learning_rate=learning_rate_init)
-
-
-class Direction(NamedTuple):
-    """Where a step may go.
-
-    That is x of shape (n_params,), the decrease that the undamped model promises, and the shift that belongs to
-    x, None where it was the system's own.
-    """
-
-    x: np.ndarray
-    predicted: float
-    shift: float | None = None
+    if isinstance(step_control, str) and step_control in CONTROLS:
+        return CONTROLS[step_control](damping=regularization, learning_rate=learning_rate_init)
+    raise ValueError(
+        f"`step_control` must be one of {sorted(CONTROLS)} or an object of a subclass of "
+        f"qnewton_sk.StepControl; got {step_control!r}"
+    )

@@ -62,9 +62,9 @@ def test_large_nets_start_with_first_order_steps_at_the_price_of_products():
 @pytest.mark.parametrize("partition", ["full", "layer"])
 def test_the_curvature_of_each_kind(partition):
     auto = AutoCurvature(partition)
-    assert auto.part(AutoState("first_order")) is None
+    assert auto.next_curvature(AutoState("first_order")) is None
     for kind, curvature in (("gauss_newton", GaussNewton), ("hessian", Hessian)):
-        part = auto.part(AutoState(kind))
+        part = auto.next_curvature(AutoState(kind))
         assert type(part) is curvature and part.partition == partition
 
 

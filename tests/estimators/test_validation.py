@@ -50,7 +50,8 @@ BAD = {
     "batch_size": [0, 2.5, "full", None],
     "max_iter": [0, 10.5, None],
     "tol": [-1e-4, np.nan],
-    "n_iter_no_change": [0, np.inf],
+    "n_iter_no_change": [0, -np.inf],
+    "checkpoint": [1.5, "/no/such/folder/fit.ckpt"],
     "early_stopping": ["yes", 1, None],
     "validation_fraction": [0.0, 1.0, 2],
     "warm_start": ["no"],
@@ -67,10 +68,10 @@ CASES = [(name, value) for name, values in BAD.items() for value in values]
 def no_work(monkeypatch):
     """Make any use of the loop an error that is not a ValueError."""
 
-    def run(*args):
+    def run(*args, **kwargs):
         raise AssertionError("the loop was started")
 
-    monkeypatch.setattr("qnewton_sk.estimators.base.Newton.run", run)
+    monkeypatch.setattr("qnewton_sk.optimize.newton.Newton.run", run)
 
 
 def test_every_parameter_has_its_bad_values():

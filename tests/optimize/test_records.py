@@ -2,7 +2,6 @@
 
 import math
 from dataclasses import FrozenInstanceError, astuple
-from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -10,6 +9,7 @@ import pytest
 
 from qnewton_sk import SystemFacts
 from qnewton_sk.optimize.records import COLUMNS, StepRecord, history_table, solve_columns
+from qnewton_sk.optimize.solve import BlockSolve, StepSolve
 from qnewton_sk.scheduling.scheduler import Decision
 from qnewton_sk.systems.cost_estimate import CostEstimate
 from qnewton_sk.systems.solution import Solution, SolveStatus
@@ -63,15 +63,12 @@ def decided(chosen, seconds, quantum=None, break_even=None):
     return Decision(chosen, estimates, {}, break_even, seconds, quantum)
 
 
-def solved(facts, decisions, solutions, status=SolveStatus.SUCCESS):
-    return SimpleNamespace(
-        facts=facts,
-        decisions=decisions,
-        solutions=solutions,
-        status=status,
-        schedule_seconds=0.25,
-        solve_seconds=0.5,
-    )
+def solved(facts, decisions, solutions):
+    blocks = [
+        BlockSolve(f, d, s, schedule_seconds=0.25 / len(facts), solve_seconds=0.5 / len(facts))
+        for f, d, s in zip(facts, decisions, solutions)
+    ]
+    return StepSolve(tuple(blocks), np.zeros(1))
 
 
 def solution(residual):
@@ -102,8 +99,7 @@ def test_costs_of_blocks_add_and_the_worst_block_shows():
 
 
 def test_modelled_seconds_leave_out_what_is_measured_as_assembly():
-    terms = {"assembly_seconds": 3.0, "factor_seconds": 2.0, "factorisation_seconds": 1.0}
-    decision = Decision("lu", {"lu": CostEstimate(6.0, terms, assembly_seconds=5.0)}, classical_seconds=6.0)
+    decision = Decision("lu", {"lu": CostEstimate(6.0, assembly_seconds=5.0)}, classical_seconds=6.0)
     columns = solve_columns(solved([SystemFacts(n=2)], [decision], [solution(0.0)]))
     assert columns["modelled_seconds"] == 1.0 and columns["classical_cost"] == 6.0
 
@@ -114,7 +110,7 @@ def test_a_backend_shows_once():
 
 
 def test_what_is_not_known_is_nan():
-    columns = solve_columns(solved([SystemFacts(n=2)], [decided(None, None)], [None], SolveStatus.FAILED))
+    columns = solve_columns(solved([SystemFacts(n=2)], [decided(None, None)], [None]))
     unknown = {name for name, value in columns.items() if isinstance(value, float) and math.isnan(value)}
     assert unknown == {
         "condition_number",

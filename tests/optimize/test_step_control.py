@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from qnewton_sk.conditioning.prepare import prepare
 from qnewton_sk.optimize.newton import Newton
 from qnewton_sk.optimize.step_control import (
-    LARGEST_DAMPING,
+    MAX_DAMPING,
     SUFFICIENT_DECREASE,
     ControlState,
     Direction,
@@ -110,7 +110,7 @@ def test_fixed_climbs_and_keeps_its_damping():
     f = quadratic(np.eye(2), np.zeros(2))
     control = FixedStep(0.3)
     trial = take(control, f, np.ones(2), np.ones(2))
-    assert trial.accepted and trial.value > f._value(np.ones(2)) and not control.monotone
+    assert trial.accepted and trial.value > f._value(np.ones(2)) and not control.is_monotone
     assert trial.state == control.initial() == control.failed(control.initial())
 
 
@@ -241,9 +241,9 @@ def test_damping_stays_between_its_ends():
     f = Function(lambda x: -x[0], lambda x: -np.ones(1), None, 1)
     state = ControlState(1e-14, radius=1.0)
     assert take(TrustRegion(), f, np.zeros(1), np.ones(1), state=state).state.damping == 1e-14
-    state = ControlState(LARGEST_DAMPING, radius=1.0)
+    state = ControlState(MAX_DAMPING, radius=1.0)
     failed = TrustRegion().failed(state)
-    assert failed.damping == LARGEST_DAMPING and TrustRegion().stuck(failed)
+    assert failed.damping == MAX_DAMPING and TrustRegion().is_stuck(failed)
 
 
 # -- all of them ---------------------------------------------------------------------------------------------
@@ -256,7 +256,7 @@ def test_a_failure_raises_the_damping_even_from_zero_until_it_is_stuck(control, 
     assert damping < state.damping and state.growth == 2 * growth and state.radius == 0.25
     for _ in range(20):
         state = control.failed(state)
-    assert control.stuck(state)
+    assert control.is_stuck(state)
 
 
 @pytest.mark.parametrize(

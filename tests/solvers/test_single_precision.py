@@ -321,7 +321,14 @@ def test_fits_end_where_those_in_double_end(solver, curvature):
     for used in (solver, SinglePrecision(solver)):
         scheduler = Scheduler([Backend("mine", used, DirectCost("cholesky"))])
         net = QNewtonClassifier(
-            (6,), alpha=1e-1, curvature=curvature, scheduler=scheduler, random_state=0, max_iter=300
+            (6,),
+            alpha=1e-1,
+            curvature=curvature,
+            scheduler=scheduler,
+            random_state=0,
+            max_iter=600,
+            tol=1e-6,
+            n_iter_no_change=np.inf,
         )
         losses.append(net.fit(X, y).loss_)
         assert net.converged_

@@ -1,0 +1,67 @@
+"""The base class of curvatures, which is also the policy that always chooses the same one."""
+
+from sklearn.base import BaseEstimator
+
+
+class Curvature(BaseEstimator):
+    """A symmetric matrix, or one per block of parameters, that stands for the second derivatives of an objective.
+
+    A subclass defines ``blocks(objective, theta) -> [Block]``. The other methods say which kind of step comes next, and
+    choose this curvature for all of them; `AutoCurvature` overrides them.
+
+    Examples
+    --------
+    >>> from qnewton_sk import Hessian
+    >>> always = Hessian()
+    >>> always.next_curvature(always.initial(None)) is always
+    True
+    """
+
+    def blocks(self, objective, theta):
+        """Return the blocks at `theta`, lazy: neither products nor entries are computed here.
+
+        Parameters
+        ----------
+        objective : Objective
+            The data and the net.
+        theta : ndarray of shape (n_params,)
+            The parameters; not to be kept without a copy.
+
+        Returns
+        -------
+        list of Block
+        """
+        raise NotImplementedError(f"{type(self).__name__} must define `blocks`")
+
+    def initial(self, objective, in_batches=False):
+        """Return the state of the policy before the first step."""
+        return ()
+
+    def next_curvature(self, state):
+        """Return the curvature of the next step, or None if it is a first-order step."""
+        return self
+
+    def after(self, state, before, value, gradients):
+        """Return the state after a step that changed the objective from `before` to `value`."""
+        return state
+
+    def exhausted(self, state):
+        """Return the state after first-order steps have become useless."""
+        return state
+
+
+class WrappedCurvature(Curvature):
+    """A user's object with a method `blocks`, as a curvature.
+
+    Parameters
+    ----------
+    curvature : object
+        ``blocks(objective, theta) -> [Block]``.
+    """
+
+    def __init__(self, curvature):
+        self.curvature = curvature
+
+    def blocks(self, objective, theta):
+        """Return the blocks of the object."""
+        return self.curvature.blocks(objective, theta)

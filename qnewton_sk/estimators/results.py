@@ -1,0 +1,148 @@
+"""What stays of a fit: fitted attributes, warnings, and the lines that `verbose` prints."""
+
+import warnings
+
+import numpy as np
+from scipy import sparse
+from sklearn.exceptions import ConvergenceWarning
+
+from qnewton_sk.optimize import extend, history_table
+
+TABLE = {
+    "step": (4, "d"),
+    "phase": (11, "s"),
+    "loss": (11, ".5g"),
+    "gradient_norm": (13, ".2e"),
+    "damping": (9, ".1e"),
+    "condition_number": (16, ".2e"),
+    "oracle_sparsity": (15, ".0f"),
+    "backend": (10, "s"),
+    "classical_cost": (14, ".2e"),
+    "quantum_cost": (12, ".2e"),
+    "solve_status": (12, "s"),
+}
+"""Columns of the lines that `verbose` prints, with width and format."""
+
+SETTINGS_OF_A_FIT = ("activation", "alpha", "batch_size", "class_weight", "loss")
+"""Settings that prediction and the Hessian depend on; a fit keeps them, since parameters may change later."""
+
+SETTINGS_OF_A_RUN = (
+    "curvature",
+    "partition",
+    "step_control",
+    "regularization",
+    "learning_rate_init",
+    "batch_size",
+)
+"""Settings with which the state of a run cannot be continued if they have changed."""
+
+MAX_SCALE_RATIO = 1e3
+"""Ratio of the scales of two columns of X from which on a warning advises to scale them."""
+
+
+def loop_settings(estimator):
+    """Return the settings that the state of a run belongs to, in a form that can be compared."""
+    return tuple(repr(getattr(estimator, name)) for name in SETTINGS_OF_A_RUN)
+
+
+def print_header():
+    """Print the names of the columns."""
+    print("  ".join(f"{name:>{width}}" for name, (width, _) in TABLE.items()))
+
+
+def print_steps(steps):
+    """Print one line per step."""
+    for step in steps:
+        cells = (f"{_cell(getattr(step, name), kind):>{width}}" for name, (width, kind) in TABLE.items())
+        print("  ".join(cells))
+
+
+def _cell(value, kind):
+    return "-" if value == "" or value != value else f"{value:{kind}}"
+
+
+def fitted_parameters(estimator, network, theta):
+    """Return the fitted attributes that prediction needs."""
+    coefs, intercepts = network.unpack(theta)
+    settings = {name: getattr(estimator, name) for name in SETTINGS_OF_A_FIT if hasattr(estimator, name)}
+    return {
+        "coefs_": coefs,
+        "intercepts_": intercepts,
+        "n_layers_": network.n_layers + 1,
+        "n_outputs_": network.widths[-1],
+        "out_activation_": network.loss.out_activation,
+        "_fit_settings": settings,
+    }
+
+
+def set_results(estimator, job):
+    """Set the fitted attributes of a job that has run."""
+    journal, before = job.journal, estimator if job.keep else None
+    vars(estimator).update(fitted_parameters(estimator, job.network, journal.theta))
+    estimator.n_iter_ = len(journal.losses)
+    estimator.t_ = getattr(before, "t_", 0) + estimator.n_iter_ * job.n_samples
+    estimator.loss_curve_ = getattr(before, "loss_curve_", []) + journal.losses
+    losses = journal.losses
+    estimator.loss_ = losses[-1] if losses else job.objective.value(journal.theta)
+    estimator.best_loss_ = (
+        None if estimator.early_stopping else min(estimator.loss_curve_, default=estimator.loss_)
+    )
+    estimator.validation_scores_ = _joined(before, "validation_scores_", journal.validation_scores)
+    estimator.validation_loss_curve_ = _joined(before, "validation_loss_curve_", journal.validation_losses)
+    scores = estimator.validation_scores_
+    estimator.best_validation_score_ = max(scores) if scores else None
+    history = history_table(journal.steps)
+    estimator.history_ = extend(before.history_, history) if before else history
+    _summarise_history(estimator)
+    estimator.converged_ = bool(journal.converged)
+    estimator.stop_reason_ = journal.stop_reason
+    if journal.resume is not None:
+        continued = estimator.warm_start or job.incremental
+        resume = journal.resume if continued else journal.resume.without_pairs()
+        estimator._last_run = resume, job.random_state.get_state(), loop_settings(estimator)
+
+
+def _summarise_history(estimator):
+    history = estimator.history_
+    solved = history["backend"] != ""
+    estimator.n_steps_ = len(solved)
+    estimator.schedule_ = history["backend"][solved].tolist()
+    for name in ("condition_number", "oracle_sparsity"):
+        values = history[name][solved]
+        setattr(estimator, name + "_", float(values[-1]) if len(values) else None)
+
+
+def _joined(before, name, more):
+    """The list of an earlier fit with `more` appended; None if both are empty."""
+    return ((getattr(before, name, None) or []) + more) or None
+
+
+def warn_of_ending(estimator, job):
+    """Warn of a fit that was interrupted or has not converged, with the way out."""
+    journal = job.journal
+    if journal.stop_reason == "interrupted":
+        warnings.warn(
+            f"The fit was interrupted; the model of step {estimator.n_steps_}, the last one finished, is "
+            "kept. Set warm_start=True and call fit again to go on.",
+            stacklevel=4,
+        )
+    elif journal.message:
+        warnings.warn(
+            f"{type(estimator).__name__} has not converged: {journal.message}{_advice_on_scales(job.X)} The last "
+            "good model is kept.",
+            ConvergenceWarning,
+            stacklevel=4,
+        )
+
+
+def _advice_on_scales(X):
+    """A sentence if the columns of X differ in scale by more than `MAX_SCALE_RATIO`."""
+    if sparse.issparse(X):
+        scales = abs(X).max(axis=0).toarray().ravel()
+    else:
+        scales = np.abs(X).max(axis=0)
+    scales = scales[scales > 0]
+    ratio = float(scales.max()) / float(scales.min()) if scales.size else 1.0
+    if not ratio > MAX_SCALE_RATIO:
+        return ""
+    return f" The columns of X differ in scale by a factor of {ratio:.1g}: scale them (StandardScaler)."

@@ -1,0 +1,262 @@
+"""The three kinds of step: along the gradient, quasi-Newton and Newton, each with one method `take`.
+
+``take(objective, state) -> (state, record, ending)``: `state` is a `LoopState` with its point evaluated; the record is
+the row of the history; the ending is None while the run goes on.
+"""
+
+import math
+import time
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from qnewton_sk.systems import SolveStatus
+
+from .quasi_newton import CurvaturePairs, wolfe_search
+from .records import StepRecord, solve_columns
+from .solve import Stages, solve_step
+from .state import CONVERGED, Ending, ending
+
+MAX_FORCING, MIN_FORCING = 0.3, 1e-6
+"""Relative residual of an inexact Newton system at most (Eisenstat and Walker 1996 start at 0.5) and at least."""
+
+SUFFICIENT_DECREASE, MAX_HALVINGS = 1e-4, 60
+"""Constants of the step along the gradient that replaces a failed solve (Nocedal and Wright 2006, section 3.1)."""
+
+ROUNDING_ADVICE = (
+    "The loss cannot be lowered further in floating-point arithmetic. Scale the inputs and targets "
+    "(StandardScaler), raise `tol`, or fit in float64."
+)
+
+SADDLE_ADVICE = (
+    "The gradient is within `tol`, but the curvature is indefinite there: a saddle or a flat direction. Raise "
+    "`alpha`, lower `tol` to go on, or fit from another `random_state`."
+)
+
+
+def record_of(before, after, phase, accepted, step_size, solve=None):
+    """Return the `StepRecord` of a step: the loss is where it led, gradient and damping are where it began."""
+    return StepRecord(
+        step=before.step,
+        phase=phase,
+        loss=after.point.value,
+        gradient_norm=before.point.norm,
+        damping=before.control.damping,
+        step_size=step_size,
+        accepted=accepted,
+        gradient_seconds=before.gradient_seconds,
+        hessian_seconds=before.hessian_seconds,
+        **({} if solve is None else solve_columns(solve)),
+    )
+
+
+@dataclass(frozen=True)
+class GradientStep:
+    """A step of constant length along the negative gradient, even if it raises the loss."""
+
+    rate: float
+
+    def take(self, objective, state):
+        """Return the next state, the record and the ending; the run diverges if the loss is not finite."""
+        new = state.theta - self.rate * state.point.gradient
+        value = objective.value(new)
+        if not math.isfinite(value):
+            end = ending(state, "diverged", SolveStatus.NON_FINITE)
+            return state.billed(), record_of(state, state, "first_order", False, 0.0), end
+        after = state.moved(objective, new, value)
+        return after, record_of(state, after, "first_order", True, self.rate), None
+
+
+@dataclass(frozen=True)
+class QuasiNewtonStep:
+    """An L-BFGS step with a Wolfe line search.
+
+    Parameters
+    ----------
+    policy : object
+        Is told what the step gained, and that first-order steps are exhausted if there is none to take.
+    tol : float
+        Largest gradient entry at which the step is not taken.
+    may_end : bool, default=False
+        Whether a small gradient ends the run; otherwise the policy hands over to Newton steps.
+    """
+
+    policy: Any
+    tol: float
+    may_end: bool = False
+
+    def take(self, objective, state):
+        """Return the next state, the record and the ending."""
+        point = state.point
+        if state.pairs is None:
+            state = replace(state, pairs=CurvaturePairs(point.theta.size, point.theta.dtype))
+        if point.has_gradient_below(self.tol):
+            return self._hand_over(state)
+        direction = state.pairs.direction(point.gradient)
+        start = time.perf_counter()
+        found, gradients = wolfe_search(objective, point.theta, point.value, point.gradient, direction)
+        seconds = state.gradient_seconds + time.perf_counter() - start
+        state = replace(state, gradients=state.gradients + gradients, gradient_seconds=seconds)
+        if found is None:
+            return self._hand_over(state)
+        length, theta, value, gradient = found
+        after = state.moved(objective, theta, value, gradient)
+        after = replace(after, policy=self.policy.after(state.policy, point.value, value, gradients))
+        return after, record_of(state, after, "first_order", True, length), None
+
+    def _hand_over(self, state):
+        """No quasi-Newton step helps any more: drop the pairs; if the policy is free to choose, Newton steps finish."""
+        small = state.point.has_gradient_below(self.tol)
+        policy = self.policy.exhausted(state.policy)
+        after = replace(state.billed(), pairs=None, policy=policy, is_closing=small)
+        arrived = self.may_end and small
+        return after, record_of(state, after, "first_order", False, 0.0), CONVERGED if arrived else None
+
+
+@dataclass(frozen=True)
+class NewtonStep:
+    """A Newton step: blocks of curvature, one linear solve each, and the step control.
+
+    Parameters
+    ----------
+    stages : Stages
+        How systems are prepared, chosen for and solved; with the step control.
+    curvature : object
+        ``blocks(objective, theta) -> [Block]``.
+    policy : object
+        Is told what the step gained.
+    tol : float
+        Largest gradient entry at a minimum.
+    max_saddle_steps : int
+        Maximum number of steps in a row that try to leave a point of small gradient and indefinite curvature.
+    max_products : int, default=None
+        Limit on the products of iterative solves.
+    """
+
+    stages: Stages
+    curvature: Any
+    policy: Any
+    tol: float
+    max_saddle_steps: int = 10
+    max_products: int | None = None
+
+    def take(self, objective, state):
+        """Return the next state, the record and the ending."""
+        state = self._with_blocks(objective, state)
+        solve = solve_step(self.stages, state, self._forcing(state), self.max_products)
+        state = replace(
+            state,
+            memory=state.memory.after(solve.blocks),
+            indefinite=state.indefinite or solve.proves_indefinite,
+            hessian_seconds=state.hessian_seconds + solve.assembly_seconds,
+            newton_steps=state.newton_steps + 1,
+        )
+        if not solve.is_usable:
+            return self._fall_back(objective, state, solve)
+        if state.point.has_gradient_below(self.tol):
+            if not state.indefinite or self._is_flat_enough(state, solve):
+                return state.billed(), record_of(state, state, "newton", False, 0.0, solve), CONVERGED
+            state = replace(state, saddle_steps=state.saddle_steps + 1)
+            if solve.is_indefinite or state.saddle_steps > self.max_saddle_steps:
+                return self._at_a_saddle(state, solve)
+        else:
+            state = replace(state, saddle_steps=0)
+        return self._try(objective, state, solve)
+
+    def _with_blocks(self, objective, state):
+        if state.blocks is not None:
+            return state
+        start = time.perf_counter()
+        blocks = tuple(self.curvature.blocks(objective, state.theta))
+        seconds = state.hessian_seconds + time.perf_counter() - start
+        return replace(state, blocks=blocks, hessian_seconds=seconds, pairs=None)
+
+    def _forcing(self, state):
+        """Relative residual asked of the solves: the scheduler's own, or one that tightens as the gradient falls."""
+        if self.stages.scheduler.tol is not None:
+            return self.stages.scheduler.tol
+        first = state.scale[0]
+        return max(min(MAX_FORCING, math.sqrt(state.point.norm / first if first else 0.0)), MIN_FORCING)
+
+    def _try(self, objective, state, solve):
+        """Hand the direction to the step control; move if it accepts."""
+        control, point = self.stages.control, state.point
+        trial = control.take(
+            objective, state.theta, point.value, point.gradient, solve.direction, state.control
+        )
+        end = None
+        if trial.accepted:
+            after = replace(
+                state.moved(objective, trial.theta, trial.value),
+                control=trial.state,
+                memory=state.memory.judged(solve.blocks, _log_decrease(point.value, trial.value)),
+            )
+        else:
+            after = replace(state.billed(), control=trial.state)
+            end = self._after_rejection(after, solve)
+        policy = self.policy.after(
+            state.policy, point.value, after.point.value, 1.0 if trial.accepted else 0.5
+        )
+        record = record_of(state, after, "newton", trial.accepted, trial.step_size, solve)
+        return replace(after, policy=policy), record, end
+
+    def _is_flat_enough(self, state, solve):
+        """Whether negative curvature is within the tolerance: no eigenvalue below -sqrt(tol).
+
+        That is the second-order condition which belongs to a gradient of `tol` (Nesterov and Polyak 2006, "Cubic
+        regularization of Newton method and its global performance"). A step of length r that the model predicts to
+        gain p proves every eigenvalue to be at least -2 p / r^2; a solved definite system, at least minus its shift.
+        """
+        direction, radius = solve.direction, self.stages.control.radius_of(state.control)
+        if solve.is_indefinite:
+            return False
+        if direction.shift is None:
+            bound = state.control.damping
+        else:
+            bound = 2 * direction.predicted / radius**2 if radius else math.inf
+        return bound <= math.sqrt(self.tol)
+
+    def _at_a_saddle(self, state, solve):
+        """The gradient is small but the curvature indefinite: more damping may lead away; the run ends if it cannot."""
+        control = self.stages.control
+        after = replace(state.billed(), control=control.failed(state.control))
+        given_up = not control.is_monotone or control.is_stuck(after.control)
+        end = None
+        if given_up or state.saddle_steps > self.max_saddle_steps:
+            end = Ending("saddle", False, f"step {state.step}: {SADDLE_ADVICE}")
+        return after, record_of(state, after, "newton", False, 0.0, solve), end
+
+    def _after_rejection(self, state, solve):
+        """The ending after a rejected trial, if there is one."""
+        if not self.stages.control.is_monotone:
+            return ending(state, "diverged", SolveStatus.NON_FINITE)
+        noise = 4 * np.finfo(state.point.gradient.dtype).eps * abs(state.point.value)
+        lost_in_rounding = 0 <= solve.direction.predicted <= noise
+        if not (lost_in_rounding or self.stages.control.is_stuck(state.control)):
+            return None
+        if state.point.has_gradient_below(self.tol):
+            return Ending("saddle", False, f"step {state.step}: {SADDLE_ADVICE}")
+        return Ending("stalled", False, f"step {state.step}: stalled ({solve.status}). {ROUNDING_ADVICE}")
+
+    def _fall_back(self, objective, state, solve):
+        """No usable solution: more damping, and a first-order step unless more damping makes the matrix definite."""
+        control = self.stages.control
+        failed = replace(state, control=control.failed(state.control))
+        if control.is_monotone and solve.status is SolveStatus.NOT_POSITIVE_DEFINITE:
+            return failed.billed(), record_of(state, failed, "newton", False, 0.0, solve), None
+        point, rate = state.point, state.rate
+        for _ in range(MAX_HALVINGS):
+            new = state.theta - rate * point.gradient
+            value = objective.value(new)
+            if value <= point.value - SUFFICIENT_DECREASE * rate * point.norm**2:
+                after = replace(failed.moved(objective, new, value), rate=2 * rate)
+                return after, record_of(state, after, "newton", True, rate, solve), None
+            rate /= 2
+        end = ending(state, "solver_failed", solve.status)
+        return failed.billed(), record_of(state, failed, "newton", False, 0.0, solve), end
+
+
+def _log_decrease(before, value):
+    """Decrease of log(loss), zero if there is no such thing."""
+    return math.log(before / value) if before > value > 0 else 0.0
