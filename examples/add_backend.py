@@ -17,6 +17,7 @@ from sklearn.datasets import load_iris
 from sklearn.preprocessing import StandardScaler
 
 from qnewton_sk import (
+    REFERENCE_RATES,
     Backend,
     CostEstimate,
     CostModel,
@@ -25,7 +26,6 @@ from qnewton_sk import (
     Solver,
     SolveStatus,
     SystemFacts,
-    calibrate,
     default_backends,
     solution_of,
 )
@@ -68,7 +68,7 @@ class MyCost(CostModel):
     """Products times the time of one: kappa ln(2 / tol) of them, sqrt(kappa) / 2 ln(2 / tol) if definite."""
 
     def __call__(self, facts, tol):
-        rates = calibrate()
+        rates = REFERENCE_RATES
         rate = math.sqrt(facts.kappa) / 2 if facts.positive_definite else facts.kappa
         products = min(rate * math.log(2 / tol), 5.0 * facts.n)
         seconds_per_product = rates.seconds("gemm", facts.product_flops, 64) + rates.call_seconds

@@ -3,7 +3,7 @@
 from qnewton_sk.conditioning import ConditionNumber, condition_number, oracle_sparsity, prune_symmetric
 from qnewton_sk.curvature import AutoCurvature, Curvature, EmpiricalFisher, GaussNewton, Hessian
 from qnewton_sk.estimators import QNewtonClassifier, QNewtonRegressor
-from qnewton_sk.machine import calibrate
+from qnewton_sk.machine import REFERENCE_RATES, Rates, calibrate
 from qnewton_sk.optimize import Direction, FixedStep, LineSearch, StepControl, Trial, TrustRegion
 from qnewton_sk.quantum import HARDWARE, QLSA, QuantumCost, QuantumHardware, logical_qubits, query_count
 from qnewton_sk.reports import HessianDisplay, LossCurveDisplay, ScheduleDisplay
@@ -32,6 +32,7 @@ from qnewton_sk.versions import __version__, show_versions
 
 __all__ = [
     "HARDWARE",
+    "REFERENCE_RATES",
     "AutoCurvature",
     "Backend",
     "Block",
@@ -54,6 +55,7 @@ __all__ = [
     "QNewtonRegressor",
     "QuantumCost",
     "QuantumHardware",
+    "Rates",
     "ScheduleDisplay",
     "Scheduler",
     "Solution",

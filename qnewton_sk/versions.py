@@ -1,10 +1,10 @@
-"""What a bug report needs: versions of this package and its dependencies, and the machine's calibration."""
+"""What a bug report needs: versions of this package and its dependencies, and the rates of this machine."""
 
 import platform
 import sys
 from importlib import metadata
 
-from qnewton_sk.machine import calibrate
+from qnewton_sk.machine import available_threads, calibrate
 
 __version__ = "0.1.0"
 
@@ -13,10 +13,10 @@ EXTRAS = ("matplotlib", "pandas", "pennylane", "nlft-qsp", "skl2onnx", "dask")
 
 
 def show_versions():
-    """Print versions of Python, this package and its dependencies, and the calibration of this machine.
+    """Print versions of Python, this package and its dependencies, and the rates of this machine.
 
-    The calibration is what the predicted costs of classical solves rest on; measuring it takes about a
-    second, once per process.
+    The rates are measured here, which takes about a second, once per process. A fit does not use them unless
+    ``Scheduler(rates=calibrate())`` asks for it: by default it predicts with the rates that ship with the package.
 
     Examples
     --------
@@ -24,7 +24,7 @@ def show_versions():
     >>> show_versions()
     System
     ...
-    Calibration
+    Rates of this machine
     ...
     """
     print("\n\n".join(_section(title, rows) for title, rows in _report().items()))
@@ -34,7 +34,7 @@ def _report():
     return {
         "System": {"python": sys.version.split()[0], "platform": platform.platform()},
         "Packages": {"qnewton_sk": __version__} | {name: _version(name) for name in DEPENDENCIES + EXTRAS},
-        "Calibration": _calibration_rows(calibrate()),
+        "Rates of this machine": _rate_rows(calibrate()),
     }
 
 
@@ -45,7 +45,7 @@ def _version(name):
         return "not installed"
 
 
-def _calibration_rows(rates):
+def _rate_rows(rates):
     sizes = (100, 1000)
     kernels = {
         f"{kernel} at N = {n}": f"{rates.rate(kernel, n) / 1e9:.3g} GFLOP/s"
@@ -54,7 +54,7 @@ def _calibration_rows(rates):
     }
     memory = f"{rates.bytes_per_second / 1e9:.3g} GB/s"
     call = f"{rates.call_seconds:.3g} s"
-    return {"BLAS threads": rates.threads} | kernels | {"memory": memory, "call": call}
+    return {"BLAS threads": available_threads()} | kernels | {"memory": memory, "call": call}
 
 
 def _section(title, rows):

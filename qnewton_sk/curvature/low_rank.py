@@ -4,6 +4,7 @@ They are built as G^T, parameters first and rows last, where every operation run
 """
 
 from functools import partial
+from threading import Lock
 
 import numpy as np
 from sklearn.utils import gen_even_slices
@@ -13,7 +14,6 @@ from qnewton_sk.machine import (
     available_threads,
     one_blas_thread,
     run_tasks,
-    threads_for,
     workspaces_of,
 )
 
@@ -73,38 +73,60 @@ def gram_flops(network, rows, *, layer=None):
 
 
 def _gram(objective, theta, layer, temporary_bytes, roots, write):
-    """Return G^T G summed over pieces of samples; each thread has a sum of its own, of all pieces that it took."""
+    """Return G^T G, summed over groups of samples.
+
+    The groups depend on the sizes alone, and their sums are added in order, so that the result is the same to the last
+    bit on any number of threads.
+    """
     n = _size(objective, layer)
     size = max(1, int(temporary_bytes // (n * objective.dtype.itemsize)))
-    outputs = objective.network.widths[-1]
-    sums = [_Sum(workspace.array) for workspace in workspaces_of(objective, available_threads())]
+    workspaces = workspaces_of(objective, available_threads())
+    total = _OrderedSum()
 
-    def add(p, rows, total):
-        for root in roots(p, rows):
-            GT = total.array("factor", n, rows.stop - rows.start)
-            write(p, rows, root, GT, layer)
-            total.add(GT @ GT.T)  # numpy calls syrk for this and mirrors the triangle
+    def add(p, rows, number, workspace):
+        part = None
+        for start in range(rows.start, rows.stop, size):
+            chunk = slice(start, min(start + size, rows.stop))
+            for root in roots(p, chunk):
+                GT = workspace.array("factor", n, chunk.stop - chunk.start)
+                write(p, chunk, root, GT, layer)
+                gram = GT @ GT.T  # numpy calls syrk for this and mirrors the triangle
+                part = gram if part is None else np.add(part, gram, out=part)
+        total.add(number, part)
 
     with one_blas_thread():
         for p in objective.passes(theta):
-            flops = gram_flops(objective.network, p.n_samples * outputs, layer=layer)
-            pieces = min(max(threads_for(flops), -(-p.n_samples // size)), p.n_samples)
-            tasks = [partial(add, p, rows) for rows in gen_even_slices(p.n_samples, pieces)]
-            run_tasks(tasks, sums, flops)
-    first, *others = [total.value for total in sums if total.value is not None]
-    for other in others:
-        first += other
-    return first
+            groups = list(gen_even_slices(p.n_samples, _groups(p.n_samples)))
+            tasks = [partial(add, p, rows, number) for number, rows in enumerate(groups, start=total.count)]
+            rows = p.n_samples * objective.network.widths[-1]
+            run_tasks(tasks, workspaces, gram_flops(objective.network, rows, layer=layer))
+    return total.value
 
 
-class _Sum:
-    """What one thread adds up, and its memory for temporaries."""
+MAX_GROUPS, GROUP_SAMPLES = 8, 512
+"""Maximum number of groups of samples, and samples per group: with fewer, adding up takes a fifth of the time."""
 
-    def __init__(self, array):
-        self.array, self.value = array, None
 
-    def add(self, gram):
-        self.value = gram if self.value is None else np.add(self.value, gram, out=self.value)
+def _groups(n_samples):
+    """Return the number of groups; two of them are worth it earlier than more, for the second core."""
+    return max(min(2, n_samples // 128), min(MAX_GROUPS, n_samples // GROUP_SAMPLES), 1)
+
+
+class _OrderedSum:
+    """A sum whose terms arrive in any order and are added in the order of their numbers."""
+
+    def __init__(self):
+        self.value, self.count = None, 0
+        self._waiting, self._lock = {}, Lock()
+
+    def add(self, number, term):
+        """Add the term `number`; it waits until all terms before it are there."""
+        with self._lock:
+            self._waiting[number] = term
+            while self.count in self._waiting:
+                first = self._waiting.pop(self.count)
+                self.value = first if self.value is None else np.add(self.value, first, out=self.value)
+                self.count += 1
 
 
 def _size(objective, layer):

@@ -1,15 +1,16 @@
-"""The machine: threads, memory, and the measured rates of its linear algebra."""
+"""The machine: threads, memory, and the rates of linear algebra, shipped or measured."""
 
-from .calibration import FLOPS, Calibration, calibrate
+from .calibration import calibrate
 from .memory import available_memory_bytes
-from .threads import all_blas_threads, available_threads, one_blas_thread, run_tasks, threads_for
+from .rates import FLOPS, REFERENCE_RATES, Rates
+from .threads import available_threads, one_blas_thread, run_tasks, threads_for
 from .workspace import NUMBER_FLOPS, workspaces_of
 
 __all__ = [
-    "Calibration",
     "FLOPS",
     "NUMBER_FLOPS",
-    "all_blas_threads",
+    "REFERENCE_RATES",
+    "Rates",
     "available_memory_bytes",
     "available_threads",
     "calibrate",

@@ -1,118 +1,92 @@
-"""Cost of classical solves: estimates, this machine's calibration, one model a solver."""
+"""Measurement of this machine's rates, for users who ask for it."""
 
 import math
 import time
-from collections.abc import Mapping
-from dataclasses import dataclass
 
 import numpy as np
 from scipy import linalg
 
-from .threads import available_threads, one_blas_thread
+from .rates import FLOPS, REFERENCE_RATES, Rates
+from .threads import one_blas_thread
 
+ORDERS = (16, 64, 192, 512)
+"""Orders that `calibrate` measures: about a second in all. Larger ones are taken to run at the rate of the last."""
 
-@dataclass(frozen=True)
-class Calibration:
-    """Rates of this machine's linear algebra, by kernel and size.
-
-    Parameters
-    ----------
-    flops_per_second : mapping of str to tuple of (n, rate)
-        For each of "gemm", "lu", "cholesky" and "ldl": rates at growing orders n. Between two orders the
-        rate is interpolated in log n; outside, the nearest one holds.
-    bytes_per_second : float
-        Rate at which a matrix too large for the caches is read.
-    call_seconds : float
-        Fixed cost of one solve: Python and library calls.
-    threads : int
-        BLAS threads that there are. The rates are those of one: a fit keeps BLAS on one thread, see
-        `qnewton_sk.machine.threads`.
-    single_speed : float
-        Rate of products in single precision over that in double.
-
-    Notes
-    -----
-    R_c = C N^3 (arXiv:2405.00252, section IV-C) with C = (2/3) / rate("lu", N).
-    """
-
-    flops_per_second: Mapping[str, tuple]
-    bytes_per_second: float = 1e10
-    call_seconds: float = 5e-5
-    threads: int = 1
-    single_speed: float = 2.0
-
-    def rate(self, kernel, n):
-        """Floating-point operations a second of `kernel` at order `n`."""
-        table = self.flops_per_second[kernel]
-        for (n0, r0), (n1, r1) in zip(table, table[1:]):
-            if n <= n0:
-                return r0
-            if n < n1:
-                share = math.log(n / n0) / math.log(n1 / n0)
-                return r0 ** (1 - share) * r1**share
-        return table[-1][1]
-
-    def seconds(self, kernel, flops, n):
-        """Predicted time of `flops` operations in `kernel` at order `n`."""
-        return flops / self.rate(kernel, n)
-
-    def product_seconds(self, facts):
-        """Predicted time of one product with the matrix that `facts` are about."""
-        return max(self.seconds("gemm", facts.product_flops, 64), self.call_seconds)
-
-
-FLOPS = {"gemm": 2.0, "lu": 2 / 3, "cholesky": 1 / 3, "ldl": 1 / 3}
-"""Operations of each kernel in units of N^3 (Golub and Van Loan, Matrix Computations, 4th ed.)."""
+READ_ORDER = 3000
+"""Order of the matrix that is read for the memory bandwidth: 72 MB, more than the caches of most processors."""
 
 
 def calibrate(refresh=False):
-    """Measure this machine's rates once per process and per number of BLAS threads.
+    """Measure the rates of this machine, once per process.
+
+    A fit never calls this, since seconds differ from one process to the next. ``Scheduler(rates=calibrate())``
+    predicts with the rates of this machine, and so with the constant C of arXiv:2405.00252, section IV-C.
 
     Parameters
     ----------
     refresh : bool, default=False
-        Measure again even if a calibration exists.
+        Whether to measure again if there are rates already.
 
     Returns
     -------
-    Calibration
+    Rates
+        Rates of one BLAS thread, as in a fit.
 
     Examples
     --------
-    >>> from qnewton_sk.machine.calibration import calibrate
+    >>> from qnewton_sk.machine import calibrate
     >>> calibrate().rate("lu", 500) > 0
     True
     """
-    threads = available_threads()
-    if refresh or threads not in _MEASURED:
-        with one_blas_thread():  # as in a fit; orders up to 512 are too small for more
-            _MEASURED[threads] = _measure(threads)
-    return _MEASURED[threads]
+    if refresh or "rates" not in _MEASURED:
+        _MEASURED["rates"] = measure_rates()
+    return _MEASURED["rates"]
 
 
 _MEASURED = {}
-"""Calibrations by the number of BLAS threads: every cost model asks for one at every step."""
+"""What this process has measured."""
 
 
-def _measure(threads):
-    rng = np.random.default_rng(0)
-    table = {kernel: [] for kernel in FLOPS}
-    for n in (16, 64, 192, 512):
-        B = rng.standard_normal((n, n))
-        A = np.asfortranarray(B + B.T + 4 * math.sqrt(n) * np.eye(n))
-        for kernel, run in _kernels(A).items():
-            table[kernel].append((n, FLOPS[kernel] * n**3 / _best_seconds(run, 3 if n < 500 else 2)))
-    single = A.astype(np.float32)
-    double_seconds, single_seconds = (_best_seconds(lambda M=M: M @ M, 3) for M in (A, single))
-    v, large = np.ones(1024), np.ones((1024, 1024))
-    # Bunch-Kaufman does Cholesky's operations and a search for pivots; where it came out faster, that was noise.
-    table["ldl"] = [(n, min(ldl, chol)) for (n, ldl), (_, chol) in zip(table["ldl"], table["cholesky"])]
-    return Calibration(
-        flops_per_second={kernel: tuple(rates) for kernel, rates in table.items()},
-        bytes_per_second=large.nbytes / _best_seconds(lambda: large @ v, 2),
-        threads=threads,
-        single_speed=double_seconds / single_seconds,
+def measure_rates(orders=ORDERS, *, repeats=3, source="measured by calibrate()"):
+    """Measure this machine's rates; the fastest of several runs counts.
+
+    Parameters
+    ----------
+    orders : sequence of int
+        Growing orders of the matrices.
+    repeats : int, default=3
+        Runs of each kernel, after one that does not count.
+    source : str
+        What the record says about where its numbers come from.
+
+    Returns
+    -------
+    Rates
+        With `call_seconds` as in `REFERENCE_RATES`, since it is a cost of this package's own code.
+    """
+    tables = {kernel: [] for kernel in FLOPS}
+    with one_blas_thread():  # as in a fit
+        for n in orders:
+            for kernel, run in _kernels(_matrix(n)).items():
+                tables[kernel].append((n, FLOPS[kernel] * n**3 / best_seconds(run, repeats)))
+        single_speed = _single_speed(orders[-1], repeats)
+        large, v = np.ones((READ_ORDER, READ_ORDER)), np.ones(READ_ORDER)
+        read_seconds = best_seconds(lambda: large @ v, repeats)
+    # Bunch-Kaufman does the operations of Cholesky and searches for pivots; a faster measurement of it is noise.
+    tables["ldl"] = [(n, min(ldl, chol)) for (n, ldl), (_, chol) in zip(tables["ldl"], tables["cholesky"])]
+    return Rates(
+        flops_per_second=tables,
+        bytes_per_second=large.nbytes / read_seconds,
+        call_seconds=REFERENCE_RATES.call_seconds,
+        single_speed=single_speed,
+        source=source,
     )
+
+
+def _matrix(n):
+    """Return a symmetric positive definite matrix of order n in Fortran order."""
+    B = np.random.default_rng(0).standard_normal((n, n))
+    return np.asfortranarray(B + B.T + 4 * math.sqrt(n) * np.eye(n))
 
 
 def _kernels(A):
@@ -124,7 +98,16 @@ def _kernels(A):
     }
 
 
-def _best_seconds(run, repeats):
+def _single_speed(n, repeats):
+    A = _matrix(n)
+    double_seconds, single_seconds = (
+        best_seconds(lambda M=M: M @ M, repeats) for M in (A, A.astype(np.float32))
+    )
+    return double_seconds / single_seconds
+
+
+def best_seconds(run, repeats):
+    """Return the shortest time of `repeats` calls, after one that does not count."""
     run()
     best = math.inf
     for _ in range(repeats):

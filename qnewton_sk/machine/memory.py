@@ -1,10 +1,10 @@
-"""How much memory there is."""
+"""Memory that is available to this process."""
 
 import os
 
 
 def available_memory_bytes():
-    """Return the bytes of memory that a new array may take; infinity where the system does not say."""
+    """Return the bytes of memory that new arrays may take; infinity if the system does not tell."""
     try:
         with open("/proc/meminfo", encoding="ascii") as lines:
             fields = dict(line.split(":", 1) for line in lines)

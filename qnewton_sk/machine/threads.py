@@ -1,29 +1,29 @@
-"""Who uses the cores: tasks of ours on threads of their own, or BLAS.
+"""Parallel tasks on threads of their own, with BLAS on one thread.
 
-Most of what a task does besides products (building factors, writing blocks) numpy does on one thread, but
-without holding the interpreter: side by side, with one BLAS thread each, tasks use the cores that BLAS would use
-alone. The two do not mix: for some 0.1 s after a product on several threads, OpenBLAS lets them spin, and
-whatever else runs then loses up to half its speed (measured on two cores). So a fit keeps BLAS on one thread and
-gives it the others for large factorisations only.
+Most operations of a task other than matrix products, such as building factors and writing blocks, run on one thread
+in numpy, but release the interpreter. Parallel tasks, each with one BLAS thread, therefore use the cores that a
+multi-threaded BLAS would leave idle. The two do not mix: for about 0.1 s after a product on several threads, the
+threads of OpenBLAS wait in a busy loop, and everything else loses up to half its speed (measured on two cores).
+
+A fit keeps BLAS on one thread throughout. With more threads BLAS splits its sums in other places: a Cholesky or LU
+factorisation of order 800 or more differs in the last bits between one and two threads (OpenBLAS 0.3.31), and the
+fitted model would depend on the number of threads.
 """
 
 import threading
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from functools import lru_cache, partial
 from queue import Empty, SimpleQueue
 
 import numpy as np
 from threadpoolctl import ThreadpoolController
 
-LEAST_FLOPS = 2e8
-"""Work below which threads are not worth their start: some 4 ms on one core, 0.2 ms to start a thread."""
-
-LEAST_BLAS_FLOPS = 5e9
-"""Factorisation from which on BLAS on all threads saves more (0.05 s on two cores) than the spinning costs."""
+MIN_PARALLEL_FLOPS = 2e8
+"""Work that takes about 4 ms on one core; below it, the 0.2 ms to start a thread are not worth it."""
 
 
 class _Blas:
-    """The number of threads that BLAS may use. It belongs to the process, whoever asks in whichever thread."""
+    """The number of BLAS threads, which belongs to the whole process, whichever thread sets it."""
 
     def __init__(self):
         self.changing, self.working = threading.Lock(), threading.Lock()
@@ -48,13 +48,8 @@ class _Blas:
         finally:
             with self.changing:
                 self.inside -= 1
-                if not self.inside:  # the last one out, so that nobody restores the limit of another
+                if not self.inside:  # only the last one to leave restores what the first one found
                     self.limit.restore_original_limits()
-
-    @contextmanager
-    def all(self):
-        with self.changing, _controller().limit(limits=self.before):
-            yield
 
 
 _blas = _Blas()
@@ -66,12 +61,15 @@ def _controller():
 
 
 def available_threads():
-    """Return how many threads BLAS was given, by environment variables or threadpoolctl: we take no more.
+    """Return the number of threads that BLAS may use outside fits; tasks in a fit take no more than these.
+
+    It is set by environment variables, such as OPENBLAS_NUM_THREADS, or by threadpoolctl. It must change nothing but
+    the time that a computation takes.
 
     Examples
     --------
     >>> from threadpoolctl import threadpool_limits
-    >>> from qnewton_sk.machine.threads import available_threads, one_blas_thread
+    >>> from qnewton_sk.machine import available_threads
     >>> with threadpool_limits(1):
     ...     available_threads()
     1
@@ -80,41 +78,38 @@ def available_threads():
 
 
 def one_blas_thread():
-    """Return a context in which BLAS runs on one thread; contexts may be nested, and entered by several threads."""
+    """Return a context in which BLAS runs on one thread.
+
+    Contexts may be nested, and several threads may be inside at a time. The number of threads that the first one found
+    is restored when the last one leaves, by an exception or not.
+    """
     return _blas.one()
 
 
-def all_blas_threads(flops):
-    """Return a context in which BLAS has its threads back, if a factorisation of `flops` operations needs them.
-
-    Only one thread that has entered `one_blas_thread` gets them: where several fit at a time, all cores are busy.
-    """
-    return (
-        _blas.all() if _blas.inside == 1 and _blas.before > 1 and flops >= LEAST_BLAS_FLOPS else nullcontext()
-    )
-
-
 def threads_for(flops):
-    """Return how many threads `run_tasks` takes at most for so many floating-point operations."""
-    return available_threads() if flops >= LEAST_FLOPS else 1
+    """Return the maximum number of threads that `run_tasks` uses for so many floating-point operations."""
+    return available_threads() if flops >= MIN_PARALLEL_FLOPS else 1
 
 
 def run_tasks(tasks, workers, flops):
-    """Call every task, in the order given; each worker takes the next one when it is free.
+    """Call every task, in the order given; each thread takes the next one when it is free.
+
+    Which thread runs a task is left to chance, so a result must not depend on it: a task writes to a place of its own,
+    and sums over tasks are taken in the order of the tasks.
 
     Parameters
     ----------
     tasks : list of callable
         ``task(worker)``, independent of each other.
     workers : sequence
-        What the calls of one thread share, such as memory; no more threads than these are used.
+        What the calls on one thread share, such as memory; there is at most one thread per worker.
     flops : float
-        Floating-point operations in all; under `LEAST_FLOPS` this thread does everything.
+        Total floating-point operations; below `MIN_PARALLEL_FLOPS` the calling thread runs everything.
 
     Raises
     ------
     Exception
-        The first one that a task raised; tasks not yet begun are then left out.
+        The first one that a task raised. Tasks that have not begun are then skipped.
     """
     threads = min(threads_for(flops), len(workers), len(tasks))
     if threads < 2 or not _blas.working.acquire(blocking=False):
@@ -141,7 +136,7 @@ def _side_by_side(tasks, workers):
             started.append(helper)
         work(workers[0])
     finally:
-        _drain(queue)  # of what is left after an interrupt
+        _drain(queue)  # after an interrupt there may be tasks left
         for helper in started:
             helper.join()
     if errors:
@@ -149,13 +144,13 @@ def _side_by_side(tasks, workers):
 
 
 def _work(queue, errors, floating_point, worker):
-    with np.errstate(**floating_point):  # it belongs to a thread
+    with np.errstate(**floating_point):  # numpy keeps it per thread
         while True:
             try:
                 queue.get_nowait()(worker)
             except Empty:
                 return
-            except Exception as error:  # noqa: BLE001, it is raised again in the caller's thread
+            except Exception as error:  # noqa: BLE001, it is raised again in the calling thread
                 errors.append(error)
                 _drain(queue)
 

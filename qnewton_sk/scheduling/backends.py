@@ -107,21 +107,26 @@ class Backend(BaseEstimator):
         return as_cost_model(self.cost).break_even_gate_time(facts, tol, classical_seconds)
 
 
-def classical_backends():
-    """Return the real solvers, each with its cost model."""
+def classical_backends(rates=None):
+    """Return the real solvers, each with its cost model.
+
+    Parameters
+    ----------
+    rates : Rates, default=None
+        Rates of the linear algebra that the costs are predicted with; `REFERENCE_RATES` by default.
+    """
+    single = [SinglePrecisionCost(cost) for cost in (DirectCost("cholesky", rates), MoreSorensenCost(rates))]
     return [
-        Backend("lu", LU(), DirectCost("lu")),
-        Backend("cholesky", Cholesky(), DirectCost("cholesky")),
-        Backend("ldl", LDL(), DirectCost("ldl")),
-        Backend("more_sorensen", MoreSorensen(), MoreSorensenCost()),
-        Backend("cholesky_single", SinglePrecision(Cholesky()), SinglePrecisionCost(DirectCost("cholesky"))),
-        Backend(
-            "more_sorensen_single", SinglePrecision(MoreSorensen()), SinglePrecisionCost(MoreSorensenCost())
-        ),
-        Backend("woodbury", Woodbury(), WoodburyCost()),
-        Backend("cg", CG(), CGCost()),
-        Backend("sparse_lu", SparseLU(), SparseLUCost()),
-        Backend("sparse_cg", SparseCG(), SparseCGCost()),
+        Backend("lu", LU(), DirectCost("lu", rates)),
+        Backend("cholesky", Cholesky(), DirectCost("cholesky", rates)),
+        Backend("ldl", LDL(), DirectCost("ldl", rates)),
+        Backend("more_sorensen", MoreSorensen(), MoreSorensenCost(rates)),
+        Backend("cholesky_single", SinglePrecision(Cholesky()), single[0]),
+        Backend("more_sorensen_single", SinglePrecision(MoreSorensen()), single[1]),
+        Backend("woodbury", Woodbury(), WoodburyCost(rates)),
+        Backend("cg", CG(), CGCost(rates)),
+        Backend("sparse_lu", SparseLU(), SparseLUCost(rates)),
+        Backend("sparse_cg", SparseCG(), SparseCGCost(rates)),
     ]
 
 
@@ -131,13 +136,20 @@ def quantum_backend(hardware="fault_tolerant", queries="jennings2023", assumptio
     return Backend("qlsa", QLSA(queries=queries, **emulator), cost, kind="quantum")
 
 
-def default_backends(hardware="fault_tolerant", queries="jennings2023", assumptions="paper"):
+def default_backends(hardware="fault_tolerant", queries="jennings2023", assumptions="paper", rates=None):
     """Return every classical backend and the emulated quantum one.
+
+    Parameters
+    ----------
+    hardware, queries, assumptions
+        Settings of the `QuantumCost`.
+    rates : Rates, default=None
+        Rates of the linear algebra that classical costs are predicted with; `REFERENCE_RATES` by default.
 
     Examples
     --------
-    >>> from qnewton_sk.scheduling.backends import default_backends
+    >>> from qnewton_sk.scheduling import default_backends
     >>> [backend.name for backend in default_backends()][-1]
     'qlsa'
     """
-    return [*classical_backends(), quantum_backend(hardware, queries, assumptions)]
+    return [*classical_backends(rates), quantum_backend(hardware, queries, assumptions)]

@@ -7,7 +7,7 @@ from numbers import Real
 import numpy as np
 from sklearn.base import BaseEstimator
 
-from qnewton_sk.machine import calibrate
+from qnewton_sk.machine import Rates
 from qnewton_sk.quantum import EXACT_TOL
 from qnewton_sk.systems import CostEstimate, Solution
 
@@ -57,6 +57,11 @@ class Scheduler(BaseEstimator):
     ----------
     backends : list of Backend, default=None
         Who may solve; by default every classical backend and the quantum one.
+    rates : {"reference"} or Rates, default="reference"
+        Rates of the linear algebra that classical costs are predicted with; used if `backends` is None.
+        "reference" is the record that ships with the package, so that the choice, and thus the fit, is the same on
+        every machine. The result of `calibrate()` predicts the seconds of this machine (the paper's C); two
+        processes measure different rates and may then choose different solvers.
     hardware : str or QuantumHardware, default="fault_tolerant"
         The quantum computer that is priced (see `HARDWARE`); used where `backends` is None.
     queries : str or callable, default="jennings2023"
@@ -80,12 +85,14 @@ class Scheduler(BaseEstimator):
         self,
         backends=None,
         *,
+        rates="reference",
         hardware="fault_tolerant",
         queries="jennings2023",
         assumptions="paper",
         tol=None,
     ):
         self.backends = backends
+        self.rates = rates
         self.hardware = hardware
         self.queries = queries
         self.assumptions = assumptions
@@ -102,14 +109,25 @@ class Scheduler(BaseEstimator):
         """
         if self.tol is not None and not (isinstance(self.tol, Real) and 0 < self.tol < 1):
             raise ValueError(f"`tol` of a Scheduler must be None or a number in (0, 1); got {self.tol!r}")
-        calibrate()  # now, so that no timed step ever pays for it
+        rates = self._given_rates()
         if self.backends is None:
-            offered = default_backends(self.hardware, self.queries, self.assumptions)
+            offered = default_backends(self.hardware, self.queries, self.assumptions, rates)
         else:
             offered = self._given()
         for backend in offered:
             backend.check()
         return offered
+
+    def _given_rates(self):
+        """The user's own `Rates`, or None for those that ship with the package."""
+        if isinstance(self.rates, Rates):
+            return self.rates
+        if not isinstance(self.rates, str) or self.rates != "reference":
+            raise ValueError(
+                f'`rates` must be "reference" or a Rates object; got {self.rates!r}. '
+                "Use Scheduler(rates=calibrate()) for the rates of this machine"
+            )
+        return None
 
     def _given(self):
         """The user's own backends."""
@@ -164,7 +182,7 @@ class Scheduler(BaseEstimator):
             backend.name: backend for backend in (self.available_backends() if offered is None else offered)
         }
         with np.errstate(over="ignore", invalid="ignore", divide="ignore"):  # the status tells
-            return _solved_by(by_name, system, decision)
+            return _solved_by(by_name, system, decision, self._given_rates())
 
 
 def _priced(offered, facts, tol):
@@ -182,8 +200,8 @@ def _priced(offered, facts, tol):
     return estimates, rejections
 
 
-def _solved_by(by_name, system, decision):
-    solution = _answer(by_name, system, decision)
+def _solved_by(by_name, system, decision, rates):
+    solution = _answer(by_name, system, decision, rates)
     if not isinstance(solution, Solution) or solution.x.shape != system.rhs.shape:
         raise ValueError(
             f"`solver` of the backend {decision.chosen!r} must return a Solution with x of shape "
@@ -192,14 +210,14 @@ def _solved_by(by_name, system, decision):
     return solution
 
 
-def _answer(by_name, system, decision):
+def _answer(by_name, system, decision, rates):
     chosen = by_name[decision.chosen]
     if chosen.kind != "quantum":
         return chosen.solver.solve(replace(system, max_products=decision.max_products))
     # The quantum solver answers the damped system, so its stand-in may not cut the step instead.
     system = replace(system, facts=replace(system.facts, radius=None))
     if decision.computed_by is None:
-        by_name = {backend.name: backend for backend in classical_backends()}
+        by_name = {backend.name: backend for backend in classical_backends(rates)}
     if not chosen.solver.takes_reference:
         return chosen.solver.solve(system)
     reference = by_name[decision.computed_by or _stand_in(by_name.values(), system.facts)]

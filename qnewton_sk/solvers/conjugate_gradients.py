@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 
-from qnewton_sk.machine import calibrate
+from qnewton_sk.machine import REFERENCE_RATES
 from qnewton_sk.systems import CostEstimate, CostModel, Solver, SolveStatus, failure, solution_of
 
 from .krylov import KrylovPath
@@ -102,12 +102,12 @@ class CGCost(CostModel):
     ed., equation 6.128).
     """
 
-    def __init__(self, calibration=None):
-        self.calibration = calibration
+    def __init__(self, rates=None):
+        self.rates = rates
 
     def __call__(self, facts, tol):
         """Return the `CostEstimate` of one solve to the relative error `tol`."""
-        rates = self.calibration or calibrate()
+        rates = self.rates or REFERENCE_RATES
         products = facts.iterations
         if products is None:
             expected = math.sqrt(facts.kappa or facts.n) / 2 * math.log(2 / tol)

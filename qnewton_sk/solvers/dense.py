@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from qnewton_sk.machine import FLOPS, available_memory_bytes, calibrate
+from qnewton_sk.machine import FLOPS, REFERENCE_RATES, available_memory_bytes
 from qnewton_sk.systems import (
     CostEstimate,
     CostModel,
@@ -134,21 +134,21 @@ class DirectCost(FactorisationCost):
     ----------
     kernel : {"lu", "cholesky", "ldl"}
         The factorisation.
-    calibration : Calibration, default=None
-        Rates; by default those of `calibrate()`.
+    rates : Rates, default=None
+        Rates of the machine; by default the reference rates that ship with the package.
     """
 
-    def __init__(self, kernel="lu", calibration=None):
+    def __init__(self, kernel="lu", rates=None):
         self.kernel = kernel
-        self.calibration = calibration
+        self.rates = rates
 
     def source(self):
         """Return where the formula comes from."""
-        return f"{FLOPS[self.kernel]:.3g} N^3 flops at the calibrated rate"
+        return f"{FLOPS[self.kernel]:.3g} N^3 flops at the machine's rate"
 
     def seconds(self, facts):
         """Return the `FactorisationSeconds` of one solve."""
-        rates = self.calibration or calibrate()
+        rates = self.rates or REFERENCE_RATES
         factorise = 0.0 if self.kernel in facts.factorised else FLOPS[self.kernel] * facts.n**3
         return FactorisationSeconds(
             assembly=rates.seconds("gemm", facts.assembly_flops, facts.n),

@@ -11,7 +11,7 @@ from functools import lru_cache
 
 import numpy as np
 
-from qnewton_sk.machine import calibrate
+from qnewton_sk.machine import REFERENCE_RATES
 from qnewton_sk.systems import (
     CostModel,
     Solution,
@@ -190,7 +190,7 @@ class SinglePrecisionCost(CostModel):
 
     def __call__(self, facts, tol):
         """Return the `CostEstimate` of one solve to the relative error `tol`."""
-        rates = self.cost.calibration or calibrate()
+        rates = self.cost.rates or REFERENCE_RATES
         double = self.cost.seconds(in_single_precision(facts))
         single = double._replace(
             assembly=double.assembly / rates.single_speed,

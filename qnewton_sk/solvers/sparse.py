@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 
-from qnewton_sk.machine import calibrate
+from qnewton_sk.machine import REFERENCE_RATES
 from qnewton_sk.systems import (
     CostEstimate,
     CostModel,
@@ -123,16 +123,16 @@ class SparseLUCost(CostModel):
 
     Parameters
     ----------
-    calibration : Calibration, default=None
-        Rates; by default those of `calibrate()`.
+    rates : Rates, default=None
+        Rates of the linear algebra; `REFERENCE_RATES` by default.
     """
 
-    def __init__(self, calibration=None):
-        self.calibration = calibration
+    def __init__(self, rates=None):
+        self.rates = rates
 
     def __call__(self, facts, tol):
         """Return the `CostEstimate` of one solve; `tol` does not matter to a direct solver."""
-        rates = self.calibration or calibrate()
+        rates = self.rates or REFERENCE_RATES
         flops = 0.0 if "sparse_lu" in facts.factorised else sparse_lu_flops(facts.n, facts.nnz)
         terms = {
             "assembly_seconds": rates.seconds("gemm", facts.assembly_flops, facts.n),
@@ -154,16 +154,16 @@ class SparseCGCost(CostModel):
 
     Parameters
     ----------
-    calibration : Calibration, default=None
-        Rates; by default those of `calibrate()`.
+    rates : Rates, default=None
+        Rates of the linear algebra; `REFERENCE_RATES` by default.
     """
 
-    def __init__(self, calibration=None):
-        self.calibration = calibration
+    def __init__(self, rates=None):
+        self.rates = rates
 
     def __call__(self, facts, tol):
         """Return the `CostEstimate` of one solve to the relative error `tol`."""
-        rates = self.calibration or calibrate()
+        rates = self.rates or REFERENCE_RATES
         products = facts.iterations
         if products is None:
             products = math.ceil(math.sqrt(min(facts.kappa or facts.n, 1e300)) / 2 * math.log(2 / tol))

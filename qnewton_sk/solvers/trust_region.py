@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from scipy.linalg.lapack import get_lapack_funcs
 
-from qnewton_sk.machine import FLOPS, calibrate
+from qnewton_sk.machine import FLOPS, REFERENCE_RATES
 from qnewton_sk.systems import (
     NON_FINITE,
     Solver,
@@ -226,8 +226,8 @@ the step before is a poor guess."""
 class MoreSorensenCost(FactorisationCost):
     """Some Cholesky factorisations, N^3 / 3 each, and what is left of the assembly."""
 
-    def __init__(self, calibration=None):
-        self.calibration = calibration
+    def __init__(self, rates=None):
+        self.rates = rates
 
     def source(self):
         """Return where the formula comes from."""
@@ -235,7 +235,7 @@ class MoreSorensenCost(FactorisationCost):
 
     def seconds(self, facts):
         """Return the `FactorisationSeconds` of one exact trust-region step."""
-        rates = self.calibration or calibrate()
+        rates = self.rates or REFERENCE_RATES
         factorise = SECULAR_FACTORISATIONS * FLOPS["cholesky"] * facts.n**3
         moved = 3 * SECULAR_FACTORISATIONS * facts.itemsize * facts.n**2
         return FactorisationSeconds(

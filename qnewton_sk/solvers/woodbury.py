@@ -3,7 +3,7 @@
 import numpy as np
 from scipy import linalg
 
-from qnewton_sk.machine import FLOPS, calibrate
+from qnewton_sk.machine import FLOPS, REFERENCE_RATES
 from qnewton_sk.systems import (
     CostEstimate,
     CostModel,
@@ -55,12 +55,12 @@ class Woodbury(Solver):
 class WoodburyCost(CostModel):
     """m^2 N + m^3/3 operations for the factor G of shape (m, N), and what is left of computing it."""
 
-    def __init__(self, calibration=None):
-        self.calibration = calibration
+    def __init__(self, rates=None):
+        self.rates = rates
 
     def __call__(self, facts, tol):
         """Return the `CostEstimate` of one solve; `tol` does not matter to a direct solver."""
-        rates, m = self.calibration or calibrate(), facts.rank
+        rates, m = self.rates or REFERENCE_RATES, facts.rank
         terms = {
             "factor_seconds": rates.seconds("gemm", facts.factor_flops, facts.n),
             "gram_seconds": rates.seconds("gemm", 2.0 * m**2 * facts.n, m),

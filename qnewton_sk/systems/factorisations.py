@@ -6,8 +6,6 @@ import numpy as np
 from scipy import linalg, sparse
 from scipy.sparse.linalg import splu
 
-from qnewton_sk.machine import all_blas_threads
-
 NON_FINITE = -4
 """`info` of a matrix with NaN or inf, as LAPACKE reports it (its NaN check of argument 4)."""
 
@@ -170,15 +168,13 @@ def _fortran(matrix):
 
 def _lu(matrix):
     A = _fortran(matrix)
-    with all_blas_threads(2 / 3 * len(A) ** 3):
-        lu, piv, info = linalg.get_lapack_funcs("getrf", (A,))(A, overwrite_a=1)
+    lu, piv, info = linalg.get_lapack_funcs("getrf", (A,))(A, overwrite_a=1)
     return lu, piv, _info(info, matrix, lu.diagonal())
 
 
 def _cholesky(matrix):
     A = _fortran(matrix)
-    with all_blas_threads(len(A) ** 3 / 3):
-        c, info = linalg.get_lapack_funcs("potrf", (A,))(A, lower=1, clean=0, overwrite_a=1)
+    c, info = linalg.get_lapack_funcs("potrf", (A,))(A, lower=1, clean=0, overwrite_a=1)
     return c, _info(info, matrix, c.diagonal())
 
 
@@ -186,8 +182,7 @@ def _ldl(matrix):
     A = _fortran(matrix)
     factorise, query = linalg.get_lapack_funcs(("sytrf", "sytrf_lwork"), (A,))
     lwork = int(query(len(A), lower=1)[0])
-    with all_blas_threads(len(A) ** 3 / 3):
-        ldu, ipiv, info = factorise(A, lower=1, lwork=lwork, overwrite_a=1)
+    ldu, ipiv, info = factorise(A, lower=1, lwork=lwork, overwrite_a=1)
     return ldu, ipiv, _info(info, matrix, ldu.diagonal(), ldu.diagonal(-1))
 
 

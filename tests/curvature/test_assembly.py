@@ -89,7 +89,7 @@ def test_threads_change_nothing(case, make, monkeypatch):
     if make is jacobian_gram and not case.network().loss.convex:
         pytest.skip("a loss that is not convex has no such factor")
     alone = make(case.objective(), case.theta())
-    monkeypatch.setattr(threads, "LEAST_FLOPS", 0.0)
+    monkeypatch.setattr(threads, "MIN_PARALLEL_FLOPS", 0.0)
     monkeypatch.setattr(layer_blocks, "ROWS_A_TASK", 2)
     monkeypatch.setattr(layer_blocks, "UNIT_BYTES", 100)
     with threadpool_limits(2, "blas"):

@@ -77,7 +77,7 @@ def test_threads_change_no_bit(case, kind, kept_bytes, monkeypatch):
     theta, (build, _) = case.theta(), KINDS[kind]
     monkeypatch.setattr(products, "KEPT_BYTES", kept_bytes)
     alone = build(case.objective(chunk_bytes=1500), theta)
-    monkeypatch.setattr(threads, "LEAST_FLOPS", 0.0)
+    monkeypatch.setattr(threads, "MIN_PARALLEL_FLOPS", 0.0)
     together = build(case.objective(chunk_bytes=1500), theta)
     for v in vectors(case):
         expected = alone(v)

@@ -2,13 +2,18 @@
 
 import threading
 import time
+import warnings
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
+from sklearn.exceptions import ConvergenceWarning
 from threadpoolctl import threadpool_limits
 
+from qnewton_sk import Backend, QNewtonRegressor, Scheduler
 from qnewton_sk.machine import threads
-from qnewton_sk.machine.threads import all_blas_threads, available_threads, one_blas_thread, run_tasks
+from qnewton_sk.machine.threads import available_threads, one_blas_thread, run_tasks
+from qnewton_sk.solvers import LU, DirectCost
 
 
 @pytest.fixture
@@ -19,6 +24,26 @@ def two_threads():
 
 def blas_now():
     return threads._blas.current()
+
+
+def limits_from_another_thread_hold():
+    """Whether BLAS lets a thread other than the main one set its number of threads; some builds of OpenBLAS do not."""
+    seen = []
+
+    def limit():
+        with threadpool_limits(1, "blas"):
+            seen.append(blas_now())
+
+    with threadpool_limits(2, "blas"):
+        thread = threading.Thread(target=limit)
+        thread.start()
+        thread.join()
+    return seen == [1]
+
+
+needs_limits_from_threads = pytest.mark.skipif(
+    not limits_from_another_thread_hold(), reason="this BLAS ignores limits that are set outside the main thread"
+)
 
 
 @pytest.mark.parametrize("count", [0, 1, 2, 7])
@@ -98,14 +123,110 @@ def test_contexts_nest_and_the_last_one_out_restores(two_threads):
     assert (blas_now(), available_threads()) == (2, 2)
 
 
-def test_large_factorisations_get_the_threads_back(two_threads):
-    with one_blas_thread():
-        with all_blas_threads(1e12):
-            assert blas_now() == 2
-        with all_blas_threads(1.0):
-            assert blas_now() == 1
-        with one_blas_thread(), all_blas_threads(1e12):
-            assert blas_now() == 1  # somebody else is at work
-        assert blas_now() == 1
-    with all_blas_threads(1e12):
-        assert blas_now() == 2
+@needs_limits_from_threads
+def test_an_exception_inside_one_context_leaves_the_other_undisturbed(two_threads):
+    inside, failed = threading.Event(), threading.Event()
+    seen = []
+
+    def stays():
+        with one_blas_thread():
+            inside.set()
+            failed.wait(10)
+            seen.append(blas_now())
+
+    def fails():
+        inside.wait(10)
+        try:
+            with one_blas_thread():
+                seen.append(blas_now())
+                raise RuntimeError
+        except RuntimeError:
+            failed.set()
+
+    run_in_threads(stays, fails)
+    assert seen == [1, 1]
+    assert blas_now() == available_threads() == 2
+
+
+@needs_limits_from_threads
+def test_a_task_that_raises_in_one_thread_leaves_tasks_of_another_undisturbed(two_threads):
+    working, failed = threading.Event(), threading.Event()
+    seen, errors = [], []
+
+    def long_task(worker):
+        working.set()
+        failed.wait(10)
+        seen.append(blas_now())
+
+    def fails():
+        working.wait(10)
+        try:
+            run_tasks([raising_memory_error] * 2, ["a", "b"], 1e12)
+        except MemoryError as error:
+            errors.append(error)
+        failed.set()
+
+    run_in_threads(lambda: run_tasks([long_task] * 3, ["a", "b"], 1e12), fails)
+    assert seen == [1, 1, 1] and len(errors) == 1
+    assert blas_now() == 2
+    run_tasks([lambda worker: seen.append(worker)] * 2, ["a", "b"], 1e12)  # the pool is free again
+    assert len(seen) == 5
+
+
+class Stop(Exception):
+    pass
+
+
+class Watching(DirectCost):
+    """A cost that notes the number of BLAS threads at every step, waits for the other fit, and may raise."""
+
+    def __init__(self, kernel="lu", rates=None, meeting=None, seen=None, steps_before_error=None):
+        super().__init__(kernel, rates)
+        self.meeting = meeting
+        self.seen = seen
+        self.steps_before_error = steps_before_error
+
+    def __call__(self, facts, tol):
+        self.seen.append(blas_now())
+        if len(self.seen) == 1 and self.meeting is not None:
+            self.meeting.wait(20)  # both fits are under way
+        if len(self.seen) == self.steps_before_error:
+            raise Stop
+        return super().__call__(facts, tol)
+
+
+def watched_fit(seen, meeting=None, steps_before_error=None):
+    cost = Watching("lu", None, meeting, seen, steps_before_error)
+    net = QNewtonRegressor(
+        (8,),
+        curvature="gauss_newton",
+        scheduler=Scheduler([Backend("lu", LU(), cost)]),
+        max_iter=12,
+        random_state=0,
+    )
+    X = np.random.default_rng(0).standard_normal((300, 5))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        return net.fit(X, np.sin(X[:, 0]) + X[:, 1])
+
+
+@needs_limits_from_threads
+def test_two_fits_at_once_do_not_disturb_each_others_blas_threads(two_threads):
+    alone = watched_fit([])
+    meeting, seen, failed_seen, fitted = threading.Barrier(2), [], [], []
+
+    def fails():
+        with pytest.raises(Stop):
+            watched_fit(failed_seen, meeting, steps_before_error=3)
+
+    run_in_threads(lambda: fitted.append(watched_fit(seen, meeting)), fails)
+    assert set(seen) == set(failed_seen) == {1} and len(failed_seen) == 3
+    assert blas_now() == available_threads() == 2
+    assert [W.tobytes() for W in fitted[0].coefs_] == [W.tobytes() for W in alone.coefs_]
+
+
+def run_in_threads(*functions):
+    """Call the functions at the same time; an exception in any of them fails the test."""
+    with ThreadPoolExecutor(len(functions)) as pool:
+        for future in [pool.submit(function) for function in functions]:
+            future.result(timeout=60)

@@ -36,7 +36,7 @@ def test_value_and_gradient_are_those_of_autograd(case, chunk_bytes):
 def test_threads_change_no_bit(case, chunk_bytes, monkeypatch):
     theta = case.theta()
     alone = case.objective(chunk_bytes).value_and_grad(theta)
-    monkeypatch.setattr(threads, "LEAST_FLOPS", 0.0)
+    monkeypatch.setattr(threads, "MIN_PARALLEL_FLOPS", 0.0)
     with threadpool_limits(2, "blas"):
         objective = case.objective(chunk_bytes)
         assert objective.value(theta) == alone[0]  # kept passes and new ones

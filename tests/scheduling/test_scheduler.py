@@ -24,7 +24,7 @@ from qnewton_sk import (
     solution_of,
 )
 from qnewton_sk.conditioning.prepare import prepare
-from qnewton_sk.machine.calibration import Calibration
+from qnewton_sk.machine import FLOPS, Rates
 from qnewton_sk.quantum.cost import QuantumCost
 from qnewton_sk.quantum.qlsa import QLSA
 from qnewton_sk.scheduling.backends import classical_backends, default_backends, quantum_backend
@@ -176,7 +176,7 @@ def test_hardware_decides():
 
 
 def test_at_the_break_even_gate_time_both_cost_the_same():
-    lu = Backend("lu", LU(), DirectCost("lu", Calibration(dict.fromkeys(("gemm", "lu"), ((16, 1e10),)))))
+    lu = Backend("lu", LU(), DirectCost("lu", Rates(dict.fromkeys(FLOPS, ((16, 1e10),)))))
     cost = QuantumCost(hardware="ibm_sherbrooke")
     decision = Scheduler([lu, Backend("qlsa", QLSA(), cost, kind="quantum")]).choose(FACTS, 1e-6)
     queries = decision.estimates["qlsa"].terms["expected_queries"]

@@ -1,4 +1,4 @@
-"""Costs of classical solves: formulas against published operation counts, monotony, calibration."""
+"""Costs of classical solves: formulas against published operation counts, monotony, rates."""
 
 import math
 import time
@@ -13,16 +13,16 @@ from sklearn.base import clone
 from threadpoolctl import threadpool_limits
 
 from qnewton_sk import SystemFacts
-from qnewton_sk.machine.calibration import Calibration, calibrate
-from qnewton_sk.machine.threads import available_threads
+from qnewton_sk.machine import REFERENCE_RATES, Rates, calibrate
 from qnewton_sk.solvers.conjugate_gradients import CGCost
 from qnewton_sk.solvers.dense import DirectCost
+from qnewton_sk.solvers.trust_region import MoreSorensenCost
 from qnewton_sk.solvers.woodbury import WoodburyCost
 from qnewton_sk.systems.cost_estimate import CostEstimate
 
 KERNELS = ("gemm", "lu", "cholesky", "ldl")
-FLAT = Calibration(dict.fromkeys(KERNELS, ((16, 1e9),)), bytes_per_second=1e9, call_seconds=1e-5)
-STEEP = Calibration(dict.fromkeys(KERNELS, ((16, 1e8), (64, 1e9), (1024, 1e10))))
+FLAT = Rates(dict.fromkeys(KERNELS, ((16, 1e9),)), bytes_per_second=1e9, call_seconds=1e-5)
+STEEP = Rates(dict.fromkeys(KERNELS, ((16, 1e8), (64, 1e9), (1024, 1e10))))
 FACTS = SystemFacts(n=1000, kappa=100.0, rank=50, shift=1.0)
 MODELS = [
     DirectCost("lu", FLAT),
@@ -33,50 +33,20 @@ MODELS = [
 ]
 
 
-# -- calibration ---------------------------------------------------------------------------------------------
+# -- rates ---------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    "n, rate", [(1, 1e8), (16, 1e8), (64, 1e9), (32, math.sqrt(1e8 * 1e9)), (1024, 1e10), (10**6, 1e10)]
-)
-def test_rates_are_interpolated_in_the_logarithm(n, rate):
-    assert STEEP.rate("lu", n) == pytest.approx(rate)
-    assert STEEP.seconds("lu", 5.0, n) == pytest.approx(5.0 / rate)
-
-
-@given(st.floats(1, 1e5), st.floats(1, 1e5))
-def test_rates_of_a_growing_table_grow(a, b):
-    assert (STEEP.rate("lu", max(a, b)) >= STEEP.rate("lu", min(a, b))) or a == b
-
-
-def test_calibration_is_measured_once_for_each_number_of_threads():
-    with threadpool_limits(1, "blas"):
-        once = calibrate()
-        assert once is calibrate() and once.threads == available_threads() == 1
-    assert set(once.flops_per_second) == set(KERNELS)
-    assert all(rate > 0 for table in once.flops_per_second.values() for _, rate in table)
-    assert all(
-        [n for n, _ in table] == sorted(n for n, _ in table) for table in once.flops_per_second.values()
-    )
-
-
-def test_refresh_measures_again():
-    with threadpool_limits(1, "blas"):
-        before = calibrate()
-        after = calibrate(refresh=True)
-        assert after is not before and calibrate() is after
-
-
-def test_no_calibration_inside_a_cost_that_has_its_own(monkeypatch):
-    monkeypatch.setattr("qnewton_sk.machine.calibration.calibrate", lambda: pytest.fail("calibrated"))
-    for model in MODELS:
-        model(FACTS, 1e-6)
+@pytest.mark.parametrize("cost", [DirectCost("ldl"), CGCost(), WoodburyCost(), MoreSorensenCost()])
+def test_costs_use_the_reference_rates_unless_told_otherwise(cost):
+    given = clone(cost).set_params(rates=REFERENCE_RATES)
+    assert cost(FACTS, 1e-6) == given(FACTS, 1e-6)
+    assert cost(FACTS, 1e-6) != given.set_params(rates=FLAT)(FACTS, 1e-6)
 
 
 def test_prediction_of_lu_is_near_the_time_taken():
     with threadpool_limits(1, "blas"):
         A = np.asfortranarray(np.random.default_rng(0).standard_normal((400, 400)))
-        predicted = DirectCost("lu")(SystemFacts(n=400), 1e-6).seconds
+        predicted = DirectCost("lu", calibrate())(SystemFacts(n=400), 1e-6).seconds
 
         taken = []
         for _ in range(5):

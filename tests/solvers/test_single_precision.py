@@ -13,7 +13,7 @@ from sklearn.datasets import make_moons
 from qnewton_sk import Backend, QNewtonClassifier, Scheduler, SystemFacts
 from qnewton_sk.conditioning.prepare import prepare
 from qnewton_sk.curvature.matrices import EmpiricalFisher, GaussNewton, Hessian
-from qnewton_sk.machine.calibration import Calibration
+from qnewton_sk.machine import Rates
 from qnewton_sk.solvers import dense as solvers
 from qnewton_sk.solvers.dense import LDL, Cholesky, DirectCost
 from qnewton_sk.solvers.single_precision import (
@@ -282,7 +282,7 @@ def test_more_digits_and_worse_conditions_need_more_solves(kappa, tol, factor):
 @pytest.mark.parametrize("inner", [DirectCost("cholesky"), MoreSorensenCost()])
 def test_large_systems_cost_half(inner):
     rates = dict.fromkeys(("gemm", "lu", "cholesky", "ldl"), ((100, 1000000000.0),))
-    inner = inner.set_params(calibration=Calibration(rates, single_speed=2.0))
+    inner = inner.set_params(rates=Rates(rates, single_speed=2.0))
     facts = SystemFacts(n=5000, kappa=100.0, assembly_flops=1e12, single_flops=1e12, product_flops=1e6)
     assert SinglePrecisionCost(inner)(facts, 1e-3).seconds == pytest.approx(
         0.5 * inner(facts, 1e-3).seconds, rel=0.01

@@ -10,7 +10,7 @@ from sklearn.base import clone
 
 from qnewton_sk import SystemFacts, prune_symmetric
 from qnewton_sk.conditioning.prepare import prepare
-from qnewton_sk.machine.calibration import Calibration
+from qnewton_sk.machine import Rates
 from qnewton_sk.solvers.sparse import SparseCG, SparseCGCost, SparseLU, SparseLUCost
 from qnewton_sk.systems.factorisations import sparse_lu_core, sparse_lu_factor, sparse_lu_flops
 from qnewton_sk.systems.linear_system import LinearSystem
@@ -18,7 +18,7 @@ from qnewton_sk.systems.solution import SolveStatus
 from qnewton_sk.systems.system_matrix import SystemMatrix
 
 N = 200
-RATES = Calibration(dict.fromkeys(("gemm", "lu", "cholesky", "ldl"), ((16, 1e9), (256, 1e10))))
+RATES = Rates(dict.fromkeys(("gemm", "lu", "cholesky", "ldl"), ((16, 1e9), (256, 1e10))))
 FACTS = SystemFacts(n=N, kappa=100.0, nnz=5 * N)
 
 
