@@ -14,7 +14,7 @@ from qnewton_sk.quantum import (
     logical_qubits,
     query_count,
 )
-from qnewton_sk.reports import HessianDisplay, LossCurveDisplay, ScheduleDisplay
+from qnewton_sk.reports import BreakEvenDisplay, HessianDisplay, LossCurveDisplay, ScheduleDisplay
 from qnewton_sk.scheduling import (
     Backend,
     Decision,
@@ -44,6 +44,7 @@ __all__ = [
     "AutoCurvature",
     "Backend",
     "Block",
+    "BreakEvenDisplay",
     "ConditionNumber",
     "CostEstimate",
     "CostModel",
