@@ -1,7 +1,8 @@
 """What looking at a matrix costs against solving with it, and how far the figures can be trusted.
 
-Prints five tables: pruning against sorting, measuring against a solve, the estimators against the truth
-(planted spectra, Hessians of fits), the certified bounds, and the sparse solvers against the dense.
+Prints six tables: pruning against sorting, measuring against a solve, the estimators against the truth
+(planted spectra, Hessians of fits; random matrices by size), the certified bounds, and the sparse solvers
+against the dense.
 
     python benchmarks/conditioning.py            # N = 4000, about two minutes
     python benchmarks/conditioning.py --n 1000   # a few seconds
@@ -174,6 +175,19 @@ def accuracy(n):
     print_table("Estimators against the truth", header, rows)
 
 
+def looseness(sizes=(2, 32, 128, 512), seeds=range(20)):
+    """Bound or estimate over truth on random symmetric matrices: smallest, median and largest factor."""
+    rows = []
+    for n in sizes:
+        matrices = [gaussian(n, seed) for seed in seeds]
+        truths = [float(condition_number(H, "exact")) for H in matrices]
+        for method in ("one_norm", "determinant"):
+            factors = [float(condition_number(H, method)) / k for H, k in zip(matrices, truths)]
+            rows.append([n, method, min(factors), statistics.median(factors), max(factors)])
+    header = ["N", "method", "smallest factor", "median", "largest"]
+    print_table("Factors of looseness, random symmetric matrices", header, rows)
+
+
 def certified(count):
     """Bounds below the truth, where the truth is resolved in double precision."""
     rng, rows = np.random.default_rng(3), []
@@ -231,5 +245,6 @@ if __name__ == "__main__":
     pruning(arguments.n)
     measuring(arguments.n)
     accuracy(arguments.accuracy_n)
+    looseness()
     certified(arguments.matrices)
     sparse_against_dense(min(arguments.n, 2000))

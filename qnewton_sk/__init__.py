@@ -5,8 +5,16 @@ from qnewton_sk.curvature import AutoCurvature, Curvature, EmpiricalFisher, Gaus
 from qnewton_sk.estimators import QNewtonClassifier, QNewtonRegressor
 from qnewton_sk.machine import REFERENCE_RATES, Rates, calibrate
 from qnewton_sk.optimize import Direction, FixedStep, LineSearch, StepControl, Trial, TrustRegion
-from qnewton_sk.quantum import HARDWARE, QLSA, QuantumCost, QuantumHardware, logical_qubits, query_count
-from qnewton_sk.reports import HessianDisplay, LossCurveDisplay, ScheduleDisplay
+from qnewton_sk.quantum import (
+    HARDWARE,
+    QLSA,
+    QuantumAssumptions,
+    QuantumCost,
+    QuantumHardware,
+    logical_qubits,
+    query_count,
+)
+from qnewton_sk.reports import BreakEvenDisplay, HessianDisplay, LossCurveDisplay, ScheduleDisplay
 from qnewton_sk.scheduling import (
     Backend,
     Decision,
@@ -36,6 +44,7 @@ __all__ = [
     "AutoCurvature",
     "Backend",
     "Block",
+    "BreakEvenDisplay",
     "ConditionNumber",
     "CostEstimate",
     "CostModel",
@@ -53,6 +62,7 @@ __all__ = [
     "QLSA",
     "QNewtonClassifier",
     "QNewtonRegressor",
+    "QuantumAssumptions",
     "QuantumCost",
     "QuantumHardware",
     "Rates",

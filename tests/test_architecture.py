@@ -27,7 +27,7 @@ ALLOWED = {
     "quantum": {"machine", "solvers", "systems"},
     "scheduling": {"machine", "quantum", "solvers", "systems"},
     "optimize": {"machine", "systems"},
-    "reports": {"conditioning"},
+    "reports": {"conditioning", "quantum", "solvers", "systems"},
     "estimators": {
         "conditioning",
         "curvature",

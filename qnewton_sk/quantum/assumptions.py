@@ -1,92 +1,177 @@
-"""What a quantum solve is charged: the switches of `QuantumCost` and their named sets."""
+"""What a quantum solve is charged for: the settings, their formulas and the two presets."""
 
-from collections.abc import Mapping
-from math import ceil, isfinite, log
+from collections.abc import Callable, Mapping
+from math import ceil, inf, log
 from numbers import Real
+from typing import Any
 
+from sklearn.base import BaseEstimator
+
+from .hardware import Presets
 from .readout import READOUTS
 
-LOADING = {
+LOADING: dict[str, Callable[[int, int], float]] = {
     "none": lambda n, d: 0.0,
     "qrom": lambda n, d: max(2.0 * (n * d - 2), 0.0),
     "qrom_dense": lambda n, d: max(2.0 * (n * n - 2), 0.0),
 }
-"""Toffoli gates of one query's data loading, ``(n, d) -> float``: loading and unloading by QROM. An empirical
-figure of resource estimators; trades of ancillas for gates (QROAM) would lower it."""
+"""Toffoli gates of the matrix loading of one query, ``(n, d) -> float``: loading and unloading by QROM. This is an
+empirical figure of resource estimators; trades of ancillas for gates (QROAM) would lower it."""
 
-RHS_LOADING = {"none": lambda n: 0.0, "qrom": lambda n: 4.0 * n}
-"""Toffoli gates of one query's preparations of the right-hand side: two of them (arXiv:2305.11352, theorem
-1), each with n rotation angles loaded and unloaded by QROM."""
+RHS_LOADING: dict[str, Callable[[int], float]] = {"none": lambda n: 0.0, "qrom": lambda n: 4.0 * n}
+"""Toffoli gates of the right-hand side loading of one query, ``n -> float``: two preparations per query
+(arXiv:2305.11352, theorem 1), each with n rotation angles loaded and unloaded by QROM."""
 
-NORM = ("none", "amplitude_estimation")
+NORM_ESTIMATIONS = ("none", "amplitude_estimation")
+"""Ways to estimate the norm of the solution."""
 
-ASSUMPTIONS = {
-    "paper": {
-        "alpha": "sparse",
-        "loading": "none",
-        "rhs_loading": "none",
-        "readout": "none",
-        "readout_tol": None,
-        "norm": "none",
-        "refinement_tol": None,
-    },
-    "end_to_end": {
-        "alpha": "sparse",
-        "loading": "qrom",
-        "rhs_loading": "qrom",
-        "readout": "sampling",
-        "readout_tol": None,
-        "norm": "amplitude_estimation",
-        "refinement_tol": None,
-    },
+
+class QuantumAssumptions(BaseEstimator):
+    """What one quantum solve is charged for.
+
+    The defaults are the assumptions of the paper: one gate per query and nothing else.
+
+    Parameters
+    ----------
+    alpha : "sparse" or float, default="sparse"
+        Factor of the block encoding: "sparse" for that of sparse access, d max|A_ij| / ||A||_2, or a
+        number >= 1.
+    loading : {"none", "qrom", "qrom_dense"}, default="none"
+        Loading of the matrix in every query: nothing, its N d nonzeros, or all N^2 entries (see `LOADING`).
+    rhs_loading : {"none", "qrom"}, default="none"
+        Loading of the right-hand side in every query (see `RHS_LOADING`).
+    readout : {"none", "sampling", "proven", "coherent", "swap_test"}, default="none"
+        How the solution is read out, which sets the number of copies (see `READOUTS`).
+    readout_tol : float, default=None
+        l2 error of the readout of the normalised solution, in (0, 1). None is the error of the solve.
+    norm : {"none", "amplitude_estimation"}, default="none"
+        How the norm of the solution is estimated, to the same error as the readout.
+    refinement_tol : float, default=None
+        Error of one solve, in (0, 1), if several solves are combined by iterative refinement:
+        ceil(ln tol / ln refinement_tol) of them. None is one solve to the whole accuracy.
+
+    See Also
+    --------
+    QuantumCost : Takes these assumptions, or the presets "paper" and "end_to_end" by name.
+
+    References
+    ----------
+    "paper": arXiv:2405.00252, section IV-C. Each other value: the source beside its formula.
+
+    Examples
+    --------
+    >>> from qnewton_sk import QuantumAssumptions, Scheduler
+    >>> scheduler = Scheduler(assumptions=QuantumAssumptions(loading="qrom"))
+    >>> scheduler.set_params(assumptions__readout="coherent").assumptions
+    QuantumAssumptions(loading='qrom', readout='coherent')
+    """
+
+    def __init__(
+        self,
+        *,
+        alpha: str | float = "sparse",
+        loading: str = "none",
+        rhs_loading: str = "none",
+        readout: str = "none",
+        readout_tol: float | None = None,
+        norm: str = "none",
+        refinement_tol: float | None = None,
+    ) -> None:
+        self.alpha = alpha
+        self.loading = loading
+        self.rhs_loading = rhs_loading
+        self.readout = readout
+        self.readout_tol = readout_tol
+        self.norm = norm
+        self.refinement_tol = refinement_tol
+
+    def check(self) -> None:
+        """Raise ValueError if a setting is unknown or out of range."""
+        for name, allowed in _ALLOWED.items():
+            choice = getattr(self, name)
+            if not isinstance(choice, str) or choice not in allowed:
+                raise ValueError(f"`assumptions.{name}` must be one of {sorted(allowed)}; got {choice!r}")
+        for name in ("readout_tol", "refinement_tol"):
+            value: float | None = getattr(self, name)
+            if value is not None and not (isinstance(value, Real) and 0 < value < 1):
+                raise ValueError(
+                    f"`assumptions.{name}` must be None or a number in (0, 1), such as 1e-2; got {value!r}"
+                )
+        if not (isinstance(self.alpha, Real) and 1 <= self.alpha < inf or self.alpha == "sparse"):
+            raise ValueError(
+                f"`assumptions.alpha` must be 'sparse' or a finite number >= 1; got {self.alpha!r}"
+            )
+
+
+_ALLOWED: dict[str, Any] = {
+    "loading": LOADING,
+    "rhs_loading": RHS_LOADING,
+    "readout": READOUTS,
+    "norm": NORM_ESTIMATIONS,
 }
-"""Named sets of switches for `QuantumCost`; see there."""
+
+ASSUMPTIONS: Presets[QuantumAssumptions] = Presets(
+    {
+        "paper": QuantumAssumptions(),
+        "end_to_end": QuantumAssumptions(
+            loading="qrom", rhs_loading="qrom", readout="sampling", norm="amplitude_estimation"
+        ),
+    }
+)
+"""Presets by name. "paper" charges one gate per query (arXiv:2405.00252, section IV-C); "end_to_end" also charges the
+loading of the data, the readout of the solution and the estimation of its norm."""
 
 
-def resolve_assumptions(assumptions):
-    """Return every switch of `QuantumCost.assumptions` with its value.
+def resolve_assumptions(assumptions: str | Mapping[str, Any] | QuantumAssumptions) -> QuantumAssumptions:
+    """Return checked `QuantumAssumptions` from a preset's name, a dict or the part itself.
+
+    Parameters
+    ----------
+    assumptions : {"paper", "end_to_end"}, mapping of str to object or QuantumAssumptions
+        A mapping holds settings of `QuantumAssumptions` that replace those of the preset under its key
+        "base" ("paper" by default).
 
     Raises
     ------
     ValueError
         If a name or a value is unknown.
+
+    Examples
+    --------
+    >>> from qnewton_sk.quantum.assumptions import resolve_assumptions
+    >>> resolve_assumptions({"base": "end_to_end", "norm": "none"})
+    QuantumAssumptions(loading='qrom', readout='sampling', rhs_loading='qrom')
     """
-    if not isinstance(assumptions, Mapping):
-        return _named(assumptions)
-    switches = dict(_named(assumptions.get("base", "paper")))
-    switches.update((name, value) for name, value in assumptions.items() if name != "base")
-    _check(switches)
-    return switches
+    if isinstance(assumptions, Mapping):
+        resolved = _from_mapping(assumptions)
+    elif isinstance(assumptions, QuantumAssumptions):
+        resolved = assumptions
+    else:
+        resolved = _preset(assumptions)
+    resolved.check()
+    return resolved
 
 
-def _named(name):
-    if not isinstance(name, str) or name not in ASSUMPTIONS:
-        raise ValueError(f"`assumptions` must be a dict or one of {sorted(ASSUMPTIONS)}; got {name!r}")
-    return ASSUMPTIONS[name]
-
-
-_ALLOWED = {"loading": LOADING, "rhs_loading": RHS_LOADING, "readout": READOUTS, "norm": NORM}
-
-
-def _check(switches):
-    unknown = set(switches) - set(ASSUMPTIONS["paper"])
-    if unknown:
+def _preset(name: object) -> QuantumAssumptions:
+    preset = ASSUMPTIONS.get(name) if isinstance(name, str) else None
+    if preset is None:
         raise ValueError(
-            f"`assumptions` must have keys among {sorted(ASSUMPTIONS['paper'])}; got {sorted(unknown)}"
+            f"`assumptions` must be a QuantumAssumptions, a dict of its settings or one of "
+            f"{sorted(ASSUMPTIONS)}; got {name!r}"
         )
-    for name, allowed in _ALLOWED.items():
-        if switches[name] not in allowed:
-            raise ValueError(
-                f"`assumptions[{name!r}]` must be one of {sorted(allowed)}; got {switches[name]!r}"
-            )
-    for name in ("readout_tol", "refinement_tol"):
-        if switches[name] is not None and not 0 < switches[name] < 1:
-            raise ValueError(f"`assumptions[{name!r}]` must be None or in (0, 1); got {switches[name]!r}")
-    alpha = switches["alpha"]
-    if alpha != "sparse" and not (isinstance(alpha, Real) and isfinite(alpha) and alpha >= 1):
-        raise ValueError(f"`assumptions['alpha']` must be 'sparse' or a number >= 1; got {alpha!r}")
+    return preset
 
 
-def refinement_rounds(tol, solve_tol):
-    """Return how many solves of error `solve_tol` iterative refinement takes to reach `tol`."""
+def _from_mapping(assumptions: Mapping[str, Any]) -> QuantumAssumptions:
+    base = _preset(assumptions.get("base", "paper"))
+    settings = {name: value for name, value in assumptions.items() if name != "base"}
+    known = base.get_params()
+    unknown = [name for name in settings if name not in known]
+    if unknown:
+        raise ValueError(f"`assumptions` must have keys among {sorted(['base', *known])}; got {unknown}")
+    return base.set_params(**settings)
+
+
+def refinement_rounds(tol: float, solve_tol: float) -> int:
+    """Return the number of solves of error `solve_tol` that iterative refinement takes to reach `tol`."""
     return 1 if solve_tol <= tol else ceil(round(log(tol) / log(solve_tol), 9))

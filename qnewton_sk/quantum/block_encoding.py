@@ -1,15 +1,18 @@
 """The block encoding of a matrix: its factor and its qubits."""
 
-from math import ceil, log2
+from math import inf
+from numbers import Integral
+
+from qnewton_sk.systems import SystemFacts
 
 
-def block_encoding_factor(facts):
-    """Return alpha = d max|A_ij| / ||A||_2 of sparse access, or its bound d where the two are not known.
+def block_encoding_factor(facts: SystemFacts) -> float:
+    """Return alpha = d max|A_ij| / ||A||_2 of sparse access, or its bound d if the two are not known.
 
     Parameters
     ----------
     facts : SystemFacts
-        Of which `row_nonzeros`, `max_abs` and `norm` are used.
+        Facts, of which `row_nonzeros`, `max_abs` and `norm` are used.
 
     Returns
     -------
@@ -27,12 +30,14 @@ def block_encoding_factor(facts):
     >>> block_encoding_factor(SystemFacts(n=100, row_nonzeros=10, norm=4.0, max_abs=2.0))
     5.0
     """
-    if facts.norm and facts.max_abs:
-        return max(facts.row_nonzeros * facts.max_abs / facts.norm, 1.0)
-    return float(facts.row_nonzeros)
+    d = float(facts.n if facts.row_nonzeros is None else facts.row_nonzeros)
+    norm, max_abs = float(facts.norm or 0.0), float(facts.max_abs or 0.0)
+    if 0 < norm < inf and 0 < max_abs < inf:
+        return max(d * (max_abs / norm), 1.0)
+    return d
 
 
-def logical_qubits(n, ancillas=None):
+def logical_qubits(n: int, ancillas: int | None = None) -> int:
     """Return the logical qubits of one solve, a + 6 + ceil(log2 n).
 
     Parameters
@@ -50,7 +55,7 @@ def logical_qubits(n, ancillas=None):
     Raises
     ------
     ValueError
-        If `n` < 1 or `ancillas` < 0.
+        If `n` is not an int >= 1 or `ancillas` not an int >= 0.
 
     References
     ----------
@@ -62,9 +67,9 @@ def logical_qubits(n, ancillas=None):
     >>> logical_qubits(13002, ancillas=1)
     21
     """
-    if not n >= 1:
-        raise ValueError(f"`n` must be >= 1; got {n!r}")
-    if ancillas is not None and not ancillas >= 0:
-        raise ValueError(f"`ancillas` must be None or >= 0; got {ancillas!r}")
-    width = ceil(log2(n))
-    return (width + 3 if ancillas is None else ancillas) + 6 + width
+    if not (isinstance(n, Integral) or isinstance(n, float) and n.is_integer()) or n < 1:
+        raise ValueError(f"`n` must be an int >= 1; got {n!r}")
+    if ancillas is not None and not (isinstance(ancillas, Integral) and ancillas >= 0):
+        raise ValueError(f"`ancillas` must be None or an int >= 0; got {ancillas!r}")
+    width = (int(n) - 1).bit_length()  # ceil(log2 n), exact for integers of any size
+    return (width + 3 if ancillas is None else int(ancillas)) + 6 + width

@@ -1,19 +1,20 @@
 """The odd Chebyshev polynomial that inverts a matrix whose eigenvalues lie in 1/kappa <= |x| <= 1."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
-from math import acosh, ceil
+from math import atanh, ceil, log, log1p, sqrt
 
 import numpy as np
 from scipy.fft import dct
 
-LARGEST_VALUE = 0.9
-"""Bound of |P| on [-1, 1]; below 1, so that phase factors exist and are found at a cost of 1 / (1 - 0.9)."""
+MAX_VALUE = 0.9
+"""Maximum of |P| on [-1, 1]; below 1, so that phase factors exist and are found at a cost of 1 / (1 - 0.9)."""
 
-SMALLEST_KAPPA = 1.1
+MIN_KAPPA = 1.1
 """Smaller condition numbers are raised to it: the two intervals must not shrink to the points -1 and 1."""
 
-LARGEST_TOL = 0.5
+MAX_TOL = 0.5
 """Larger errors are lowered to it: beyond, the ripples of P outgrow its peak at x ~ 1.6 / kappa."""
 
 
@@ -24,13 +25,13 @@ class InversePolynomial:
     Parameters
     ----------
     coefficients : ndarray of shape (degree + 1,)
-        Of the Chebyshev polynomials T_0, T_1, ...; the even ones are zero.
+        Coefficients of the Chebyshev polynomials T_0, T_1, ...; the even ones are zero.
     scale : float
-        The factor s.
+        Factor s.
     kappa : float
-        Where the approximation begins.
+        Inverse of the smallest |x| at which the approximation holds.
     tol : float
-        Bound of |x P(x) / s - 1| there.
+        Bound of |x P(x) / s - 1| from there on.
     """
 
     coefficients: np.ndarray
@@ -39,15 +40,15 @@ class InversePolynomial:
     tol: float
 
     @property
-    def degree(self):
+    def degree(self) -> int:
         """Degree, which is the number of queries to the block encoding in one run."""
         return self.coefficients.size - 1
 
-    def __call__(self, x):
+    def __call__(self, x: np.ndarray) -> np.ndarray:
         """Return P(x) for x of any shape, in [-1, 1]."""
         return np.polynomial.chebyshev.chebval(x, self.coefficients)
 
-    def apply(self, product, v):
+    def apply(self, product: Callable[[np.ndarray], np.ndarray], v: np.ndarray) -> np.ndarray:
         """Return P(A) v by Clenshaw's recurrence.
 
         Parameters
@@ -55,6 +56,10 @@ class InversePolynomial:
         product : callable
             ``product(u) -> A u``, A symmetric of norm at most 1.
         v : ndarray of shape (n,)
+
+        Returns
+        -------
+        ndarray of shape (n,)
         """
         upper, lower = np.zeros_like(v), np.zeros_like(v)
         for c in self.coefficients[:0:-1]:
@@ -62,8 +67,15 @@ class InversePolynomial:
         return self.coefficients[0] * v + product(upper) - lower
 
 
-def inverse_degree(kappa, tol):
-    """Return the least degree of an odd polynomial that is s/x up to the relative error `tol`.
+def inverse_degree(kappa: float, tol: float) -> int:
+    """Return the minimum degree of an odd polynomial that is s/x up to the relative error `tol`.
+
+    Parameters
+    ----------
+    kappa : float
+        Condition number, finite and >= 1.
+    tol : float
+        Relative error, in (0, 1).
 
     Examples
     --------
@@ -71,24 +83,20 @@ def inverse_degree(kappa, tol):
     >>> [inverse_degree(kappa, 1e-3) for kappa in (10, 100, 1000)]
     [75, 761, 7601]
     """
-    return 2 * _steps(max(kappa, SMALLEST_KAPPA), min(tol, LARGEST_TOL)) - 1
+    return 2 * _steps(max(kappa, MIN_KAPPA), min(tol, MAX_TOL)) - 1
 
 
-def _steps(kappa, tol):
-    return ceil(acosh(1 / tol) / acosh(_at_zero(kappa)))
-
-
-def _at_zero(kappa):
-    a2 = kappa**-2.0
-    return (1 + a2) / (1 - a2)
+def _steps(kappa: float, tol: float) -> int:
+    """Smallest n with 1 / T_n(y(0)) <= tol, that is arcosh(1 / tol) / arcosh(y(0)), the latter 2 artanh(1 / kappa)."""
+    return ceil((log1p(sqrt((1 - tol) * (1 + tol))) - log(tol)) / (2 * atanh(1 / kappa)))
 
 
 @lru_cache(maxsize=32)
-def inverse_polynomial(kappa, tol):
-    """Return the `InversePolynomial` of least degree.
+def inverse_polynomial(kappa: float, tol: float) -> InversePolynomial:
+    """Return the `InversePolynomial` of minimum degree.
 
-    Of all odd polynomials of degree 2 n - 1, [1 - T_n(y(x)) / T_n(y(0))] / x has the least largest relative
-    error as an approximation of 1/x, 1 / T_n(y(0)), where y(x) = (1 + a^2 - 2 x^2) / (1 - a^2) maps a <=
+    Of all odd polynomials of degree 2 n - 1, [1 - T_n(y(x)) / T_n(y(0))] / x has the smallest maximum
+    relative error as an approximation of 1/x, 1 / T_n(y(0)), where y(x) = (1 + a^2 - 2 x^2) / (1 - a^2) maps a <=
     |x| <= 1 to [-1, 1] and a = 1 / kappa. It serves definite and indefinite matrices alike.
 
     Parameters
@@ -110,32 +118,36 @@ def inverse_polynomial(kappa, tol):
     >>> bool(abs(0.3 * P(0.3) / P.scale - 1) <= 1e-3)
     True
     """
-    kappa, tol = max(float(kappa), SMALLEST_KAPPA), min(float(tol), LARGEST_TOL)
+    kappa, tol = max(float(kappa), MIN_KAPPA), min(float(tol), MAX_TOL)
     n = _steps(kappa, tol)
-    scale = LARGEST_VALUE / _largest_value(kappa, n)
+    scale = MAX_VALUE / _max_value(kappa, n)
     coefficients = scale * _interpolate(lambda x: _optimal(x, kappa, n), 2 * n - 1)
     coefficients[::2] = 0.0
     coefficients.setflags(write=False)
     return InversePolynomial(coefficients, scale, kappa, tol)
 
 
-def _optimal(x, kappa, n):
-    """[1 - T_n(y(x)) / T_n(y(0))] / x for x != 0."""
+def _optimal(x: np.ndarray, kappa: float, n: int) -> np.ndarray:
+    """[1 - T_n(y(x)) / T_n(y(0))] / x for x != 0, the ratio in logarithms."""
     a2 = kappa**-2.0
     y = (1 + a2 - 2 * x**2) / (1 - a2)
-    peak = n * acosh(_at_zero(kappa))
-    inside = np.cos(n * np.arccos(np.clip(y, -1, 1)))
-    beyond = np.cosh(n * np.arccosh(np.maximum(y, 1)))
-    return (1 - np.where(y > 1, beyond, inside) / np.cosh(peak)) / x
+    peak = 2 * n * atanh(1 / kappa)
+    beyond = n * np.arccosh(np.maximum(y, 1))
+    numerator = np.where(
+        y > 1,
+        np.exp(beyond - peak) * (1 + np.exp(-2 * beyond)),
+        np.exp(-peak) * 2 * np.cos(n * np.arccos(np.clip(y, -1, 1))),
+    )
+    return (1 - numerator / (1 + np.exp(-2 * peak))) / x
 
 
-def _largest_value(kappa, n):
+def _max_value(kappa: float, n: int) -> float:
     # the maximum lies at x ~ 1.6 a / sqrt(ln(2 / tol)) or, for large tol, on the first ripple right of a
     x = np.linspace(1e-3, 4, 16001) / kappa
-    return np.abs(_optimal(np.minimum(x, 1.0), kappa, n)).max() * (1 + 1e-6)
+    return float(np.abs(_optimal(np.minimum(x, 1.0), kappa, n)).max() * (1 + 1e-6))
 
 
-def _interpolate(f, degree):
+def _interpolate(f: Callable[[np.ndarray], np.ndarray], degree: int) -> np.ndarray:
     """Chebyshev coefficients of the polynomial of this degree that f is."""
     nodes = np.cos(np.pi * (np.arange(degree + 1) + 0.5) / (degree + 1))
     c = dct(f(nodes), type=2) / (degree + 1)

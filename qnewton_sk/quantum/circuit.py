@@ -2,20 +2,21 @@
 
 from functools import lru_cache
 from importlib.util import find_spec
+from typing import Any
 
 import numpy as np
 
 from .chebyshev import inverse_polynomial
 
 
-def missing_extra():
-    """Return how to install what a circuit needs, or None where it is there."""
+def missing_extra() -> str | None:
+    """Return how to install what a circuit needs, or None if it is installed."""
     missing = [name for name in ("pennylane", "nlft_qsp") if find_spec(name) is None]
     return f'{" and ".join(missing)} not installed: pip install "qnewton_sk[quantum]"' if missing else None
 
 
 @lru_cache(maxsize=8)
-def phase_factors(kappa, tol):
+def phase_factors(kappa: float, tol: float) -> np.ndarray:
     """Return the phases whose circuit implements `inverse_polynomial(kappa, tol)` as a real part.
 
     Returns
@@ -32,7 +33,7 @@ def phase_factors(kappa, tol):
     return np.array(QSVTPhaseFactors.solve(ChebyshevTExpansion(list(coefficients))).phi)
 
 
-def block_encoding(A):
+def block_encoding(A: np.ndarray) -> np.ndarray:
     """Return the unitary [[A, S], [S, -A]] with S = sqrt(1 - A^2), for a symmetric A of norm at most 1.
 
     Parameters
@@ -42,15 +43,15 @@ def block_encoding(A):
     Returns
     -------
     ndarray of shape (2 n, 2 n)
-        Symmetric and orthogonal. (PennyLane's own `BlockEncode` rescales A without a word.)
+        Symmetric and orthogonal. (PennyLane's own `BlockEncode` rescales A silently.)
     """
     values, vectors = np.linalg.eigh(A)
     S = (vectors * np.sqrt(np.clip(1 - values**2, 0, None))) @ vectors.T
     return np.block([[A, S], [S, -A]])
 
 
-def apply_polynomial(A, v, phases):
-    """Return Re P(A) v as the circuit leaves it where both ancillas are measured as 0.
+def apply_polynomial(A: np.ndarray, v: np.ndarray, phases: np.ndarray) -> np.ndarray:
+    """Return Re P(A) v as the circuit leaves it if both ancillas are measured as 0.
 
     The phases act with opposite signs in the two branches of the first ancilla, so that their sum is the real
     part of the polynomial; the second ancilla is that of the block encoding.
@@ -58,9 +59,9 @@ def apply_polynomial(A, v, phases):
     Parameters
     ----------
     A : ndarray of shape (n, n)
-        Symmetric, of norm at most 1, n >= 2 a power of two.
+        Symmetric matrix of norm at most 1; n >= 2 is a power of two.
     v : ndarray of shape (n,)
-        Of norm 1.
+        Vector of norm 1.
     phases : ndarray of shape (degree + 1,)
 
     Returns
@@ -78,7 +79,7 @@ def apply_polynomial(A, v, phases):
     U = block_encoding(A)
 
     @qml.qnode(qml.device("default.qubit", wires=width + 2))
-    def circuit():
+    def circuit() -> Any:
         qml.StatePrep(v, wires=rest)
         qml.Hadamard(branch)
         qml.IsingZZ(-2 * phases[-1], wires=[branch, flag])

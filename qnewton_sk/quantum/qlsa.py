@@ -1,43 +1,56 @@
 """The emulated quantum linear solver: a solution with the error and readout noise that it would leave."""
 
 from dataclasses import replace
-from math import isfinite, nan
-from numbers import Integral
-from typing import NamedTuple
+from math import inf, isfinite, nan
+from numbers import Integral, Real
+from typing import Any, NamedTuple
 from zlib import crc32
 
 import numpy as np
-from sklearn.utils import check_random_state
 
 from qnewton_sk.solvers import LU
-from qnewton_sk.systems import Solution, Solver, SolveStatus, failure
+from qnewton_sk.systems import LinearSystem, Solution, Solver, SolveStatus, SystemFacts, failure
 
 from .block_encoding import block_encoding_factor, logical_qubits
 from .circuit import missing_extra
-from .emulation import LARGEST_DEGREE, Failure, NoisyRun, padded, polynomial_run, too_deep
-from .query_counts import query_count, query_model, success_probability
+from .emulation import (
+    MAX_DEGREE,
+    Failure,
+    NoisyRun,
+    ReferenceSolver,
+    Run,
+    degree_rejection_reason,
+    padded,
+    polynomial_run,
+)
+from .query_counts import (
+    Formula,
+    QueryModel,
+    argument_rejection_reason,
+    query_model,
+    success_probability,
+)
 from .readout import READOUTS, estimate_norm_factor, norm_estimation_runs, read_amplitudes
 
 FIDELITIES = ("ideal", "noisy", "polynomial", "circuit")
 
-LARGEST_CIRCUIT = 64
-"""Most unknowns of a circuit: 8 qubits with the two ancillas."""
+MAX_CIRCUIT_UNKNOWNS = 64
+"""Maximum number of unknowns of a circuit: 8 qubits with the two ancillas."""
 
-REFUSAL_TOL = 1e-3
-"""Error for which a degree is judged where only the facts, and no system, are known."""
-
+REJECTION_TOL = 1e-3
+"""Error for which a degree is judged if only the facts, and no system, are known."""
 
 EXACT_TOL = 1e-12
 """Relative error asked of the classical solver that stands behind an ideal quantum one."""
 
 
-class _Exact:
-    """A solver that is asked for more than the system wants: the error of a quantum solve is added after it."""
+class _TightenedTolerance:
+    """A solver asked for more than the system wants: the error of a quantum solve is added afterwards."""
 
-    def __init__(self, solver):
+    def __init__(self, solver: ReferenceSolver) -> None:
         self.solver = solver
 
-    def solve(self, system):
+    def solve(self, system: LinearSystem) -> Solution:
         return self.solver.solve(replace(system, tol=min(system.tol, EXACT_TOL)))
 
 
@@ -50,7 +63,7 @@ class QLSA(Solver):
         - "ideal": the exact solution; only the cost is quantum.
         - "noisy": the exact solution, its direction off by an error of size `tol` in a random direction,
           read out from finitely many copies, its norm estimated.
-        - "polynomial": P(A) b with the odd polynomial P ~ s/x of least degree: the true algorithmic error.
+        - "polynomial": P(A) b with the odd polynomial P ~ s/x of minimum degree: the true algorithmic error.
         - "circuit": the same by a state-vector simulation of the circuit, gate by gate (PennyLane, up to 64
           unknowns; ``pip install "qnewton_sk[quantum]"``).
     queries : str or callable, default="jennings2023"
@@ -67,17 +80,17 @@ class QLSA(Solver):
 
     Notes
     -----
-    ``Solution.info`` holds "queries", "copies" and "norm_estimation_runs" (expected, of all rounds),
-    "rounds", "success_probability" (of one run in the first round), "qubits" (of the circuit for
-    "polynomial" and "circuit", else logical ones by `logical_qubits`), "padded_n" (the power of two that
-    the registers hold), "degree" (of the polynomial, else None), and the sizes of the errors that were put
-    in, in every round: "state_error", "readout_error", "norm_error". Failures are statuses, with a "reason"
-    in `info`; only what no status can mend raises: a setting that does not exist, a matrix that is not
+    ``Solution.info``, which is for people to read, holds "queries", "copies" and "norm_estimation_runs" (expected,
+    of all rounds), "rounds", "success_probability" (of one run in the first round), "qubits" (of the circuit for
+    "polynomial" and "circuit", else logical ones by `logical_qubits`), "padded_n" (the power of two that the
+    registers hold), "degree" (of the polynomial, else None), and the sizes of the errors that each round adds:
+    "state_error", "readout_error", "norm_error". A failure is a status, with a "reason"
+    in `info`; an exception is raised only for wrong use: a setting that does not exist, a matrix that is not
     symmetric, a missing extra.
 
     `system.tol` sets the error of the state and `readout_error` the number of copies, n / error^2: 1e-12
-    would take 1e24 n of them, so that high precision is a matter of `refinements`, each of which multiplies
-    the error of x by the error of one solve, whatever the condition number.
+    would take 1e24 n of them. High precision therefore takes `refinements`, each of which multiplies the
+    error of x by the error of one solve, whatever the condition number.
 
     References
     ----------
@@ -101,35 +114,47 @@ class QLSA(Solver):
     (True, 20000.0)
     """
 
+    needs = "entries"
+    bounds_by = "shift"
     takes_reference = True
 
     def __init__(
-        self, fidelity="ideal", queries="jennings2023", readout_error=None, refinements=0, random_state=None
-    ):
+        self,
+        fidelity: str = "ideal",
+        queries: str | Formula | QueryModel = "jennings2023",
+        readout_error: float | None = None,
+        refinements: int = 0,
+        random_state: int | np.random.RandomState | None = None,
+    ) -> None:
         self.fidelity = fidelity
         self.queries = queries
         self.readout_error = readout_error
         self.refinements = refinements
         self.random_state = random_state
 
-    def rejection_reason(self, facts):
-        """Return why this solver cannot take the system, or None.
+    def rejection_reason(self, facts: SystemFacts) -> str | None:
+        """Return why this solver cannot solve the system, or None.
 
         Raises
         ------
         ValueError
             If a setting is out of range.
         """
-        self._check()
+        self.check()
         if facts.kappa is None or not isfinite(facts.kappa):
-            return f"the condition number must be known and finite; got {facts.kappa!r}"
-        if self.fidelity == "circuit" and facts.n > LARGEST_CIRCUIT:
-            return f"a circuit takes up to {LARGEST_CIRCUIT} unknowns, got {facts.n}; try 'polynomial'"
+            return (
+                "the condition number must be known and finite (set `condition_number` to an estimator, or raise "
+                f"`regularization`); got {facts.kappa!r}"
+            )
+        if self.fidelity == "circuit" and facts.n > MAX_CIRCUIT_UNKNOWNS:
+            return f"a circuit takes up to {MAX_CIRCUIT_UNKNOWNS} unknowns, got {facts.n}; try 'polynomial'"
         if self.fidelity == "circuit" and missing_extra():
             return missing_extra()
-        return too_deep(self.fidelity, facts.kappa, REFUSAL_TOL) if self.fidelity in LARGEST_DEGREE else None
+        if self.fidelity in MAX_DEGREE:
+            return degree_rejection_reason(self.fidelity, facts.kappa, REJECTION_TOL)
+        return None
 
-    def solve(self, system, reference=None):
+    def solve(self, system: LinearSystem, reference: ReferenceSolver | None = None) -> Solution:
         """Return the `Solution` of a `LinearSystem`.
 
         Parameters
@@ -145,143 +170,166 @@ class QLSA(Solver):
         Raises
         ------
         ValueError
-            If a setting is out of range, or a matrix that has to be looked at is not symmetric.
+            If a setting is out of range, or a matrix whose entries are used is not symmetric.
         ImportError
             If fidelity="circuit" and PennyLane or nlft-qsp is not installed.
         """
-        self._check()
+        self.check()
         if self.fidelity == "circuit" and missing_extra():
             raise ImportError(missing_extra())
-        if not 0 < system.tol < 1:
+        if not (isinstance(system.tol, Real) and 0 < system.tol < 1):
             raise ValueError(f"`system.tol` must be in (0, 1); got {system.tol!r}")
         if not np.isfinite(system.rhs).all():
             return failure(system, SolveStatus.NON_FINITE, reason="the right-hand side is not finite")
         if not system.rhs.any():
             zero = np.zeros_like(system.rhs)
-            return Solution(zero, SolveStatus.SUCCESS, 0.0, zero, info=_account(system, []))
-        reference = _Exact(reference or LU())
+            return Solution(zero, SolveStatus.SUCCESS, 0.0, info=_account(system, []), image=zero)
+        exact = _TightenedTolerance(reference or LU())
         if self.fidelity == "ideal":
-            return self._ideal(system, reference)
-        run = self._run(system, reference)
-        return (
-            failure(system, run.status, reason=run.reason)
-            if isinstance(run, Failure)
-            else self._rounds(system, run)
-        )
+            return self._ideal(system, exact)
+        with np.errstate(over="ignore", invalid="ignore"):  # the status tells
+            return self._emulated(system, exact)
 
-    def _check(self):
-        if self.fidelity not in FIDELITIES:
+    def check(self) -> None:
+        """Raise ValueError if a setting is unknown or out of range."""
+        if not isinstance(self.fidelity, str) or self.fidelity not in FIDELITIES:
             raise ValueError(f"`fidelity` must be one of {FIDELITIES}; got {self.fidelity!r}")
-        query_model(self.queries)
-        if self.readout_error is not None and not 0 < self.readout_error < 1:
-            raise ValueError(f"`readout_error` must be None or in (0, 1); got {self.readout_error!r}")
-        if not (isinstance(self.refinements, Integral) and self.refinements >= 0):
-            raise ValueError(f"`refinements` must be an int >= 0; got {self.refinements!r}")
+        query_model(self.queries, "queries")
+        error, rounds, seed = self.readout_error, self.refinements, self.random_state
+        if error is not None and not (isinstance(error, Real) and 0 < error < 1):
+            raise ValueError(f"`readout_error` must be None or in (0, 1); got {error!r}")
+        if not (isinstance(rounds, Integral) and rounds >= 0):
+            raise ValueError(f"`refinements` must be an int >= 0; got {rounds!r}")
+        if not (seed is None or isinstance(seed, np.random.RandomState) or _is_seed(seed)):
+            raise ValueError(
+                f"`random_state` must be None, an int in [0, 2**32 - 1] or a RandomState; got {seed!r}"
+            )
 
-    def _ideal(self, system, reference):
-        solution, queries = reference.solve(system), self._queries(system)
-        reading = _Reading(None, queries, 1.0, 0.0, success_probability(self._tol(system)), None, 0.0, 0.0)
+    def _ideal(self, system: LinearSystem, exact: ReferenceSolver) -> Solution:
+        solution, queries = exact.solve(system), self._expected_queries(system)
+        probability = success_probability(self._model_tol(system))
+        reading = _Reading(None, queries, 1.0, 0.0, probability, None, 0.0, 0.0)
         return replace(solution, info={**solution.info, **_account(system, [reading])})
 
-    def _tol(self, system):
-        # a model that allows no such large error still counts what a smaller one takes
+    def _model_tol(self, system: LinearSystem) -> float:
+        # an error larger than the model allows is counted as the maximum that it does allow
         return min(system.tol, query_model(self.queries).tol_max)
 
-    def _queries(self, system):
-        facts, tol, model = system.facts, self._tol(system), query_model(self.queries)
-        alpha = block_encoding_factor(facts)
-        if (
-            facts.kappa is None
-            or not isfinite(facts.kappa)
-            or model.rejection_reason(facts.kappa, tol, alpha)
-        ):
+    def _expected_queries(self, system: LinearSystem) -> float:
+        facts, tol, model = system.facts, self._model_tol(system), query_model(self.queries)
+        kappa, alpha = facts.kappa, block_encoding_factor(facts)
+        if kappa is None or argument_rejection_reason(kappa, tol, alpha):
             return nan
-        return query_count(facts.kappa, tol, alpha=alpha, model=model)
+        return nan if model.rejection_reason(kappa, tol, alpha) else model(kappa, tol, alpha)
 
-    def _run(self, system, reference):
+    def _emulated(self, system: LinearSystem, exact: ReferenceSolver) -> Solution:
+        run = self._run(system, exact)
+        if isinstance(run, Failure):
+            return failure(system, run.status, reason=run.reason)
+        return self._rounds(system, run)
+
+    def _run(self, system: LinearSystem, exact: ReferenceSolver) -> Run | Failure:
         if self.fidelity == "noisy":
-            return NoisyRun(system, reference, self._tol(system), self._queries(system))
-        if self.fidelity == "circuit" and system.matrix.n > LARGEST_CIRCUIT:
-            return Failure(SolveStatus.FAILED, f"a circuit takes up to {LARGEST_CIRCUIT} unknowns")
+            return NoisyRun(system, exact, self._model_tol(system), self._expected_queries(system))
+        if self.fidelity == "circuit" and system.matrix.n > MAX_CIRCUIT_UNKNOWNS:
+            return Failure(SolveStatus.FAILED, f"a circuit takes up to {MAX_CIRCUIT_UNKNOWNS} unknowns")
         return polynomial_run(system, self.fidelity)
 
-    def _rounds(self, system, run):
-        """Solve, and solve again for the residual, as often as asked."""
-        rng = self._rng(system.rhs)
-        x, image, readings = np.zeros(system.rhs.size), np.zeros(system.rhs.size), []
+    def _rounds(self, system: LinearSystem, run: Run) -> Solution:
+        """Solve once, and then once per refinement for the residual that is left."""
+        rng, unit = self._generator(system.rhs), _power_of_two(system.rhs)
+        rhs = system.rhs.astype(float) / unit  # its squares neither overflow nor vanish
+        x, image, readings = np.zeros(rhs.size), np.zeros(rhs.size), []
         for _ in range(self.refinements + 1):
-            reading = self._read(run, system.rhs - image, rng)
+            reading = self._read(run, rhs - image, rng)
             if isinstance(reading, Failure):
                 return failure(system, reading.status, reason=reading.reason)
             readings.append(reading)
             x = x + reading.x
             image = system.matrix.product(x)
-            if np.array_equal(image, system.rhs):
+            if np.array_equal(image, rhs):
                 break
-        return _finish(system, x, image, _account(system, readings))
+        return _finished(system, x, image, rhs, unit, _account(system, readings))
 
-    def _read(self, run, rhs, rng):
+    def _read(self, run: Run, rhs: np.ndarray, rng: np.random.Generator) -> "_Reading | Failure":
         """One round: prepare copies of the state, measure them, estimate the norm."""
         outcome = run(rhs, rng)
         if isinstance(outcome, Failure):
             return outcome
         y, p = outcome
         delta = self.readout_error or (run.state_error if self.fidelity == "noisy" else None)
-        per_copy = run.queries_per_copy(p)
-        if delta is None:
-            return _Reading(y, per_copy, 1.0, 0.0, p, run, 0.0, 0.0)
-        copies, norm_runs = READOUTS["sampling"](y.size, delta), float(norm_estimation_runs(p, delta))
-        size = np.linalg.norm(y)
+        size = float(np.linalg.norm(y))
+        if delta is None or not 0 < size < inf:
+            return _Reading(y, run.queries_per_copy(p), 1.0, 0.0, p, run, 0.0, 0.0)
+        copies, norm_runs = READOUTS["sampling"](y.size, delta), norm_estimation_runs(p, delta)
         read = read_amplitudes(y / size, copies, rng) * (size * estimate_norm_factor(p, delta, rng))
-        return _Reading(
-            read, copies * per_copy + norm_runs * run.queries, copies, norm_runs, p, run, delta, delta
-        )
+        queries = copies * run.queries_per_copy(p) + norm_runs * run.queries_per_run(p)
+        return _Reading(read, queries, copies, norm_runs, p, run, delta, delta)
 
-    def _rng(self, rhs):
-        if isinstance(self.random_state, Integral):
+    def _generator(self, rhs: np.ndarray) -> np.random.Generator:
+        if isinstance(self.random_state, int | np.integer):
             return np.random.default_rng([int(self.random_state), crc32(np.ascontiguousarray(rhs).tobytes())])
         if self.random_state is None:
             return np.random.default_rng()
-        return np.random.default_rng(check_random_state(self.random_state).randint(2**31))
+        return np.random.default_rng(self.random_state.randint(2**31))
+
+
+def _is_seed(seed: object) -> bool:
+    return isinstance(seed, int | np.integer) and 0 <= int(seed) < 2**32
+
+
+def _power_of_two(rhs: np.ndarray) -> float:
+    """The power of two next to the largest entry; a division by it rounds nothing."""
+    return float(2.0 ** np.clip(np.frexp(np.abs(rhs).max())[1], -1021, 1023))
 
 
 class _Reading(NamedTuple):
     """What one round gave, and what it took."""
 
-    x: np.ndarray | None
+    x: Any
     queries: float
     copies: float
     norm_estimation_runs: float
     success_probability: float
-    run: object
+    run: Run | None
     readout_error: float
     norm_error: float
 
 
-def _account(system, readings):
+def _account(system: LinearSystem, readings: list[_Reading]) -> dict[str, Any]:
     """The entries of `Solution.info`; without any round, those of a right-hand side of zero."""
     first = readings[0] if readings else _Reading(None, 0.0, 0.0, 0.0, 1.0, None, 0.0, 0.0)
+    run, n = first.run, system.rhs.size
     return {
         "queries": sum(reading.queries for reading in readings),
         "copies": sum(reading.copies for reading in readings),
         "norm_estimation_runs": sum(reading.norm_estimation_runs for reading in readings),
         "rounds": len(readings),
         "success_probability": first.success_probability,
-        "qubits": (first.run and first.run.qubits) or logical_qubits(system.rhs.size),
-        "padded_n": padded(system.rhs.size),
-        "degree": first.run.degree if first.run else None,
-        "state_error": first.run.state_error if first.run else 0.0,
+        "qubits": (run.qubits if run else None) or logical_qubits(n),
+        "padded_n": padded(n),
+        "degree": run.degree if run else None,
+        "state_error": run.state_error if run else 0.0,
         "readout_error": first.readout_error,
         "norm_error": first.norm_error,
     }
 
 
-def _finish(system, x, image, info):
-    relative = float(np.linalg.norm(image - system.rhs) / np.linalg.norm(system.rhs))
-    if not isfinite(relative):
-        return failure(system, SolveStatus.NON_FINITE, **info)
-    # the promise is an error of x, which shows up to kappa times larger in the residual: that alone is no
-    # failure, a residual above that of x = 0 is
-    status = SolveStatus.INACCURATE if relative > 1 else SolveStatus.SUCCESS
+def _finished(
+    system: LinearSystem,
+    x: np.ndarray,
+    image: np.ndarray,
+    rhs: np.ndarray,
+    unit: float,
+    info: dict[str, Any],
+) -> Solution:
+    """The `Solution` from x and A x for the right-hand side divided by `unit`."""
+    relative = float(np.linalg.norm(image - rhs) / np.linalg.norm(rhs))
     dtype = system.rhs.dtype
-    return Solution(x.astype(dtype, copy=False), status, relative, image.astype(dtype, copy=False), info=info)
+    x, image = (x * unit).astype(dtype, copy=False), (image * unit).astype(dtype, copy=False)
+    if not (isfinite(relative) and np.isfinite(x).all() and np.isfinite(image).all()):
+        return failure(system, SolveStatus.NON_FINITE, **info)
+    # What is promised is an error of x, which may show up to kappa times larger in the residual: that alone is no
+    # failure, but a residual above that of x = 0 is.
+    status = SolveStatus.INACCURATE if relative > 1 else SolveStatus.SUCCESS
+    return Solution(x, status, relative, info=info, image=image)

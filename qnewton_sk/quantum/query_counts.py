@@ -1,10 +1,16 @@
-"""Query counts of quantum linear solvers: one formula per publication, and the function that looks them up."""
+"""Query counts of quantum linear solvers: one formula per publication, and the function that looks them up.
+
+Condition numbers and errors may be of any size that a float holds: a count beyond that range is inf.
+"""
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from math import asin, ceil, e, inf, isfinite, log, log2, pi, sqrt
+from math import asin, ceil, e, exp, hypot, inf, log, log2, pi, sqrt
+from numbers import Real
 
 from scipy.optimize import minimize_scalar
+
+Formula = Callable[[float, float, float], float]
 
 
 @dataclass(frozen=True)
@@ -16,7 +22,7 @@ class QueryModel:
     Parameters
     ----------
     name : str
-        Under which `query_count` knows it.
+        Name by which `query_count` finds it.
     formula : callable
         ``formula(kappa, tol, alpha) -> float``, expected queries to the block encoding.
     source : str
@@ -26,16 +32,16 @@ class QueryModel:
     note : str, default=""
         Doubts about the constants, and what the source leaves out.
     tol_max : float, default=1.0
-        Largest `tol` that the source allows; larger ones are refused.
+        Maximum `tol` that the source allows; a larger one is rejected.
     kappa_min : float, default=1.0
-        Smallest alpha kappa (kappa for "jennings2023") that the source allows. Smaller ones are raised to
-        it: a bound on the condition number stays a bound when it grows.
+        Minimum alpha kappa (kappa for "jennings2023") that the source allows. A smaller one is raised to it,
+        because an upper bound of the condition number stays one.
     kappa_max : float, default=inf
-        Largest alpha kappa that the source allows; larger ones are refused.
+        Maximum alpha kappa that the source allows; a larger one is rejected.
     """
 
     name: str
-    formula: Callable
+    formula: Formula
     source: str
     standing: str
     note: str = ""
@@ -43,17 +49,33 @@ class QueryModel:
     kappa_min: float = 1.0
     kappa_max: float = inf
 
-    def __call__(self, kappa, tol, alpha=1.0):
-        """Return the expected number of queries."""
-        return self.formula(kappa, tol, alpha)
+    def __call__(self, kappa: float, tol: float, alpha: float = 1.0) -> float:
+        """Return the expected number of queries; inf if it is beyond the range of floats.
 
-    def rejection_reason(self, kappa, tol, alpha=1.0):
+        Raises
+        ------
+        ValueError
+            If the formula returns anything but a number >= 0.
+        """
+        try:
+            # a numpy scalar would warn of an overflow, a Python float does not
+            queries = self.formula(float(kappa), float(tol), float(alpha))
+        except OverflowError:
+            return inf
+        if not (isinstance(queries, Real) and queries >= 0):
+            raise ValueError(
+                f"the query model {self.name!r} must return a number >= 0; got {queries!r} at "
+                f"kappa={kappa:g}, tol={tol:g}, alpha={alpha:g}"
+            )
+        return float(queries)
+
+    def rejection_reason(self, kappa: float, tol: float, alpha: float = 1.0) -> str | None:
         """Return why this model has no value here, or None."""
         if tol > self.tol_max:
             return (
                 f"`tol` must be at most {self.tol_max:g} for model {self.name!r} ({self.source}); got {tol!r}"
             )
-        if alpha * kappa > self.kappa_max:
+        if float(alpha) * float(kappa) > self.kappa_max:
             return (
                 f"`kappa` must be at most {self.kappa_max / alpha:g} for model {self.name!r} ({self.source}) "
                 f"at alpha={alpha:g}; got {kappa!r}; use another model, such as 'dalzell2024'"
@@ -61,13 +83,17 @@ class QueryModel:
         return None
 
 
-def jennings2023_single_run(kappa, tol, alpha=1.0):
-    """Return Q*, the queries of one run of `jennings2023`, which succeeds with 0.39 - 0.204 tol or more.
+MIN_KAPPA_JENNINGS = sqrt(12)
+"""Minimum condition number of theorem 1 of arXiv:2305.11352v1; smaller ones are raised to it."""
+
+
+def jennings2023_single_run(kappa: float, tol: float, alpha: float = 1.0) -> float:
+    """Return Q*, the queries of one run of `jennings2023`, which succeeds with at least 0.39 - 0.204 tol.
 
     Parameters
     ----------
     kappa : float
-        Condition number; raised to sqrt(12), the smallest for which the theorem holds.
+        Condition number; raised to sqrt(12), the minimum of the theorem.
     tol : float
         Error of the normalised solution, at most 0.24.
     alpha : float, default=1.0
@@ -87,19 +113,16 @@ def jennings2023_single_run(kappa, tol, alpha=1.0):
     >>> round(jennings2023_single_run(50.0, 1e-3, 2.0), 6)
     19825.720105
     """
-    kappa = max(kappa, SMALLEST_KAPPA_JENNINGS)
-    L = log(2 * kappa + 3)
+    kappa = max(kappa, MIN_KAPPA_JENNINGS)
+    L = log(2) + log(kappa + 1.5)
     adiabatic = (
-        1741 * alpha * e / 500 * sqrt(kappa**2 + 1) * ((133 / 125 + 4 / (25 * kappa ** (1 / 3))) * pi * L + 1)
+        1741 * alpha * e / 500 * hypot(kappa, 1) * ((133 / 125 + 4 / (25 * kappa ** (1 / 3))) * pi * L + 1)
     )
-    return adiabatic + 351 / 50 * L**2 * (log(451 * L**2 / tol) + 1) + alpha * kappa * log(32 / tol)
+    filtering = 351 / 50 * L**2 * (log(451 * L**2) - log(tol) + 1)
+    return adiabatic + filtering + alpha * kappa * (log(32) - log(tol))
 
 
-SMALLEST_KAPPA_JENNINGS = sqrt(12)
-"""Theorem 1 of arXiv:2305.11352v1 holds from here on; smaller condition numbers are raised to it."""
-
-
-def success_probability(tol):
+def success_probability(tol: float) -> float:
     """Return the proven success probability 0.39 - 0.204 tol of one run of `jennings2023`.
 
     0.204 and 0.201 both circulate for the second constant; the larger one gives the smaller probability,
@@ -108,62 +131,67 @@ def success_probability(tol):
     return 0.39 - 0.204 * tol
 
 
-def _jennings2023(kappa, tol, alpha):
+def _jennings2023(kappa: float, tol: float, alpha: float) -> float:
     return jennings2023_single_run(kappa, tol, alpha) / success_probability(tol)
 
 
-def _jennings2025(kappa, tol, alpha):
+def _jennings2025(kappa: float, tol: float, alpha: float) -> float:
     K = alpha * kappa
-    return 835.4 * K + ceil(K * log(2 / _sqrt1pm1(tol / 4)) + 2)
+    # ln(2 / (sqrt(1 + tol / 4) - 1)), without cancellation or overflow
+    log_ratio = log(8 * (sqrt(1 + tol / 4) + 1)) - log(tol)
+    return 835.4 * K + _ceil(K * log_ratio + 2)
 
 
-def _sqrt1pm1(x):
-    """sqrt(1 + x) - 1 without cancellation."""
-    return x / (sqrt(1 + x) + 1)
-
-
-def _dalzell2024(kappa, tol, alpha):
+def _dalzell2024(kappa: float, tol: float, alpha: float) -> float:
     K = alpha * kappa
-    return 56.0 * K + 1.05 * K * log(sqrt(1 - tol**2) / tol) + 2.78 * log(K) ** 3 + 3.17
+    log_ratio = log((1 - tol) * (1 + tol)) / 2 - log(tol)
+    return K * (56.0 + 1.05 * log_ratio) + 2.78 * log(K) ** 3 + 3.17
 
 
-def _costa2026(kappa, tol, alpha):
+def _costa2026(kappa: float, tol: float, alpha: float) -> float:
     K = max(alpha * kappa, 3.0)
-    return K * (6 * log(K) + 6 + 1.07 * log(1 / tol)) + 6 + 3 * log(K)
+    return K * (6 * log(K) + 6 - 1.07 * log(tol)) + 6 + 3 * log(K)
 
 
-def _costa2023(constant):
-    def count(kappa, tol, alpha):
-        K = alpha * kappa
-        best = minimize_scalar(
-            lambda D: _costa2023_at(D, K, tol, constant), bounds=(1e-3, 1.0), method="bounded"
-        )
-        return float(best.fun)
+def _costa2023(constant: float) -> Formula:
+    def count(kappa: float, tol: float, alpha: float) -> float:
+        # the count is linear in alpha kappa, so that the minimum is found at alpha kappa = 1
+        best = minimize_scalar(_costa2023_at, bounds=(1e-3, 1.0), args=(tol, constant), method="bounded")
+        return alpha * kappa * float(best.fun)
 
     return count
 
 
-def _costa2023_at(Delta, K, tol, constant):
-    """Adiabatic walk up to the overlap error Delta, then a filter, repeated until both succeed."""
+def _costa2023_at(Delta: float, tol: float, constant: float) -> float:
+    """Queries at alpha kappa = 1: an adiabatic walk to the overlap error Delta, then a filter, until both succeed."""
     miss = Delta**2 - Delta**4 / 4
-    filter_tol = min(tol * sqrt((1 - miss) * (1 - tol**2 / 4)) / ((1 - tol**2 / 2) * sqrt(miss)), 1.0)
-    success = (1 - miss * (1 - filter_tol**2)) ** 2
-    return K / 2 * log(2 / filter_tol) * (1 / success + 1) + constant * K / (Delta * success)
+    log_filter_tol = log(tol) + log((1 - miss) * (1 - tol**2 / 4) / miss) / 2 - log(1 - tol**2 / 2)
+    log_filter_tol = min(log_filter_tol, 0.0)
+    success = (1 - miss * (1 - exp(2 * log_filter_tol))) ** 2
+    return (log(2) - log_filter_tol) / 2 * (1 / success + 1) + constant / (Delta * success)
 
 
-def _childs2017(kappa, tol, alpha):
+def _childs2017(kappa: float, tol: float, alpha: float) -> float:
     K = alpha * kappa
-    power = ceil(K**2 * log2(K / tol))
-    terms = ceil(sqrt(power * log2(4 * power / tol)))
+    log_ratio = log2(K) - log2(tol)
+    power = _ceil(K * K * log_ratio)
+    terms = _ceil(sqrt(power) * sqrt(2 + log2(power) - log2(tol)))
+    if terms == inf:
+        return inf
     amplitude = min(alpha / (2 * (terms + 1)), 1.0)
     return 8.0 * terms * (2 * (pi / (4 * asin(amplitude)) // 1) + 1)
 
 
-def _hhl2009(kappa, tol, alpha):
-    return alpha * kappa**2 / tol
+def _hhl2009(kappa: float, tol: float, alpha: float) -> float:
+    return alpha * kappa * kappa / tol
 
 
-QUERY_MODELS = {
+def _ceil(x: float) -> float:
+    """Smallest whole number >= x; floats from 2^53 on, inf included, are whole already."""
+    return float(ceil(x)) if x < 2.0**53 else x
+
+
+QUERY_MODELS: dict[str, QueryModel] = {
     model.name: model
     for model in (
         QueryModel(
@@ -173,7 +201,7 @@ QUERY_MODELS = {
             "proven",
             "The paper's model. The success constant 0.204 is printed as 0.201 elsewhere (0.22 % at most).",
             tol_max=0.24,
-            kappa_min=SMALLEST_KAPPA_JENNINGS,
+            kappa_min=MIN_KAPPA_JENNINGS,
         ),
         QueryModel(
             "jennings2025",
@@ -229,11 +257,18 @@ QUERY_MODELS = {
         ),
     )
 }
-"""Query models by name; add your own, or give `query_count` a callable."""
+"""Query models by name. A model of your own is a callable or a `QueryModel`, given in place of a name."""
 
 
-def query_model(model):
+def query_model(model: str | Formula | QueryModel, name: str = "model") -> QueryModel:
     """Return the `QueryModel` of a name, or a callable as one.
+
+    Parameters
+    ----------
+    model : str, callable or QueryModel
+        What the user gave.
+    name : str, default="model"
+        Parameter that the message names.
 
     Raises
     ------
@@ -243,15 +278,19 @@ def query_model(model):
     if isinstance(model, QueryModel):
         return model
     if callable(model):
-        return QueryModel(
-            getattr(model, "__name__", type(model).__name__), model, "given by the caller", "numerical"
+        label = getattr(model, "__name__", type(model).__name__)
+        return QueryModel(label, model, "given by the caller", "numerical")
+    if not isinstance(model, str) or model not in QUERY_MODELS:
+        raise ValueError(
+            f"`{name}` must be one of {sorted(QUERY_MODELS)} or a callable (kappa, tol, alpha) -> queries; "
+            f"got {model!r}"
         )
-    if model not in QUERY_MODELS:
-        raise ValueError(f"`model` must be one of {sorted(QUERY_MODELS)} or a callable; got {model!r}")
     return QUERY_MODELS[model]
 
 
-def query_count(kappa, tol, *, alpha=1.0, model="jennings2023"):
+def query_count(
+    kappa: float, tol: float, *, alpha: float = 1.0, model: str | Formula | QueryModel = "jennings2023"
+) -> float:
     """Return the expected queries to the block encoding for one solution of A x = b.
 
     Failed runs are included. A is scaled to norm 1 and accessed by a block encoding of factor `alpha`;
@@ -260,22 +299,24 @@ def query_count(kappa, tol, *, alpha=1.0, model="jennings2023"):
     Parameters
     ----------
     kappa : float
-        Condition number of A in the 2-norm, or an upper bound of it; >= 1.
+        Condition number of A in the 2-norm, or an upper bound of it; finite and >= 1.
     tol : float
         Allowed l2 error of the normalised solution, in (0, 1).
     alpha : float, default=1.0
-        Factor of the block encoding, >= 1; d max|A_ij| / ||A||_2 for sparse access.
+        Factor of the block encoding, finite and >= 1; d max|A_ij| / ||A||_2 for sparse access.
     model : str or callable, default="jennings2023"
         A name from `QUERY_MODELS`, or ``model(kappa, tol, alpha) -> float``.
 
     Returns
     -------
     float
+        At least 0; inf if the count is beyond the range of floats.
 
     Raises
     ------
     ValueError
-        If an argument is out of the range that the model's source allows, or the model is unknown.
+        If an argument is out of the range that the model's source allows, the model is unknown, or a callable
+        returns anything but a number >= 0.
 
     Examples
     --------
@@ -288,20 +329,20 @@ def query_count(kappa, tol, *, alpha=1.0, model="jennings2023"):
     100.0
     """
     chosen = query_model(model)
-    reason = argument_fault(kappa, tol, alpha) or chosen.rejection_reason(kappa, tol, alpha)
+    reason = argument_rejection_reason(kappa, tol, alpha) or chosen.rejection_reason(kappa, tol, alpha)
     if reason:
         raise ValueError(reason)
     return chosen(kappa, tol, alpha)
 
 
-def argument_fault(kappa, tol, alpha):
+def argument_rejection_reason(kappa: float, tol: float, alpha: float) -> str | None:
     """Return what is wrong with the arguments of any query count, or None."""
-    if not (1 <= kappa and isfinite(kappa)):
+    if not (isinstance(kappa, Real) and 1 <= kappa < inf):
         return (
             f"`kappa` must be finite and >= 1 (raise `regularization` for a singular matrix); got {kappa!r}"
         )
-    if not 0 < tol < 1:
+    if not (isinstance(tol, Real) and 0 < tol < 1):
         return f"`tol` must be in (0, 1); got {tol!r}"
-    if not (1 <= alpha and isfinite(alpha)):
+    if not (isinstance(alpha, Real) and 1 <= alpha < inf):
         return f"`alpha` must be finite and >= 1; got {alpha!r}"
     return None

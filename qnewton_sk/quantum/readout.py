@@ -1,6 +1,7 @@
 """Reading a solution out of a quantum computer: how many copies it takes, and what they would show."""
 
-from math import ceil, log, pi, sqrt
+from collections.abc import Callable
+from math import ceil, inf, log, pi, sqrt
 
 import numpy as np
 
@@ -8,27 +9,28 @@ NORM_REPEATS = 9
 """Amplitude estimations of which the median is taken: each is within its bound with probability 8/pi^2
 (Brassard et al. 2002, theorem 12), the median of nine with 98 %."""
 
-LARGEST_MULTINOMIAL = 10**15
-"""From this many copies on, counts are drawn from the normal limit: integers of 64 bits end at 9e18."""
+MAX_MULTINOMIAL_COPIES = 10**15
+"""Maximum number of copies whose counts are drawn exactly; more are drawn from the normal limit, because integers
+of 64 bits end at 9e18."""
 
 
-def _sampling(n, delta):
-    return n / delta**2
+def _sampling(n: int, delta: float) -> float:
+    return n / delta / delta  # the square of a small delta would underflow to zero
 
 
-def _proven(n, delta):
-    return 2 * 36 * n * log(max(n, 2)) / delta**2
+def _proven(n: int, delta: float) -> float:
+    return 2 * 36 * n * log(max(n, 2)) / delta / delta
 
 
-def _coherent(n, delta):
+def _coherent(n: int, delta: float) -> float:
     return n / delta
 
 
-def _swap_test(n, delta):
-    return n * n / delta**2
+def _swap_test(n: int, delta: float) -> float:
+    return n * n / delta / delta
 
 
-READOUTS = {
+READOUTS: dict[str, Callable[[int, float], float]] = {
     "none": lambda n, delta: 1.0,
     "sampling": _sampling,
     "proven": _proven,
@@ -36,7 +38,7 @@ READOUTS = {
     "swap_test": _swap_test,
 }
 """Copies of the solution by readout, each ``(n, delta) -> float`` for an l2 error delta of a real vector of
-n entries.
+n entries; inf if they are beyond the range of floats.
 
 - "none": one run, nothing is read.
 - "sampling": n / delta^2, what amplitudes and signs take in practice; no theorem.
@@ -48,7 +50,7 @@ n entries.
 """
 
 
-def norm_estimation_size(amplitude, delta):
+def norm_estimation_size(amplitude: float, delta: float) -> float:
     """Return M, the evaluations of amplitude estimation that bring ||x|| to the relative error `delta`.
 
     Solves 2 pi k sqrt(a (1 - a)) / M + k^2 pi^2 / M^2 = 2 a delta with k = 1: the norm is the square root of
@@ -61,6 +63,11 @@ def norm_estimation_size(amplitude, delta):
     delta : float
         Relative error of the norm.
 
+    Returns
+    -------
+    float
+        A whole number; inf if it is beyond the range of floats.
+
     References
     ----------
     Brassard, Hoyer, Mosca, Tapp (2002), arXiv:quant-ph/0005055, theorem 12.
@@ -69,20 +76,24 @@ def norm_estimation_size(amplitude, delta):
     --------
     >>> from qnewton_sk.quantum.readout import norm_estimation_size
     >>> norm_estimation_size(0.39, 1e-2)
-    397
+    397.0
     """
     spread = sqrt(amplitude * (1 - amplitude))
     # the small root of a quadratic, written without cancellation
-    step = 2 * amplitude * delta / (pi * (spread + sqrt(spread**2 + 2 * amplitude * delta)))
-    return ceil(1 / step)
+    size = pi * (spread + sqrt(spread**2 + 2 * amplitude * delta)) / (2 * amplitude) / delta
+    return float(ceil(size)) if size < inf else inf
 
 
-def norm_estimation_runs(amplitude, delta):
-    """Return the runs of the solver behind one estimate of ||x||: two an evaluation, one is its inverse."""
+def norm_estimation_runs(amplitude: float, delta: float) -> float:
+    """Return the runs of the solver that one estimate of ||x|| takes.
+
+    Each of `NORM_REPEATS` amplitude estimations takes one run and two per evaluation, one of them inverted. A run
+    counts once, whether it succeeds or not: nothing is repeated until success.
+    """
     return NORM_REPEATS * (2 * norm_estimation_size(amplitude, delta) + 1)
 
 
-def read_amplitudes(state, copies, rng):
+def read_amplitudes(state: np.ndarray, copies: float, rng: np.random.Generator) -> np.ndarray:
     """Return what `copies` measured copies tell of a real normalised state, signs included.
 
     Half of the copies are measured as they are and give the magnitudes; the other half interferes with a
@@ -93,7 +104,7 @@ def read_amplitudes(state, copies, rng):
     state : ndarray of shape (n,)
         Real, of norm 1.
     copies : float
-        Number of copies, both rounds together.
+        Number of copies, both rounds together; inf shows the state itself.
     rng : numpy.random.Generator
 
     Returns
@@ -112,7 +123,7 @@ def read_amplitudes(state, copies, rng):
     >>> bool(np.linalg.norm(read - [0.6, -0.8]) < 1e-2)
     True
     """
-    half = max(ceil(copies / 2), 1)
+    half = copies / 2 if copies > MAX_MULTINOMIAL_COPIES else max(ceil(copies / 2), 1)
     magnitude = np.sqrt(_frequencies(state**2, half, rng))
     # |0>(x + m)/2 + |1>(x - m)/2: the first outcome is the likelier one exactly where x is positive
     together = _frequencies(
@@ -122,14 +133,14 @@ def read_amplitudes(state, copies, rng):
     return np.where(agree >= differ, magnitude, -magnitude)
 
 
-def _frequencies(probabilities, copies, rng):
+def _frequencies(probabilities: np.ndarray, copies: float, rng: np.random.Generator) -> np.ndarray:
     p = probabilities / probabilities.sum()
-    if copies < LARGEST_MULTINOMIAL:
-        return rng.multinomial(copies, p) / copies
-    return np.maximum(p + np.sqrt(p * (1 - p) / float(copies)) * rng.standard_normal(p.size), 0.0)
+    if copies <= MAX_MULTINOMIAL_COPIES:
+        return rng.multinomial(int(copies), p) / copies
+    return np.maximum(p + np.sqrt(p * (1 - p) / copies) * rng.standard_normal(p.size), 0.0)
 
 
-def estimate_norm_factor(amplitude, delta, rng):
+def estimate_norm_factor(amplitude: float, delta: float, rng: np.random.Generator) -> float:
     """Return estimated over true norm, the median of `NORM_REPEATS` amplitude estimations.
 
     Parameters
@@ -137,11 +148,15 @@ def estimate_norm_factor(amplitude, delta, rng):
     amplitude : float
         Success probability a, in (0, 1).
     delta : float
-        Relative error that the number of evaluations is chosen for.
+        Relative error from which the number of evaluations follows.
     rng : numpy.random.Generator
+
+    Returns
+    -------
+    float
     """
     M = norm_estimation_size(amplitude, delta)
-    angle = np.arcsin(sqrt(amplitude)) / pi
+    angle = float(np.arcsin(sqrt(amplitude))) / pi
     phases = [_estimated_phase(angle, M, rng) for _ in range(NORM_REPEATS)]
     return float(np.median(np.abs(np.sin(pi * np.array(phases)))) / sqrt(amplitude))
 
@@ -149,9 +164,14 @@ def estimate_norm_factor(amplitude, delta, rng):
 PHASE_WINDOW = 512
 """Outcomes of phase estimation drawn on each side of the true one; all others together have 0.04 %."""
 
+MAX_PHASE_SIZE = 2.0**53
+"""Maximum M whose outcomes y / M differ in double precision; a finer estimate is the phase itself."""
 
-def _estimated_phase(phase, M, rng):
+
+def _estimated_phase(phase: float, M: float, rng: np.random.Generator) -> float:
     """Draw an outcome y / M of phase estimation: P(y) = [sin(M pi z) / (M sin(pi z))]^2, z = phase - y/M."""
+    if M > MAX_PHASE_SIZE:
+        return phase
     nearest = round(phase * M)
     outcomes = nearest + np.arange(-min(PHASE_WINDOW, (M - 1) // 2), min(PHASE_WINDOW, M // 2) + 1)
     offset = M * phase - outcomes

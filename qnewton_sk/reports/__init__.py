@@ -1,10 +1,12 @@
 """Tables and displays of a run."""
 
+from .break_even import BreakEvenDisplay
 from .displays import HessianDisplay, LossCurveDisplay, ScheduleDisplay
 from .tables import compare_runs, modelled_total_seconds, step_table
 from .tradeoffs import matrix_tradeoff, regularization_tradeoff, sparsity_tradeoff
 
 __all__ = [
+    "BreakEvenDisplay",
     "HessianDisplay",
     "LossCurveDisplay",
     "ScheduleDisplay",

@@ -75,7 +75,7 @@ class LossCurveDisplay:
         """
         if by not in ABSCISSAE:
             raise ValueError(f"`by` must be one of {list(ABSCISSAE)}; got {by!r}")
-        self.ax_, self.figure_ = _axes(ax)
+        self.ax_, self.figure_ = resolve_axes(ax)
         self.lines_ = [
             self.ax_.plot(ABSCISSAE[by](history), history["loss"], label=name, **line)[0]
             for name, history in self.histories.items()
@@ -130,7 +130,7 @@ class ScheduleDisplay:
         -------
         ScheduleDisplay
         """
-        self.ax_, self.figure_ = _axes(ax)
+        self.ax_, self.figure_ = resolve_axes(ax)
         newton = np.asarray(self.history["phase"]) == "newton"
         history = {name: np.asarray(column)[newton] for name, column in self.history.items()}
         self.lines_ = [
@@ -229,7 +229,7 @@ class HessianDisplay:
         """
         if kind not in self.KINDS:
             raise ValueError(f"`kind` must be one of {self.KINDS}; got {kind!r}")
-        self.ax_, self.figure_ = _axes(ax)
+        self.ax_, self.figure_ = resolve_axes(ax)
         getattr(self, f"_draw_{kind}")()
         return self
 
@@ -257,13 +257,13 @@ class HessianDisplay:
         self.ax_.legend()
 
 
-def _axes(ax):
-    """Return the axes to draw on and their figure, which has no part in any global state."""
+def resolve_axes(ax, **figure_settings):
+    """Return the axes to draw on and their figure: those given, or new ones with these settings of `plt.subplots`."""
     if ax is not None:
         return ax, ax.get_figure()
     try:
         from matplotlib import pyplot
     except ImportError as error:
         raise ImportError('drawing needs matplotlib: pip install "qnewton_sk[plot]"') from error
-    figure, ax = pyplot.subplots()
+    figure, ax = pyplot.subplots(**figure_settings)
     return ax, figure

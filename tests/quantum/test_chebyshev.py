@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.polynomial import chebyshev
 
-from qnewton_sk.quantum.chebyshev import LARGEST_VALUE, inverse_degree, inverse_polynomial
+from qnewton_sk.quantum.chebyshev import MAX_VALUE, inverse_degree, inverse_polynomial
 
 KAPPA = st.floats(1.0, 300.0)
 TOL = st.floats(1e-12, 0.999)
@@ -25,8 +25,8 @@ def test_the_promised_error_holds_where_it_is_promised(kappa, tol):
 def test_it_fits_into_a_unitary(kappa, tol):
     P = inverse_polynomial(kappa, tol)
     x = np.concatenate([np.linspace(-1, 1, 4001), np.linspace(-5, 5, 4001) / max(kappa, 5)])
-    assert np.abs(P(x)).max() <= LARGEST_VALUE
-    assert np.abs(P(x)).max() >= 0.98 * LARGEST_VALUE  # and wastes no success probability
+    assert np.abs(P(x)).max() <= MAX_VALUE
+    assert np.abs(P(x)).max() >= 0.98 * MAX_VALUE  # and wastes no success probability
 
 
 @given(st.floats(1.5, 100.0), st.floats(1e-10, 0.4))
@@ -52,6 +52,19 @@ def test_the_degree_is_known_before_the_polynomial(kappa, tol):
 @pytest.mark.parametrize("tol", [1e-2, 1e-4, 1e-8])
 def test_the_degree_grows_like_kappa_log_one_over_tol(kappa, tol):
     assert inverse_degree(kappa, tol) == pytest.approx(kappa * np.log(2 / tol), rel=0.02)
+
+
+@given(st.floats(1.0, 1e300), st.floats(1e-300, 0.999))
+def test_the_degree_is_known_for_numbers_of_any_size(kappa, tol):
+    bound = max(kappa, 1.1) * np.log(2 / min(tol, 0.5))
+    assert 0.5 * bound - 1 <= inverse_degree(kappa, tol) <= bound + 2
+
+
+@pytest.mark.parametrize("tol", [1e-17, 1e-100, 1e-300, 5e-324])
+def test_errors_below_rounding_are_kept_to_rounding(tol):
+    P = inverse_polynomial(2.0, tol)
+    x = np.linspace(0.5, 1, 101)
+    np.testing.assert_allclose(x * P(x) / P.scale, 1.0, rtol=1e-11)
 
 
 @given(st.integers(1, 12), st.integers(0, 10**6), st.floats(1.0, 50.0), st.floats(1e-8, 0.3))

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from qnewton_sk.quantum.readout import (
-    LARGEST_MULTINOMIAL,
+    MAX_MULTINOMIAL_COPIES,
     READOUTS,
     _estimated_phase,
     estimate_norm_factor,
@@ -58,7 +58,8 @@ def test_large_and_small_counts_have_one_distribution():
     """The normal limit takes over where 64-bit counts end; both sides of the threshold scatter alike."""
     state = even_state(8)
     below, above = (
-        np.linalg.norm(errors_of(state, c, 300), axis=1) for c in np.array([1.9, 2.1]) * LARGEST_MULTINOMIAL
+        np.linalg.norm(errors_of(state, c, 300), axis=1)
+        for c in np.array([1.9, 2.1]) * MAX_MULTINOMIAL_COPIES
     )
     assert stats.ks_2samp(below * math.sqrt(1.9), above * math.sqrt(2.1)).pvalue > 1e-3
 
@@ -96,6 +97,16 @@ def test_estimated_norms_are_as_close_as_asked(a, delta):
     # the median of nine fails in less than 2 % of the cases: 300 of them, four standard deviations
     assert (error > delta).sum() <= 300 * 0.02 + 4 * math.sqrt(300 * 0.02)
     assert error.mean() > 0.02 * delta
+
+
+@pytest.mark.parametrize("delta", [1e-20, 1e-170, 1e-300, 5e-324])
+def test_errors_of_any_size_take_copies_without_an_exception(delta):
+    for name, copies in READOUTS.items():
+        assert copies(100, delta) >= (1 if name == "none" else 100)
+    assert norm_estimation_runs(0.39, delta) > 1e19
+    state, rng = even_state(8), np.random.default_rng(0)
+    np.testing.assert_allclose(read_amplitudes(state, READOUTS["sampling"](8, delta), rng), state, rtol=1e-12)
+    assert estimate_norm_factor(0.39, delta, rng) == pytest.approx(1.0, rel=1e-12)
 
 
 @pytest.mark.parametrize("M", [7, 64, 1001])
