@@ -47,7 +47,8 @@ def penalty_groups(network, *, per_input=False):
 
     Intercepts of hidden units need a prior, since those of a unit without influence are not determined by the
     data; they have groups of their own (MacKay 1992, "A practical Bayesian framework for backpropagation
-    networks", section 4). Intercepts of the outputs are always determined, and have a flat prior.
+    networks", section 4). Intercepts of the outputs are always determined, and have a flat prior, but for the
+    softmax, which leaves their sum open.
 
     Parameters
     ----------
@@ -77,6 +78,7 @@ def penalty_groups(network, *, per_input=False):
         W[:-1] = np.array(groups)[:, None] if l == 0 else groups[0]
         weights.append(groups)
     count = first + network.n_layers - 1
-    for l, W in enumerate(network.layers(index)[:-1]):
+    open_sum = network.loss.is_shift_invariant
+    for l, W in enumerate(network.layers(index)[: None if open_sum else -1]):
         W[-1] = count + l
     return Groups(index, tuple(weights), tuple(range(first)) if per_input else ())

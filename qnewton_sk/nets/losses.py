@@ -26,6 +26,8 @@ class Loss:
         Whether the loss is half a squared error, so that Gauss-Newton is exact where it vanishes.
     diagonal : bool
         Whether that Hessian is diagonal; `hessian` then returns its diagonal, shape (n, K).
+    is_shift_invariant : bool
+        Whether a number added to all the outputs of a sample changes nothing.
     """
 
     name = ""
@@ -33,6 +35,7 @@ class Loss:
     convex = True
     is_sum_of_squares = False
     diagonal = True
+    is_shift_invariant = False
 
     def predict(self, z):
         """Return the prediction of shape (n, K) for raw outputs z."""
@@ -85,6 +88,7 @@ class SoftmaxCrossEntropy(Loss):
     """-sum_k y_k log softmax(z)_k, for one-hot y."""
 
     name, out_activation, diagonal = "log_loss", "softmax", False
+    is_shift_invariant = True
 
     def likelihood_scale(self, n_outputs):
         """Return 1: the cross-entropy is the negative log likelihood of a class."""
