@@ -27,10 +27,12 @@ ALLOWED = {
     "quantum": {"machine", "solvers", "systems"},
     "scheduling": {"machine", "quantum", "solvers", "systems"},
     "optimize": {"machine", "systems"},
+    "inference": {"curvature", "machine", "nets", "optimize", "systems"},
     "reports": {"conditioning"},
     "estimators": {
         "conditioning",
         "curvature",
+        "inference",
         "machine",
         "nets",
         "optimize",

@@ -17,6 +17,9 @@ regressions and six classifications drawn from functions, none of which is in th
 FIRST_STEPS = 10
 """Steps of each start before its first update; the first steps say little about where the fit goes."""
 
+FINISHING_SHARE = 8
+"""One epoch in so many is kept for the steps after the search."""
+
 MAX_STEPS = 20
 """Steps tried per update until one is accepted."""
 
@@ -79,11 +82,12 @@ class _Run:
         strengths = self.settings.starts
         starts = [Penalties(c * self.natural.alpha, self.natural.beta) for c in strengths]
         searches = [self._search(start) for start in ([penalties] if penalties else starts)]
+        last = self.max_iter - max(self.max_iter // FINISHING_SHARE, 1)
         for index, search in enumerate(searches):
-            share = (self.max_iter - 1 - self.epoch) // (len(searches) - index)
-            yield from self._follow(search, self.epoch + max(share, 1))
+            share = (last - self.epoch) // (len(searches) - index)
+            yield from self._follow(search, min(self.epoch + max(share, 1), last))
         best = max(searches, key=lambda search: search.log_evidence)
-        yield from self._follow(best, self.max_iter - 1)
+        yield from self._follow(best, last)
         yield from self._finish(best)
 
     def _search(self, penalties):

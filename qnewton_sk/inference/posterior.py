@@ -25,10 +25,10 @@ MATRICES = 3.5
 class Posterior:
     """Gaussian posterior N(theta, covariance) of a net whose outputs are taken as linear in the parameters.
 
+    It holds numbers alone, so that it can be pickled; the net itself is passed to the methods.
+
     Parameters
     ----------
-    network : Network
-        The net.
     theta : ndarray of shape (n_params,)
         Its parameters, the mean.
     blocks : tuple of (layer or None, DensePrecision or LowRankPrecision)
@@ -41,7 +41,6 @@ class Posterior:
         Effective number of parameters in the blocks.
     """
 
-    network: Network
     theta: np.ndarray
     blocks: tuple
     covariance_scale: float = 1.0
@@ -53,37 +52,39 @@ class Posterior:
         """Largest multiple of the identity that had to be added to a singular block; 0.0 if none."""
         return max(precision.added for _, precision in self.blocks)
 
-    def covariances(self, X):
+    def covariances(self, network, X):
         """Return the raw outputs and their covariances: arrays of shape (n, K) and (n, K, K).
 
         J A^-1 J^T for each sample, with J the Jacobian of its outputs (MacKay 1992, equation 3.7).
         """
-        K = self.network.widths[-1]
-        mean = self.network.raw(X, self.theta)
+        K = network.widths[-1]
+        mean = network.raw(X, self.theta)
         out = np.zeros((X.shape[0], K, K))
-        for rows in self._chunks(X):
+        for rows in _chunks(network, X):
             for layer, precision in self.blocks:
-                J = output_jacobian(self.network, X[rows], self.theta, layer)
+                J = output_jacobian(network, X[rows], self.theta, layer)
                 V = precision.solve(J.reshape(-1, J.shape[2]).T).reshape(J.shape[2], K, -1)
                 for k in range(K):
                     out[rows, k] += np.einsum("np,pln->nl", J[k], V, optimize=True)
         return mean, self.covariance_scale * (out + out.swapaxes(1, 2)) / 2
 
-    def draws(self, X, count, random_state):
+    def draws(self, network, X, count, random_state):
         """Return raw outputs of parameters drawn from the posterior, shape (n, K, count); linear in the parameters."""
-        K = self.network.widths[-1]
-        out = np.repeat(self.network.raw(X, self.theta)[:, :, None].astype(float), count, axis=2)
+        K = network.widths[-1]
+        out = np.repeat(network.raw(X, self.theta)[:, :, None].astype(float), count, axis=2)
         deltas = [precision.draw(random_state, count) for _, precision in self.blocks]
-        for rows in self._chunks(X):
+        for rows in _chunks(network, X):
             for (layer, _), delta in zip(self.blocks, deltas):
-                J = output_jacobian(self.network, X[rows], self.theta, layer)
+                J = output_jacobian(network, X[rows], self.theta, layer)
                 for k in range(K):
                     out[rows, k] += np.sqrt(self.covariance_scale) * (J[k] @ delta)
         return out
 
-    def _chunks(self, X):
-        size = CHUNK_BYTES // (8 * self.network.widths[-1] * self.network.n_params)
-        return gen_batches(X.shape[0], max(int(size), 1))
+
+def _chunks(network, X):
+    """Return slices of samples whose Jacobians fit `CHUNK_BYTES`."""
+    size = CHUNK_BYTES // (8 * network.widths[-1] * network.n_params)
+    return gen_batches(X.shape[0], max(int(size), 1))
 
 
 def output_jacobian(network, X, theta, layer=None):
@@ -140,9 +141,8 @@ def posterior_of(objective, theta, prior, kind, beta=None):
         freedom = max(observations - effective, MIN_FREEDOM * observations)
         variance = squares / freedom if beta is None else 1 / beta
     blocks = tuple(zip(layers, precisions))
-    return Posterior(
-        network, theta, blocks, variance, variance if loss.is_sum_of_squares else None, effective
-    )
+    noise_variance = variance if loss.is_sum_of_squares else None
+    return Posterior(theta, blocks, variance, noise_variance, float(effective))
 
 
 def _precision(data, theta, layer, prior):
