@@ -9,7 +9,7 @@ from .laplace import Penalties
 from .search import Search
 from .starts import natural_penalties
 
-STARTS = 10.0, 3.0, 1.0, 0.3, 0.1
+STARTS = 3.0, 1.0, 0.1
 """Penalties of the starts relative to their natural scale, strong ones first: too strong ones collapse to a
 constant, too weak ones overfit. This constant and those of `qnewton_sk.inference.search` were chosen on eight
 regressions and six classifications drawn from functions, none of which is in the benchmark."""

@@ -36,9 +36,9 @@ TOLERATED_FALL = 0.1
 MAX_REFINEMENTS = 30
 """Updates at the best point; each takes one factorisation and no pass over the data."""
 
-PATIENCE, MAX_FALL = 40, 20.0
-"""A start ends if the log evidence has not risen for so many updates, or has fallen this far below its best. Plateaus
-of the net's own take some 40 steps; a fall of 20 is a net that has begun to overfit, and goes on to."""
+PATIENCE, MAX_FALL = 20, 20.0
+"""A start ends if the log evidence has not risen for so many updates, or has fallen this far below its best: the net
+has then begun to overfit, and goes on to. Twice the patience takes twice the time for no better score."""
 
 DETERMINED = 0.1
 """Effective parameters from which on a group's penalty has to settle; below, it may run off to its bound."""
