@@ -114,7 +114,7 @@ class _Run:
         steps = tuple(replace(step, step=first + index) for index, step in enumerate(progress.steps))
         self.n_steps += len(steps)
         ending = ending or {"stop_reason": None, "converged": False, "message": ""}
-        return replace(progress, epoch=self.epoch, steps=steps, **ending)
+        return replace(progress, epoch=self.epoch, steps=steps, resume=None, **ending)
 
     def _finish(self, search):
         """Newton steps towards the minimum with the best penalties, as long as the evidence does not fall."""
