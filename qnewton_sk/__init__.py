@@ -3,6 +3,7 @@
 from qnewton_sk.conditioning import ConditionNumber, condition_number, oracle_sparsity, prune_symmetric
 from qnewton_sk.curvature import AutoCurvature, Curvature, EmpiricalFisher, GaussNewton, Hessian
 from qnewton_sk.estimators import QNewtonClassifier, QNewtonRegressor
+from qnewton_sk.inference import evidence_score
 from qnewton_sk.machine import REFERENCE_RATES, Rates, calibrate
 from qnewton_sk.optimize import Direction, FixedStep, LineSearch, StepControl, Trial, TrustRegion
 from qnewton_sk.quantum import (
@@ -80,6 +81,7 @@ __all__ = [
     "classical_backends",
     "condition_number",
     "default_backends",
+    "evidence_score",
     "failure",
     "logical_qubits",
     "oracle_sparsity",

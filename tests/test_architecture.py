@@ -27,10 +27,12 @@ ALLOWED = {
     "quantum": {"machine", "solvers", "systems"},
     "scheduling": {"machine", "quantum", "solvers", "systems"},
     "optimize": {"machine", "systems"},
+    "inference": {"curvature", "machine", "nets", "optimize", "systems"},
     "reports": {"conditioning", "quantum", "solvers", "systems"},
     "estimators": {
         "conditioning",
         "curvature",
+        "inference",
         "machine",
         "nets",
         "optimize",

@@ -2,6 +2,7 @@
 
 from .auto import AutoCurvature
 from .base import Curvature
+from .low_rank import jacobian_rows
 from .matrices import CURVATURES, EmpiricalFisher, GaussNewton, Hessian, resolve_curvature
 
 __all__ = [
@@ -11,5 +12,6 @@ __all__ = [
     "EmpiricalFisher",
     "GaussNewton",
     "Hessian",
+    "jacobian_rows",
     "resolve_curvature",
 ]

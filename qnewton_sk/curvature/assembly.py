@@ -67,7 +67,7 @@ def assemble(objective, theta, *, exact=True, layer=None, temporary_bytes=TEMPOR
             flops = matrix_product_flops(network, curvature.n_samples, exact=exact, layer=layer)
             run_tasks(tasks, arrays, flops)
     _mirror_blocks(H, network, layers, start)
-    H.reshape(-1)[:: n + 1] += objective.penalty * network.penalised[start : start + n].astype(H.dtype)
+    H.reshape(-1)[:: n + 1] += objective.penalties[start : start + n]
     return H
 
 

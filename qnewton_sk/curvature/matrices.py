@@ -156,7 +156,7 @@ def _second_order(objective, theta, layer, exact, **changes):
 
 def _penalty(objective, layer):
     part = slice(None) if layer is None else objective.network.layer_slices[layer]
-    return (objective.penalty * objective.network.penalised[part]).astype(objective.dtype)
+    return objective.penalties[part]
 
 
 def _plus_diagonal(H, diagonal):

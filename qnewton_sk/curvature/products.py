@@ -21,7 +21,7 @@ class _Product:
         self.objective, self.theta, self.layer = objective, theta.copy(), layer
         network = objective.network
         self.part = slice(0, network.n_params) if layer is None else network.layer_slices[layer]
-        self._penalty = objective.penalty * network.penalised[self.part].astype(objective.dtype)
+        self._penalty = objective.penalties[self.part]
         self._v = np.zeros(network.n_params, objective.dtype)
         self._V = network.layers(self._v)
         self._kept = None

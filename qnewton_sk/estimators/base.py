@@ -11,9 +11,11 @@ from sklearn.utils.parallel import Parallel, delayed
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from qnewton_sk.curvature import resolve_curvature
+from qnewton_sk.machine import one_blas_thread
 from qnewton_sk.nets import CHUNK_BYTES, Network, Objective, distinct_samples, resolve_activation
 from qnewton_sk.versions import __version__
 
+from .bayes import Inference, check_inference, fitted_penalty, penalty_number
 from .callbacks import CallbackSupportMixin, with_callbacks
 from .fitting import Job, run_job
 from .results import set_results, warn_of_ending
@@ -115,8 +117,10 @@ class QNewtonBase(CallbackSupportMixin, BaseEstimator):
         targets = self._encode(y, X.dtype)
         network = self._network(X.shape[1], targets.shape[1])
         self._check_sizes(network, X.dtype, loop)
+        check_inference(vars(self), network, X.shape[0], incremental=incremental)
         validation = self._own_validation_set(X_val, y_val)
         job = Job(self, loop, network, X, y, weight, validation, keep, incremental)
+        job.inference = Inference(vars(self), network, getattr(self, "_penalties", None) if keep else None)
         theta = self._start(network, job.random_state, X.dtype, keep)
         train = X, targets, weight
         if self.early_stopping and validation is None:
@@ -163,7 +167,7 @@ class QNewtonBase(CallbackSupportMixin, BaseEstimator):
         elif weight is not None and not weight.all():
             rows = np.flatnonzero(weight)  # a batch of them alone would have no mean
             X, targets, weight = X[rows], targets[rows], weight[rows]
-        return Objective(network, X, targets, weight, settings["alpha"])
+        return Objective(network, X, targets, weight, penalty_number(settings["alpha"]))
 
     def _with_class_weight(self, targets, weight, settings):
         return weight
@@ -200,6 +204,12 @@ class QNewtonBase(CallbackSupportMixin, BaseEstimator):
         )
         return np.concatenate(parts)
 
+    def _posterior_of_raw(self, X):
+        """Return the raw outputs and their covariances, of shapes (n, K) and (n, K, K)."""
+        X = validate_data(self, X, reset=False, **DATA_CHECKS)
+        with one_blas_thread():
+            return self.posterior_.covariances(self._fitted_network(), X)
+
     def hessian(self, X, y, sample_weight=None, curvature="hessian"):
         """Return the Hessian of the training objective at the fitted parameters.
 
@@ -235,6 +245,7 @@ class QNewtonBase(CallbackSupportMixin, BaseEstimator):
         sizes = [part.stop - part.start for part in network.layer_slices]
         check_memory(sizes, X.dtype.itemsize, "full", "the method `hessian`")
         objective = self._objective(network, X, targets, weight, self._fit_settings)
+        objective = objective.with_alpha(fitted_penalty(network, self._fit_settings["alpha"], self._penalties))
         theta = network.pack(self.coefs_, self.intercepts_, X.dtype)
         return part.blocks(objective, theta)[0].matrix.dense()
 

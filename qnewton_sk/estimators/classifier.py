@@ -7,6 +7,7 @@ from sklearn.preprocessing import LabelBinarizer
 from sklearn.utils.class_weight import compute_class_weight
 from sklearn.utils.multiclass import check_classification_targets, type_of_target
 
+from qnewton_sk.inference import averaged_logits
 from qnewton_sk.nets import LogisticCrossEntropy, SoftmaxCrossEntropy
 
 from .base import QNewtonBase
@@ -27,8 +28,11 @@ class QNewtonClassifier(ClassifierMixin, QNewtonBase):
     activation : str, callable or sequence, default="tanh"
         Of the hidden layers: "identity", "logistic", "tanh", "relu", "softplus", "silu", "gelu"; or an
         elementwise function written with autograd.numpy; or a sequence of these, one per hidden layer.
-    alpha : float, default=1e-4
-        L2 penalty on the weights, divided by the number (or total weight) of the samples.
+    alpha : float, "evidence" or "evidence_per_input", default=1e-4
+        L2 penalty on the weights, divided by the number (or total weight) of the samples. "evidence" finds one penalty
+        per layer during the fit, those of hidden intercepts included, by the Laplace approximation of the evidence;
+        "evidence_per_input" one per input in the first layer, which switches irrelevant inputs off. See the user guide
+        on uncertainty.
     curvature : {"auto", "hessian", "gauss_newton", "empirical_fisher"} or object, default="auto"
         The matrix of Newton's step. An object has a method ``blocks(objective, theta)``.
     partition : {"full", "layer"}, default="full"
@@ -82,6 +86,10 @@ class QNewtonClassifier(ClassifierMixin, QNewtonBase):
         Weights of the classes; "balanced" makes each class weigh the same in all.
     n_jobs : int, default=None
         Threads that predict, for many samples.
+    posterior : {"full", "layer", "last_layer"}, default=None
+        Keep the posterior of the parameters: of all, of each layer on its own, or of the last layer. It holds as many
+        numbers as its parameters squared, or times the number of samples if that is smaller; `fit` refuses what
+        does not fit into memory. Probabilities and labels are then averaged over it.
 
     Attributes
     ----------
@@ -101,6 +109,20 @@ class QNewtonClassifier(ClassifierMixin, QNewtonBase):
         Number of features seen in `fit`.
     feature_names_in_ : ndarray of shape (`n_features_in_`,)
         Names of the features, where X had any.
+    alpha_ : ndarray of shape (n_layers,)
+        Penalty on the weights of each layer, in units of `alpha`; under "evidence_per_input" the first one is the
+        geometric mean over the inputs.
+    alpha_intercepts_ : ndarray of shape (n_layers,)
+        Penalty on the intercepts of each layer; only if the evidence was maximised.
+    alpha_per_input_ : ndarray of shape (n_features_in_,)
+        Penalty on the weights of each input; only with "evidence_per_input".
+    log_evidence_ : float or None
+        Log probability density of the targets, parameters integrated out; None if `alpha` is a number.
+    effective_parameters_ : float or None
+        Number of parameters that the data determine; None without evidence or posterior.
+    posterior_ : Posterior or None
+        The posterior of the parameters. Its `added` is the multiple of the identity that had to be added to the
+        curvature if that was singular, 0.0 otherwise.
     loss_ : float
         Training objective at the end.
     best_loss_ : float or None
@@ -123,8 +145,9 @@ class QNewtonClassifier(ClassifierMixin, QNewtonBase):
         Whether no entry of the gradient on all the data exceeds `tol`, and no indefinite curvature was found there.
     stop_reason_ : str
         Why the last call ended: "converged", "saddle" (a small gradient, but indefinite curvature),
-        "no_improvement", "max_iter", "early_stopping", "one_pass" (of partial_fit), "callback", "interrupted",
-        "stalled" (rounding errors hide any further decrease), "diverged", "solver_failed" or "error".
+        "no_improvement", "evidence" (which fell on the way to the minimum), "max_iter", "early_stopping", "one_pass"
+        (of partial_fit), "callback", "interrupted", "stalled" (rounding errors hide any further decrease), "diverged",
+        "solver_failed" or "error".
     condition_number_ : float or None
         Of the last system that was solved; None where none was.
     oracle_sparsity_ : float or None
@@ -188,6 +211,7 @@ class QNewtonClassifier(ClassifierMixin, QNewtonBase):
         verbose=False,
         class_weight=None,
         n_jobs=None,
+        posterior=None,
     ):
         self.hidden_layer_sizes = hidden_layer_sizes
         self.activation = activation
@@ -214,6 +238,7 @@ class QNewtonClassifier(ClassifierMixin, QNewtonBase):
         self.verbose = verbose
         self.class_weight = class_weight
         self.n_jobs = n_jobs
+        self.posterior = posterior
 
     @with_callbacks
     def partial_fit(self, X, y, classes=None, sample_weight=None, X_val=None, y_val=None):
@@ -264,11 +289,11 @@ class QNewtonClassifier(ClassifierMixin, QNewtonBase):
         -------
         ndarray of shape (n_samples,), or (n_samples, n_labels) of 0 and 1 for multilabel targets
         """
-        labels = _labels(self._raw(X), self.out_activation_)
+        labels = _labels(self._logits(X), self.out_activation_)
         return labels if self._multilabel else self.classes_[labels]
 
     def decision_function(self, X):
-        """Return the raw outputs: log-odds, or scores before the softmax.
+        """Return the raw outputs: log-odds, or scores before the softmax; averaged over the posterior if there is one.
 
         Parameters
         ----------
@@ -279,7 +304,7 @@ class QNewtonClassifier(ClassifierMixin, QNewtonBase):
         -------
         ndarray of shape (n_samples,) for two classes, else (n_samples, n_classes)
         """
-        z = self._raw(X)
+        z = self._logits(X)
         return z[:, 0] if z.shape[1] == 1 else z
 
     def predict_proba(self, X):
@@ -294,7 +319,7 @@ class QNewtonClassifier(ClassifierMixin, QNewtonBase):
         -------
         ndarray of shape (n_samples, n_classes)
         """
-        z = self._raw(X)
+        z = self._logits(X)
         if self.out_activation_ == "softmax":
             return SoftmaxCrossEntropy().predict(z)
         return _inside(expit(z)) if self._multilabel else np.hstack([expit(-z), expit(z)])
@@ -311,10 +336,19 @@ class QNewtonClassifier(ClassifierMixin, QNewtonBase):
         -------
         ndarray of shape (n_samples, n_classes)
         """
-        z = self._raw(X)
+        z = self._logits(X)
         if self.out_activation_ == "softmax":
             return log_softmax(z, axis=1)
         return log_expit(z) if self._multilabel else np.hstack([log_expit(-z), log_expit(z)])
+
+    def _logits(self, X):
+        """Return raw outputs, or those that stand for probabilities averaged over the posterior."""
+        if getattr(self, "posterior_", None) is None:
+            return self._raw(X)
+        mean, covariance = self._posterior_of_raw(X)
+        softmax = self.out_activation_ == "softmax"
+        spread = covariance if softmax else np.einsum("nkk->nk", covariance)
+        return averaged_logits(mean, spread).astype(mean.dtype)
 
     @property
     def _multilabel(self):

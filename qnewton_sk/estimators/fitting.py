@@ -43,7 +43,7 @@ class Job:
         self.X, self.data = X, {"X": X, "y": y, "metadata": None}
         if weight is not None:
             self.data["metadata"] = {"sample_weight": weight}
-        self.checkpoint = self.saved = None
+        self.checkpoint = self.saved = self.inference = None
         if estimator.checkpoint is not None:
             everything = {
                 **self.data,
@@ -90,6 +90,8 @@ class Job:
 
     def epochs(self):
         """Return the iterator over the epochs of the run."""
+        if self.inference.is_evidence:
+            return self.inference.epochs(self.loop, self.objective, self.theta, self.random_state)
         return self.loop.run(
             self.objective,
             self.theta,
@@ -116,6 +118,7 @@ def run_job(estimator, job):
     watched = dict(evaluate=evaluate, begin_epoch=partial(_begin_epoch, estimator, job, context))
     with one_blas_thread():
         drive(job.epochs(), job.journal, **watched, one_pass=job.incremental, save=job.save)
+        job.journal.theta = job.inference.kept(job.journal.theta)
     if job.journal.stop_reason == "interrupted" and _is_inside_a_search():
         raise KeyboardInterrupt
     fitted = partial(fitted_parameters, estimator, job.network, job.journal.theta)

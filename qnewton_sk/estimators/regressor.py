@@ -3,12 +3,17 @@
 import numpy as np
 from sklearn.base import RegressorMixin
 from sklearn.metrics import r2_score
+from sklearn.utils import check_random_state
+from sklearn.utils.validation import check_is_fitted, validate_data
 
+from qnewton_sk.inference import sampled, standard_deviation
+from qnewton_sk.machine import one_blas_thread
 from qnewton_sk.nets import resolve_loss
 
-from .base import QNewtonBase
+from .base import DATA_CHECKS, QNewtonBase
+from .bayes import check_posterior
 from .callbacks import with_callbacks
-from .validation import probe_loss
+from .validation import must, probe_loss
 
 
 class QNewtonRegressor(RegressorMixin, QNewtonBase):
@@ -27,8 +32,11 @@ class QNewtonRegressor(RegressorMixin, QNewtonBase):
     loss : {"squared_error", "poisson", "huber"} or callable, default="squared_error"
         Half the squared error, half the Poisson deviance of exp(output), or the Huber loss (linear beyond a
         residual of 1.35); or ``loss(y, raw_prediction) -> (n_samples,)`` written with autograd.numpy.
-    alpha : float, default=1e-4
-        L2 penalty on the weights, divided by the number (or total weight) of the samples.
+    alpha : float, "evidence" or "evidence_per_input", default=1e-4
+        L2 penalty on the weights, divided by the number (or total weight) of the samples. "evidence" finds one penalty
+        per layer during the fit, those of hidden intercepts included, by the Laplace approximation of the evidence;
+        "evidence_per_input" one per input in the first layer, which switches irrelevant inputs off. See the user guide
+        on uncertainty.
     curvature : {"auto", "hessian", "gauss_newton", "empirical_fisher"} or object, default="auto"
         The matrix of Newton's step. An object has a method ``blocks(objective, theta)``.
     partition : {"full", "layer"}, default="full"
@@ -80,6 +88,10 @@ class QNewtonRegressor(RegressorMixin, QNewtonBase):
         Print one line a step.
     n_jobs : int, default=None
         Threads that predict, for many samples.
+    posterior : {"full", "layer", "last_layer"}, default=None
+        Keep the posterior of the parameters: of all, of each layer on its own, or of the last layer. It holds as many
+        numbers as its parameters squared, or times the number of samples if that is smaller; `fit` refuses what
+        does not fit into memory. `predict` then returns standard deviations, and `sample_y` draws.
 
     Attributes
     ----------
@@ -97,6 +109,23 @@ class QNewtonRegressor(RegressorMixin, QNewtonBase):
         Number of features seen in `fit`.
     feature_names_in_ : ndarray of shape (`n_features_in_`,)
         Names of the features, where X had any.
+    alpha_ : ndarray of shape (n_layers,)
+        Penalty on the weights of each layer, in units of `alpha`; under "evidence_per_input" the first one is the
+        geometric mean over the inputs.
+    alpha_intercepts_ : ndarray of shape (n_layers,)
+        Penalty on the intercepts of each layer; only if the evidence was maximised.
+    alpha_per_input_ : ndarray of shape (n_features_in_,)
+        Penalty on the weights of each input; only with "evidence_per_input".
+    log_evidence_ : float or None
+        Log probability density of the targets, parameters integrated out; None if `alpha` is a number.
+    effective_parameters_ : float or None
+        Number of parameters that the data determine; None without evidence or posterior.
+    posterior_ : Posterior or None
+        The posterior of the parameters. Its `added` is the multiple of the identity that had to be added to the
+        curvature if that was singular, 0.0 otherwise.
+    noise_std_ : float or None
+        Standard deviation of the targets around the outputs, in units of y; None without evidence or posterior, and
+        for other losses than the squared error.
     loss_ : float
         Training objective at the end.
     best_loss_ : float or None
@@ -119,8 +148,9 @@ class QNewtonRegressor(RegressorMixin, QNewtonBase):
         Whether no entry of the gradient on all the data exceeds `tol`, and no indefinite curvature was found there.
     stop_reason_ : str
         Why the last call ended: "converged", "saddle" (a small gradient, but indefinite curvature),
-        "no_improvement", "max_iter", "early_stopping", "one_pass" (of partial_fit), "callback", "interrupted",
-        "stalled" (rounding errors hide any further decrease), "diverged", "solver_failed" or "error".
+        "no_improvement", "evidence" (which fell on the way to the minimum), "max_iter", "early_stopping", "one_pass"
+        (of partial_fit), "callback", "interrupted", "stalled" (rounding errors hide any further decrease), "diverged",
+        "solver_failed" or "error".
     condition_number_ : float or None
         Of the last system that was solved; None where none was.
     oracle_sparsity_ : float or None
@@ -182,6 +212,7 @@ class QNewtonRegressor(RegressorMixin, QNewtonBase):
         random_state=None,
         verbose=False,
         n_jobs=None,
+        posterior=None,
     ):
         self.hidden_layer_sizes = hidden_layer_sizes
         self.activation = activation
@@ -208,6 +239,7 @@ class QNewtonRegressor(RegressorMixin, QNewtonBase):
         self.random_state = random_state
         self.verbose = verbose
         self.n_jobs = n_jobs
+        self.posterior = posterior
 
     @with_callbacks
     def partial_fit(self, X, y, sample_weight=None, X_val=None, y_val=None):
@@ -238,21 +270,70 @@ class QNewtonRegressor(RegressorMixin, QNewtonBase):
         """
         return self._partial_fit(X, y, sample_weight, X_val, y_val)
 
-    def predict(self, X):
-        """Return the predictions.
+    def predict(self, X, return_std=False):
+        """Return the predictions, and their standard deviations if asked for.
 
         Parameters
         ----------
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
             Inputs.
+        return_std : bool or "mean", default=False
+            True adds the standard deviation of a new observation, "mean" that of the predicted mean, which leaves out
+            the noise. Needs `posterior`.
 
         Returns
         -------
-        ndarray of shape (n_samples,), or (n_samples, n_outputs) for several outputs
+        prediction : ndarray of shape (n_samples,), or (n_samples, n_outputs) for several outputs
+        std : ndarray of the same shape
+            Only if `return_std` is not False.
+
+        Raises
+        ------
+        ValueError
+            If the fit has left no posterior.
         """
-        raw = self._raw(X)
-        prediction = self._loss(None, self._fit_settings).predict(raw)
-        return prediction[:, 0] if prediction.shape[1] == 1 else prediction
+        if not (isinstance(return_std, (bool, np.bool_)) or return_std == "mean"):
+            raise must("return_std", 'be True, False or "mean"', return_std)
+        check_is_fitted(self, "coefs_")
+        loss = self._loss(None, self._fit_settings)
+        if not return_std:
+            return _column(loss.predict(self._raw(X)))
+        check_posterior(self.posterior_, f"return_std={return_std!r}")
+        mean, covariance = self._posterior_of_raw(X)
+        variance = np.einsum("nkk->nk", covariance)
+        of_mean = isinstance(return_std, str)
+        std = standard_deviation(loss, mean, variance, self.posterior_.noise_variance, of_mean=of_mean)
+        return _column(loss.predict(mean)), _column(std)
+
+    def sample_y(self, X, n_samples=1, random_state=0):
+        """Draw new observations from the posterior; those of one draw belong to one net.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples_X, n_features)
+            Inputs.
+        n_samples : int, default=1
+            Number of draws.
+        random_state : int, RandomState instance or None, default=0
+            Of the draws.
+
+        Returns
+        -------
+        ndarray of shape (n_samples_X, n_samples), or (n_samples_X, n_outputs, n_samples) for several outputs
+
+        Raises
+        ------
+        ValueError
+            If the fit has left no posterior.
+        """
+        check_is_fitted(self, "coefs_")
+        check_posterior(self.posterior_, "sample_y")
+        X = validate_data(self, X, reset=False, **DATA_CHECKS)
+        random_state = check_random_state(random_state)
+        network = self._fitted_network()
+        with one_blas_thread():
+            draws = self.posterior_.draws(network, X, n_samples, random_state)
+        return _column(sampled(network.loss, draws, self.posterior_.noise_variance, random_state))
 
     _target_checks = {"y_numeric": True}
 
@@ -282,3 +363,8 @@ class QNewtonRegressor(RegressorMixin, QNewtonBase):
         tags = super().__sklearn_tags__()
         tags.target_tags.multi_output = True
         return tags
+
+
+def _column(values):
+    """Return an array of shape (n, K, ...) without the axis of the outputs if there is one output."""
+    return values[:, 0] if values.shape[1] == 1 else values

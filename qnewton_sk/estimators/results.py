@@ -79,6 +79,7 @@ def set_results(estimator, job):
     """Set the fitted attributes of a job that has run."""
     journal, before = job.journal, estimator if job.keep else None
     vars(estimator).update(fitted_parameters(estimator, job.network, journal.theta))
+    vars(estimator).update(job.inference.fitted(job.objective, journal.theta))
     estimator.n_iter_ = len(journal.losses)
     estimator.t_ = getattr(before, "t_", 0) + estimator.n_iter_ * job.n_samples
     estimator.loss_curve_ = getattr(before, "loss_curve_", []) + journal.losses

@@ -48,7 +48,14 @@ def _are_class_weights(value):
 _BOOL = (lambda v: isinstance(v, (bool, np.bool_)), "be True or False")
 
 _SIMPLE = {
-    "alpha": (_real_from(0), "be a finite number >= 0"),
+    "alpha": (
+        lambda v: v in ("evidence", "evidence_per_input") if isinstance(v, str) else _real_from(0)(v),
+        'be a finite number >= 0, or "evidence" (one penalty per layer, found in the fit) or "evidence_per_input"',
+    ),
+    "posterior": (
+        lambda v: v is None or (isinstance(v, str) and v in ("full", "layer", "last_layer")),
+        'be None, "full" (all parameters), "layer" (layers independent) or "last_layer" (the last one alone)',
+    ),
     "partition": (
         lambda v: isinstance(v, str) and v in ("full", "layer"),
         'be "full" (one system for all parameters) or "layer" (one system a layer)',

@@ -3,7 +3,7 @@
 import autograd.numpy as anp
 import numpy as np
 from autograd import grad
-from scipy.special import expit, xlogy
+from scipy.special import expit, gammaln, xlogy
 
 HUBER_EPSILON = 1.35
 """Residual at which the Huber loss turns linear: 95 % efficiency at the normal (Huber 1981), in units of y."""
@@ -26,6 +26,8 @@ class Loss:
         Whether the loss is half a squared error, so that Gauss-Newton is exact where it vanishes.
     diagonal : bool
         Whether that Hessian is diagonal; `hessian` then returns its diagonal, shape (n, K).
+    is_shift_invariant : bool
+        Whether a number added to all the outputs of a sample changes nothing.
     """
 
     name = ""
@@ -33,10 +35,22 @@ class Loss:
     convex = True
     is_sum_of_squares = False
     diagonal = True
+    is_shift_invariant = False
 
     def predict(self, z):
         """Return the prediction of shape (n, K) for raw outputs z."""
         return z
+
+    def likelihood_scale(self, n_outputs):
+        """Return the factor that makes a negative log likelihood of the loss, None if it has no likelihood.
+
+        For a sum of squares it belongs to noise of variance one.
+        """
+        return None
+
+    def log_normaliser(self, y):
+        """Return what the log likelihood of each sample holds besides the scaled loss, shape (n,)."""
+        return np.zeros(len(y))
 
     def evaluate(self, z, y):
         """Return `value(z, y)` and `predict(z)`, which may share work."""
@@ -74,6 +88,11 @@ class SoftmaxCrossEntropy(Loss):
     """-sum_k y_k log softmax(z)_k, for one-hot y."""
 
     name, out_activation, diagonal = "log_loss", "softmax", False
+    is_shift_invariant = True
+
+    def likelihood_scale(self, n_outputs):
+        """Return 1: the cross-entropy is the negative log likelihood of a class."""
+        return 1.0
 
     def predict(self, z):
         """Return softmax(z)."""
@@ -130,6 +149,10 @@ class LogisticCrossEntropy(Loss):
 
     name, out_activation = "binary_log_loss", "logistic"
 
+    def likelihood_scale(self, n_outputs):
+        """Return 1: the losses of the labels are summed."""
+        return 1.0
+
     def predict(self, z):
         """Return the logistic function of z."""
         return expit(z)
@@ -158,6 +181,14 @@ class SquaredError(Loss):
     name = "squared_error"
     is_sum_of_squares = True
 
+    def likelihood_scale(self, n_outputs):
+        """Return the number of outputs, over which the loss is averaged."""
+        return float(n_outputs)
+
+    def log_normaliser(self, y):
+        """Return -K/2 log(2 pi)."""
+        return np.full(len(y), -0.5 * y.shape[1] * np.log(2 * np.pi))
+
     def value(self, z, y):
         """Return half the mean squared difference of each sample."""
         r = z - y
@@ -176,6 +207,14 @@ class Poisson(Loss):
     """Half the Poisson deviance y log(y / e^z) - y + e^z, averaged over the outputs; predictions are e^z."""
 
     name, out_activation = "poisson", "exp"
+
+    def likelihood_scale(self, n_outputs):
+        """Return the number of outputs, over which the loss is averaged."""
+        return float(n_outputs)
+
+    def log_normaliser(self, y):
+        """Return the sum over the outputs of y log y - y - log y!."""
+        return (xlogy(y, y) - y - gammaln(y + 1)).sum(axis=1)
 
     def predict(self, z):
         """Return e^z."""

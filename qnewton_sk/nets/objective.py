@@ -12,6 +12,7 @@ Hessian alone; everything further back is linear in them.
 J(theta) = sum_n w_n loss_n + alpha / (2 sum_n s_n) sum_l ||W_l||^2, as in scikit-learn's MLP.
 """
 
+import copy
 from dataclasses import dataclass, field
 from functools import cached_property, partial
 
@@ -136,8 +137,8 @@ class Objective:
         Encoded targets.
     sample_weight : ndarray of shape (n,), default=None
         Nonnegative; by default all one.
-    alpha : float, default=0.0
-        L2 penalty on the weights.
+    alpha : float or ndarray of shape (n_params,), default=0.0
+        L2 penalty on the weights; an array holds the penalty of each parameter, intercepts included.
     chunk_bytes : int, default=CHUNK_BYTES
         Memory for the activations of one chunk.
     dtype : dtype, default=None
@@ -153,13 +154,17 @@ class Objective:
         self.dtype = X.dtype if dtype is None else np.dtype(dtype)
         total = float(self.n_samples if sample_weight is None else sample_weight.sum())
         self.total_weight = total
-        self.penalty = alpha / total
         self._weight = 1.0 / total if sample_weight is None else (sample_weight / total).astype(self.dtype)
         self._slices = self._cut()
         self._inputs = [None] * len(self._slices)
         self._last = self._single = None
         self.memo = {}  # what follows from X alone, kept by the curvature from step to step
-        self._penalties = (self.penalty * network.penalised).astype(self.dtype, copy=False)
+        self.penalties = self._penalties_of(alpha)
+
+    def _penalties_of(self, alpha):
+        """What multiplies theta^2 / 2 in J, shape (n_params,)."""
+        each = alpha * self.network.penalised if np.ndim(alpha) == 0 else np.asarray(alpha)
+        return (each / self.total_weight).astype(self.dtype, copy=False)
 
     def _cut(self):
         per_sample = 6 * self.dtype.itemsize * (sum(self.network.widths[1:]) + 1)
@@ -181,6 +186,13 @@ class Objective:
         weight = None if self.sample_weight is None else self.sample_weight[indices]
         same = self.alpha, self.chunk_bytes, self.dtype
         return Objective(self.network, self.X[indices], self.y[indices], weight, *same)
+
+    def with_alpha(self, alpha):
+        """Return the objective with another penalty, which shares the data and the passes over them."""
+        other = copy.copy(self)
+        other.alpha, other._single = alpha, None
+        other.penalties = self._penalties_of(alpha)
+        return other
 
     def single(self):
         """Return the same objective in single precision, made once; it holds no X of its own."""
@@ -261,13 +273,13 @@ class Objective:
 
     def value(self, theta):
         """Return J(theta)."""
-        penalty = 0.5 * float(theta @ (self._penalties * theta)) if self.penalty else 0.0
+        penalty = 0.5 * float(theta @ (self.penalties * theta))
         with np.errstate(over="ignore", invalid="ignore"):
             return self.over_chunks(theta, _value, None) + penalty
 
     def value_and_grad(self, theta):
         """Return J(theta) and its gradient of shape (n_params,)."""
-        gradient = self._penalties * theta
+        gradient = self.penalties * theta
         penalty = 0.5 * float(theta @ gradient)
         with np.errstate(over="ignore", invalid="ignore"):
             return self.over_chunks(theta, _value_and_grad, gradient) + penalty, gradient

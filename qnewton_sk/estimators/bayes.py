@@ -1,0 +1,221 @@
+"""Between the estimators and Bayesian inference: what may be asked for, the loop of a fit, the fitted attributes."""
+
+import numpy as np
+from scipy.linalg import LinAlgError
+
+from qnewton_sk.curvature import AutoCurvature, GaussNewton
+from qnewton_sk.inference import (
+    KINDS,
+    EvidenceLoop,
+    Penalties,
+    objective_alpha,
+    penalty_groups,
+    posterior_bytes,
+    posterior_of,
+)
+from qnewton_sk.machine import available_memory_bytes
+
+EVIDENCE = "evidence", "evidence_per_input"
+"""Names for penalties that are found by the evidence: one per layer, or one per input in the first layer."""
+
+
+def is_evidence(alpha):
+    """Whether the penalties are to be found by the evidence."""
+    return isinstance(alpha, str)
+
+
+def penalty_number(alpha):
+    """Return the penalty that an objective starts with: 0.0 if the evidence is to find it."""
+    return 0.0 if is_evidence(alpha) else alpha
+
+
+def check_inference(settings, network, n_samples, *, incremental=False):
+    """Refuse what the evidence or the posterior cannot be computed for.
+
+    Parameters
+    ----------
+    settings : mapping of str to object
+        Settings of the estimator by name.
+    network : Network
+        The net.
+    n_samples : int
+        Number of samples.
+    incremental : bool, default=False
+        Whether this is a call of partial_fit.
+
+    Raises
+    ------
+    ValueError
+        Naming the parameter, with the way out.
+    """
+    alpha, kind = settings["alpha"], settings["posterior"]
+    if is_evidence(alpha):
+        _check_evidence(settings, incremental)
+    asked = [f"alpha={alpha!r}"] if is_evidence(alpha) else []
+    asked += [f"posterior={kind!r}"] if kind is not None else []
+    if not asked:
+        return
+    if network.loss.likelihood_scale(network.widths[-1]) is None:
+        raise ValueError(
+            f'`loss` must be "squared_error" or "poisson" for {" and ".join(asked)}, since no other one is known to be '
+            f"the logarithm of a likelihood; got {settings['loss']!r}. Use a number for alpha and posterior=None"
+        )
+    needs = {f"alpha={alpha!r}": "full"} if is_evidence(alpha) else {}
+    needs |= {f"posterior={kind!r}": kind} if kind is not None else {}
+    for setting, which in needs.items():
+        _check_memory(setting, which, network, n_samples)
+
+
+def _check_evidence(settings, incremental):
+    alpha = settings["alpha"]
+    if incremental:
+        raise ValueError(
+            f"`alpha` must be a number for partial_fit, since the evidence is that of all the data; got {alpha!r}"
+        )
+    if not isinstance(settings["batch_size"], str):
+        raise ValueError(
+            f'`batch_size` must be "auto" for alpha={alpha!r}, which needs the curvature of all the data; got '
+            f"{settings['batch_size']!r}. Use a number for alpha with mini-batches"
+        )
+    if settings["checkpoint"] is not None:
+        raise ValueError(
+            f"`checkpoint` must be None for alpha={alpha!r}, whose search cannot be continued yet; got "
+            f"{settings['checkpoint']!r}"
+        )
+    if settings["early_stopping"]:
+        raise ValueError(
+            f"`early_stopping` must be False for alpha={alpha!r}, which takes the place of a validation set; got True"
+        )
+
+
+def _check_memory(setting, kind, network, n_samples):
+    needed = posterior_bytes(network, n_samples, kind)
+    available = float("inf") if needed < 2**28 else available_memory_bytes()
+    if needed <= available:
+        return
+    name = setting.split("=")[0]
+    way_out = "a number for alpha" if name == "alpha" else 'posterior="last_layer"'
+    if name == "posterior" and kind == "last_layer":
+        way_out = "posterior=None"
+    raise ValueError(
+        f"`{name}` must fit into memory; got {setting}, which for {network.n_params:,} parameters and {n_samples:,} "
+        f"samples needs {needed / 2**30:,.1f} GiB of {available / 2**30:,.1f} GiB available. Use {way_out}, or smaller "
+        "layers"
+    )
+
+
+class Inference:
+    """What one fit does beyond minimising: its loop under alpha="evidence", and what it leaves. One per fit.
+
+    Parameters
+    ----------
+    settings : mapping of str to object
+        Settings of the estimator by name.
+    network : Network
+        The net.
+    penalties : Penalties, default=None
+        Those of the fit that is continued.
+    """
+
+    def __init__(self, settings, network, penalties=None):
+        self.network, self.kind, self.alpha = network, settings["posterior"], settings["alpha"]
+        self.penalties, self.found = penalties, None
+        per_input = is_evidence(self.alpha) and self.alpha == EVIDENCE[1]
+        self.groups = penalty_groups(network, per_input=per_input)
+
+    @property
+    def is_evidence(self):
+        """Whether the penalties are to be found by the evidence."""
+        return is_evidence(self.alpha)
+
+    def epochs(self, loop, objective, theta, random_state):
+        """Return the iterator of Progress of a fit whose penalties are found by the evidence."""
+        if isinstance(loop.curvature, AutoCurvature):
+            # the penalties change at every step, which leaves nothing to learn from the steps before
+            parameters = loop.get_params(deep=False)
+            loop = type(loop)(**{**parameters, "curvature": GaussNewton(loop.curvature.partition)})
+        return EvidenceLoop(loop).run(
+            objective, theta, self.groups, random_state, self._report, self.penalties
+        )
+
+    def _report(self, evidence):
+        self.found = evidence
+
+    def kept(self, theta):
+        """Return the parameters to keep: those of the highest evidence, also after an interruption."""
+        return theta if self.found is None else self.found.theta
+
+    def fitted(self, objective, theta):
+        """Return the fitted attributes by name."""
+        penalties = Penalties(np.zeros(self.groups.count), 1.0) if self.found is None else self.found.penalties
+        attributes = {
+            "alpha_": np.full(self.network.n_layers, float(penalty_number(self.alpha))),
+            "log_evidence_": None,
+            "effective_parameters_": None,
+            "posterior_": None,
+            "_penalties": None,
+        }
+        if is_evidence(self.alpha):
+            attributes |= self._of_penalties(objective, penalties)
+        noise = 1 / np.sqrt(penalties.beta) if self.found is not None else None
+        if self.found is not None:
+            effective = self.found.laplace.effective.sum() + self.found.laplace.flat
+            attributes |= {"log_evidence_": self.found.laplace.log_evidence, "effective_parameters_": effective}
+        if self.kind is not None:
+            posterior = self._posterior(objective, theta, penalties)
+            attributes["posterior_"] = posterior
+            if self.found is None:
+                attributes["effective_parameters_"] = None if posterior is None else posterior.effective
+                noise = None if posterior is None or posterior.noise_variance is None else posterior.noise_variance**0.5
+        if self.network.loss.out_activation in ("identity", "exp"):
+            attributes["noise_std_"] = float(noise) if noise and self.network.loss.is_sum_of_squares else None
+        return attributes
+
+    def _of_penalties(self, objective, penalties):
+        """Return the penalties in units of `alpha`: per layer, per layer of intercepts, per input."""
+        each = objective_alpha(objective, self.groups, penalties)
+        layers = self.network.layers(each)
+        inputs = layers[0][:-1, 0]
+        per_layer = np.array([W[0, 0] for W in layers])
+        if self.groups.inputs and inputs.all():
+            per_layer[0] = np.exp(np.log(inputs).mean())
+        attributes = {"alpha_": per_layer, "alpha_intercepts_": np.array([W[-1, 0] for W in layers])}
+        if self.groups.inputs:
+            attributes["alpha_per_input_"] = inputs.copy()
+        return attributes | {"_penalties": penalties if self.found is not None else None}
+
+    def _posterior(self, objective, theta, penalties):
+        """Return the posterior; intercepts without a penalty get that of the weights where they need a prior."""
+        if self.found is None:
+            prior = np.where(self.groups.index < 0, 0.0, float(penalty_number(self.alpha)))
+            beta = None
+        else:
+            prior, beta = objective_alpha(objective, self.groups, penalties), penalties.beta
+        try:
+            return posterior_of(objective, theta, prior, self.kind, beta)
+        except LinAlgError:
+            return None
+
+
+def fitted_penalty(network, alpha, penalties):
+    """Return the `alpha` of the objective of a fit: a number, or the penalty of each parameter."""
+    if penalties is None:
+        return penalty_number(alpha)
+    groups = penalty_groups(network, per_input=alpha == EVIDENCE[1])
+    scale = network.loss.likelihood_scale(network.widths[-1])
+    return groups.spread(penalties.alpha) / (penalties.beta * scale)
+
+
+def check_posterior(posterior, asked):
+    """Refuse what needs a posterior if the fit has left none.
+
+    Raises
+    ------
+    ValueError
+        Saying which setting leaves one.
+    """
+    if posterior is None:
+        raise ValueError(
+            f"`posterior` must be one of {list(KINDS)} when the estimator is fitted, for {asked}; the last fit has left "
+            "no posterior. Set it and call fit again"
+        )

@@ -1,0 +1,150 @@
+"""A fit whose penalties and noise level are found by the evidence."""
+
+import math
+from dataclasses import replace
+
+from sklearn.base import BaseEstimator
+
+from .laplace import Penalties
+from .search import Search
+from .starts import natural_penalties
+
+STARTS = 3.0, 1.0, 0.1
+"""Penalties of the starts relative to their natural scale, strong ones first: too strong ones collapse to a
+constant, too weak ones overfit. This constant and those of `qnewton_sk.inference.search` were chosen on eight
+regressions and six classifications drawn from functions, none of which is in the benchmark."""
+
+FIRST_STEPS = 10
+"""Steps of each start before its first update; the first steps say little about where the fit goes."""
+
+FINISHING_SHARE = 8
+"""One epoch in so many is kept for the steps after the search."""
+
+MAX_STEPS = 20
+"""Steps tried per update until one is accepted."""
+
+
+class EvidenceLoop(BaseEstimator):
+    """Settings of a fit whose penalties are found by the evidence; `run` goes through it as `Newton.run` does.
+
+    Each of several starts, strong penalties first, takes Newton steps and updates of the penalties by turns. The
+    point of the highest evidence is kept. From there, Newton steps go on towards the minimum of the objective as long
+    as the evidence does not fall.
+
+    Parameters
+    ----------
+    newton : Newton
+        The loop that takes the steps. Its `max_iter` is the number of epochs in all.
+    starts : tuple of float, default=STARTS
+        Penalties to start from, relative to the natural scale of the data.
+    """
+
+    def __init__(self, newton, *, starts=STARTS):
+        self.newton = newton
+        self.starts = starts
+
+    def run(self, objective, theta, groups, random_state, report, penalties=None):
+        """Search; yield a `Progress` after every epoch, the last one with its `stop_reason`.
+
+        It is "evidence" if the evidence fell before the minimum was reached; that ends a fit as early stopping does.
+
+        Parameters
+        ----------
+        objective : Objective
+            Data and net; its penalty plays no part.
+        theta : ndarray of shape (n_params,)
+            Where every start begins; not written to.
+        groups : Groups
+            Which parameters share a penalty.
+        random_state : numpy.random.RandomState
+            As of `Newton.run`.
+        report : callable
+            ``report(evidence)`` gets each `Evidence` that is better than those before, and the one that is kept.
+        penalties : Penalties, default=None
+            Those of an earlier fit to go on from, in place of the starts.
+        """
+        run = _Run(self, objective, theta, groups, random_state, report)
+        yield from run.epochs(penalties)
+
+
+class _Run:
+    """One pass through the loop: counts epochs and steps, and keeps the best start."""
+
+    def __init__(self, settings, objective, theta, groups, random_state, report):
+        self.settings, self.objective, self.theta, self.groups = settings, objective, theta, groups
+        self.random_state, self.report = random_state, report
+        self.natural = natural_penalties(objective, groups)
+        self.max_iter = settings.newton.max_iter
+        self.log_evidence = -math.inf
+        self.epoch = self.n_steps = 0
+
+    def epochs(self, penalties):
+        strengths = self.settings.starts
+        starts = [Penalties(c * self.natural.alpha, self.natural.beta) for c in strengths]
+        searches = [self._search(start) for start in ([penalties] if penalties else starts)]
+        last = self.max_iter - max(self.max_iter // FINISHING_SHARE, 1)
+        for index, search in enumerate(searches):
+            share = (last - self.epoch) // (len(searches) - index)
+            yield from self._follow(search, min(self.epoch + max(share, 1), last))
+        best = max(searches, key=lambda search: search.log_evidence)
+        yield from self._follow(best, last)
+        yield from self._finish(best)
+
+    def _search(self, penalties):
+        newton = self.settings.newton
+        return Search(newton, self.objective, self.groups, self.natural, self.theta, penalties)
+
+    def _follow(self, search, last_epoch):
+        """Let a start go on until it ends or has had its epochs; report it if it is the best."""
+        wanted = 1 if search.updates else FIRST_STEPS
+        while not search.ended and self.epoch < last_epoch:
+            budget = min(last_epoch - self.epoch, MAX_STEPS)
+            for progress in search.steps(self.random_state, wanted, budget):
+                yield self._counted(progress)
+            wanted = 1
+            search.update()
+            if search.log_evidence > self.log_evidence:
+                self.log_evidence = search.log_evidence
+                self.report(search.best)
+
+    def _counted(self, progress, **ending):
+        """Return the progress with epochs and steps numbered through; it ends nothing without `ending`."""
+        self.epoch += 1
+        first = self.n_steps + 1
+        steps = tuple(replace(step, step=first + index) for index, step in enumerate(progress.steps))
+        self.n_steps += len(steps)
+        ending = ending or {"stop_reason": None, "converged": False, "message": ""}
+        return replace(progress, epoch=self.epoch, steps=steps, resume=None, **ending)
+
+    def _finish(self, search):
+        """Newton steps towards the minimum with the best penalties, as long as the evidence does not fall."""
+        found = search.best is not None
+        if found:
+            search.refine()
+            search.rewind()
+        for progress in search.steps(self.random_state, math.inf, max(self.max_iter - self.epoch, 1)):
+            if not found:
+                yield self._counted(progress, **self._failure())
+                return
+            kept = search.accept()
+            if kept and progress.stop_reason is None:
+                yield self._counted(progress)
+                continue
+            self.report(search.best)
+            yield self._ended(search, progress, kept)
+            return
+
+    def _ended(self, search, progress, kept):
+        if kept:
+            names = "stop_reason", "converged", "message"
+            return self._counted(progress, **{name: getattr(progress, name) for name in names})
+        search.rewind()
+        progress = replace(progress, theta=search.theta, loss=search.penalised().value(search.theta))
+        return self._counted(progress, stop_reason="evidence", converged=False, message="")
+
+    def _failure(self):
+        message = (
+            f"step {self.n_steps + 1}: the evidence could not be computed, since the curvature is not finite or not "
+            "positive. Scale X and y, or set `alpha` to a number."
+        )
+        return {"stop_reason": "solver_failed", "converged": False, "message": message}

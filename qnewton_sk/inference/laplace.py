@@ -1,0 +1,151 @@
+"""The Laplace approximation at given parameters and penalties: log evidence and effective parameters."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import linalg
+
+from qnewton_sk.curvature import GaussNewton, jacobian_rows
+
+from .precision import DensePrecision, LowRankPrecision
+
+
+@dataclass(frozen=True)
+class Penalties:
+    """Hyperparameters: what the evidence is a function of.
+
+    Parameters
+    ----------
+    alpha : ndarray of shape (n_groups,)
+        Precision of the prior of each group's parameters.
+    beta : float
+        Precision of the noise, 1 / variance; 1.0 for likelihoods without one.
+    """
+
+    alpha: np.ndarray
+    beta: float = 1.0
+
+
+@dataclass(frozen=True)
+class Laplace:
+    """What the Laplace approximation says at one point.
+
+    Parameters
+    ----------
+    log_evidence : float
+        Logarithm of the probability density of the targets, all parameters integrated out.
+    effective : ndarray of shape (n_groups,)
+        Effective number of parameters of each group, between zero and its size.
+    squares : ndarray of shape (n_groups,)
+        Sum of squares of each group's parameters.
+    deviance : float
+        Twice the sum over the samples of the scaled losses: for squared errors, the sum of the squared residuals.
+    flat : int
+        Parameters without a prior, all of which count as determined.
+    precision : DensePrecision or LowRankPrecision
+        Of the posterior.
+    """
+
+    log_evidence: float
+    effective: np.ndarray
+    squares: np.ndarray
+    deviance: float
+    flat: int
+    precision: object
+
+
+class Local:
+    """Objective and curvature of the data at one theta; penalties and noise may then vary at no other pass.
+
+    The curvature is the Gauss-Newton matrix, or its factor if that has fewer rows than columns.
+
+    Parameters
+    ----------
+    objective : Objective
+        Data and net; its penalty plays no part.
+    theta : ndarray of shape (n_params,)
+        Where.
+    """
+
+    def __init__(self, objective, theta):
+        data = objective.with_alpha(0.0)
+        outputs = data.network.widths[-1]
+        self.objective, self.theta = objective, theta
+        self.scale = data.network.loss.likelihood_scale(outputs)
+        self.deviance = 2.0 * self.scale * data.total_weight * float(data.value(theta))
+        self.is_low_rank = data.n_samples * outputs < data.n_params
+        self._curvature = (
+            jacobian_rows(data, theta)
+            if self.is_low_rank
+            else GaussNewton().blocks(data, theta)[0].matrix.entries()
+        ).astype(float, copy=False)
+
+    def precision(self, prior, beta=1.0):
+        """Return the precision of the posterior for a prior of shape (n_params,), factorised."""
+        factor = beta * self.scale * self.objective.total_weight
+        if self.is_low_rank:
+            return LowRankPrecision(np.sqrt(factor) * self._curvature, prior)
+        return DensePrecision(factor * self._curvature, prior)
+
+    def laplace(self, groups, penalties):
+        """Return the `Laplace` for these penalties."""
+        precision = self.precision(groups.spread(penalties.alpha), penalties.beta)
+        squares, sizes = groups.sums(self.theta.astype(float) ** 2), groups.sizes
+        flat = len(self.theta) - int(sizes.sum())
+        log_evidence = (
+            log_likelihood(self.objective, self.deviance, penalties.beta)
+            - 0.5 * float(penalties.alpha @ squares)
+            + 0.5 * float(sizes @ np.log(penalties.alpha))
+            - 0.5 * precision.log_determinant
+            + 0.5 * flat * np.log(2 * np.pi)
+        )
+        shrunk = penalties.alpha * groups.sums(precision.variances())
+        effective = np.clip(sizes - shrunk, 0.0, sizes)
+        if not np.isfinite(log_evidence):
+            raise linalg.LinAlgError("the evidence is not finite")
+        return Laplace(log_evidence, effective, squares, self.deviance, flat, precision)
+
+
+def laplace(objective, theta, groups, penalties):
+    """Return the Laplace approximation of the evidence.
+
+    log p(y) = -lambda D - 1/2 sum_g alpha_g ||theta_g||^2 + 1/2 sum_g k_g log alpha_g - 1/2 log det A
+    + n K / 2 log beta + constants, with D the sum of the losses, lambda = beta times the factor that makes the loss a
+    likelihood, A = lambda H + diag(alpha) and H the Gauss-Newton matrix of D (MacKay 1992, equations 2.16 to 2.21;
+    Foresee and Hagan 1997; Immer et al. 2021, "Scalable marginal likelihood estimation", arXiv:2104.04975).
+    Parameters without a group have a prior of constant density one.
+
+    For squared errors the same expression is a lower bound on the evidence of the linearised net at any theta, that of
+    the variational posterior N(theta, A^-1); so it also compares points that are no minima.
+
+    Parameters
+    ----------
+    objective : Objective
+        Data and net; its penalty plays no part.
+    theta : ndarray of shape (n_params,)
+        Where.
+    groups : Groups
+        Which parameters share a penalty.
+    penalties : Penalties
+        Precisions of priors and noise.
+
+    Returns
+    -------
+    Laplace
+
+    Raises
+    ------
+    scipy.linalg.LinAlgError
+        If the curvature is not finite, or not positive semidefinite.
+    """
+    return Local(objective, theta).laplace(groups, penalties)
+
+
+def log_likelihood(objective, deviance, beta):
+    """Return the log likelihood of the targets; `deviance` as in `Laplace`."""
+    loss, y, weight = objective.network.loss, objective.y, objective.sample_weight
+    constants = loss.log_normaliser(np.asarray(y, float))
+    constant = float(constants.sum() if weight is None else constants @ weight)
+    if loss.is_sum_of_squares:
+        constant += 0.5 * objective.total_weight * y.shape[1] * np.log(beta)
+    return constant - 0.5 * beta * deviance

@@ -1,0 +1,111 @@
+"""Predictions averaged over Gaussian outputs, and the score of a model by its evidence."""
+
+import numpy as np
+from sklearn.utils.validation import check_is_fitted
+
+MAX_LOG_VARIANCE = 50.0
+"""Largest variance of a log mean that is exponentiated: beyond it the standard deviation means nothing and overflows."""
+
+
+def averaged_logits(mean, covariance):
+    """Return logits whose logistic function, or softmax, is close to the average over N(mean, covariance).
+
+    One output per label: mean / sqrt(1 + pi / 8 variance) (MacKay 1992, "The evidence framework applied to
+    classification networks", equation 10). For the softmax the same for each class, of the outputs less their mean,
+    since a common shift changes no probability. On classifications drawn from functions this had a lower log
+    loss than a probit of the differences and than 1000 draws.
+
+    Parameters
+    ----------
+    mean : ndarray of shape (n, K)
+        Raw outputs.
+    covariance : ndarray of shape (n, K, K) or (n, K)
+        Their covariances for the softmax; their variances for independent labels.
+
+    Returns
+    -------
+    ndarray of shape (n, K)
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from qnewton_sk.inference.predictive import averaged_logits
+    >>> averaged_logits(np.array([[2.0]]), np.array([[8 / np.pi]]))
+    array([[1.41421356]])
+    """
+    if covariance.ndim == 2:
+        return mean / np.sqrt(1 + np.pi / 8 * covariance)
+    of_rows = covariance.mean(axis=2)
+    variance = np.einsum("nkk->nk", covariance) - 2 * of_rows + of_rows.mean(axis=1, keepdims=True)
+    centred = mean - mean.mean(axis=1, keepdims=True)
+    return centred / np.sqrt(1 + np.pi / 8 * np.maximum(variance, 0.0))
+
+
+def standard_deviation(loss, mean, variance, noise_variance, *, of_mean=False):
+    """Return the standard deviation of a new observation, or of the predicted mean, shape (n, K).
+
+    Parameters
+    ----------
+    loss : Loss
+        Squared error, or Poisson, whose mean is then log-normal.
+    mean, variance : ndarray of shape (n, K)
+        Of the raw outputs.
+    noise_variance : float or None
+        Of observations around the outputs; None for Poisson, whose variance is the mean.
+    of_mean : bool, default=False
+        Leave out the noise of the observation.
+    """
+    if noise_variance is not None:
+        return np.sqrt(variance + (0.0 if of_mean else noise_variance))
+    spread = np.minimum(variance, MAX_LOG_VARIANCE)
+    expected = np.exp(mean + spread / 2)
+    of_expected = np.expm1(spread) * expected**2
+    return np.sqrt(of_expected + (0.0 if of_mean else expected))
+
+
+def sampled(loss, draws, noise_variance, random_state):
+    """Return new observations for draws of the raw outputs, of the same shape."""
+    if noise_variance is None:
+        return random_state.poisson(loss.predict(np.minimum(draws, MAX_LOG_VARIANCE / 2))).astype(float)
+    return draws + np.sqrt(noise_variance) * random_state.standard_normal(draws.shape)
+
+
+def evidence_score(estimator, X=None, y=None):
+    """Return the log evidence of a fitted estimator: a scorer that needs no held-out data.
+
+    Use it with the whole of the data as the one split: ``GridSearchCV(QNewtonRegressor(alpha="evidence"), {...},
+    scoring=evidence_score, cv=[(range(len(X)), range(len(X)))])``.
+
+    Parameters
+    ----------
+    estimator : QNewtonClassifier or QNewtonRegressor
+        Fitted with ``alpha="evidence"`` or "evidence_per_input".
+    X, y : ignored
+        As a scorer takes them.
+
+    Returns
+    -------
+    float
+
+    Raises
+    ------
+    ValueError
+        If it was fitted with a number for `alpha`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from qnewton_sk import QNewtonRegressor, evidence_score
+    >>> X = np.linspace(-1, 1, 30)[:, None]
+    >>> y = 2 * X[:, 0] + np.random.default_rng(0).normal(0, 0.1, 30)
+    >>> fits = {h: QNewtonRegressor(h, alpha="evidence", random_state=0).fit(X, y) for h in ((), (8,))}
+    >>> max(fits, key=lambda h: evidence_score(fits[h]))
+    ()
+    """
+    check_is_fitted(estimator)
+    score = getattr(estimator, "log_evidence_", None)
+    if score is None:
+        raise ValueError(
+            f'`alpha` must be "evidence" or "evidence_per_input" for a score by evidence; got {estimator.alpha!r}'
+        )
+    return float(score)

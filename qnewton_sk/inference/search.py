@@ -1,0 +1,226 @@
+"""One start of the search for the evidence: Newton steps and updates of penalties and noise by turns."""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.linalg import LinAlgError
+
+from .groups import Groups
+from .laplace import Laplace, Local, Penalties, laplace
+from .starts import MIN_NOISE, RANGE
+
+HELD_UPDATES = 5
+"""Updates of each start before the noise level is touched: a noise that falls before the penalties have found their
+places lets the net overfit."""
+
+NOISE_RATE = 0.2
+"""Share of an update of the noise that is taken, in logarithms; as `HELD_UPDATES`, it keeps the noise behind."""
+
+MAX_NOISE_CHANGE, MAX_ALPHA_CHANGE = 1.5, 10.0
+"""Factors by which an update changes noise variance and penalties at most."""
+
+CLOSE = 0.2
+"""Change of the logarithm of the noise variance from which on updates are taken by half, since they converge."""
+
+MIN_FREEDOM = 0.1
+"""Share of the observations that are counted as residual degrees of freedom at least. Where nearly all are used up by
+parameters, their number is too uncertain for a difference."""
+
+SETTLED = 0.02
+"""Change of the logarithms of penalties and noise below which an update is none."""
+
+TOLERATED_FALL = 0.1
+"""Fall of the log evidence in a step that is none: a tenth of a unit is no evidence for anything."""
+
+MAX_REFINEMENTS = 30
+"""Updates at the best point; each takes one factorisation and no pass over the data."""
+
+PATIENCE, MAX_FALL = 20, 20.0
+"""A start ends if the log evidence has not risen for so many updates, or has fallen this far below its best: the net
+has then begun to overfit, and goes on to. Twice the patience takes twice the time for no better score."""
+
+DETERMINED = 0.1
+"""Effective parameters from which on a group's penalty has to settle; below, it may run off to its bound."""
+
+@dataclass(frozen=True)
+class Evidence:
+    """What the evidence has found.
+
+    Parameters
+    ----------
+    theta : ndarray of shape (n_params,)
+        Parameters of the net.
+    groups : Groups
+        Which parameters share a penalty.
+    penalties : Penalties
+        In units of the log likelihood.
+    laplace : Laplace
+        The approximation there.
+    """
+
+    theta: np.ndarray
+    groups: Groups
+    penalties: Penalties
+    laplace: Laplace
+
+
+def objective_alpha(objective, groups, penalties):
+    """Return the penalty of each parameter, shape (n_params,), in units of the objective: alpha_g / lambda.
+
+    lambda is what makes a negative log likelihood of the sum of the losses, ``beta * loss.likelihood_scale(K)``.
+    """
+    scale = objective.network.loss.likelihood_scale(objective.network.widths[-1])
+    return groups.spread(penalties.alpha) / (penalties.beta * scale)
+
+
+def updated(objective, groups, penalties, found):
+    """Return the penalties of the fixed-point update, and how far logarithms change: (Penalties, change, change of beta).
+
+    alpha_g <- gamma_g / ||theta_g||^2 and 1 / beta <- residual squares / (n K - gamma), with gamma the effective number
+    of parameters, those without a prior included (MacKay 1992, equations 4.6 and 4.8; Foresee and Hagan 1997).
+
+    Parameters
+    ----------
+    objective : Objective
+        Data and net.
+    groups : Groups
+        Which parameters share a penalty.
+    penalties : Penalties
+        As they are.
+    found : Laplace
+        The approximation with them.
+    """
+    alpha = found.effective / np.maximum(found.squares, np.finfo(float).tiny)
+    alpha = np.clip(alpha, penalties.alpha / MAX_ALPHA_CHANGE, penalties.alpha * MAX_ALPHA_CHANGE)
+    change = np.abs(np.log(alpha / penalties.alpha))[found.effective > DETERMINED].max(initial=0.0)
+    beta = penalties.beta
+    if objective.network.loss.is_sum_of_squares:
+        observations = objective.total_weight * objective.network.widths[-1]
+        freedom = max(
+            observations - found.effective.sum() - found.flat, MIN_FREEDOM * observations
+        )
+        beta = freedom / max(found.deviance, np.finfo(float).tiny)
+    return Penalties(alpha, beta), float(change), math.log(beta / penalties.beta)
+
+
+class _Carried:
+    """A step control that goes on where the run before ended; a workspace of one search."""
+
+    def __init__(self, control):
+        self._control, self._state = control, None
+
+    def __getattr__(self, name):
+        return getattr(self._control, name)
+
+    def initial(self):
+        return self._control.initial() if self._state is None else self._state
+
+    def take(self, *args):
+        trial = self._control.take(*args)
+        self._state = trial.state
+        return trial
+
+    def failed(self, state):
+        self._state = self._control.failed(state)
+        return self._state
+
+
+@dataclass
+class Search:
+    """One start: parameters and penalties on their way; the only place where they change."""
+
+    newton: object
+    objective: object
+    groups: Groups
+    natural: Penalties
+    theta: np.ndarray
+    penalties: Penalties
+    best: Evidence | None = None
+    ended: bool = False
+    updates: int = 0
+    waited: int = 0
+
+    def __post_init__(self):
+        self.control = _Carried(self.newton.step_control)
+
+    @property
+    def log_evidence(self):
+        """The highest so far."""
+        return -math.inf if self.best is None else self.best.laplace.log_evidence
+
+    def steps(self, random_state, accepted, max_iter):
+        """Yield the progress of Newton steps until so many have been accepted or the run ends."""
+        settings = {**self.newton.get_params(deep=False), "step_control": self.control, "max_iter": max_iter}
+        newton = type(self.newton)(**settings)
+        for progress in newton.run(self.penalised(), self.theta, random_state):
+            self.theta = progress.theta
+            yield progress
+            accepted -= sum(step.accepted for step in progress.steps)
+            if accepted <= 0:
+                return
+
+    def penalised(self):
+        """Return the objective with the present penalties."""
+        return self.objective.with_alpha(objective_alpha(self.objective, self.groups, self.penalties))
+
+    def update(self):
+        """Evaluate the evidence at theta, keep what is best, and change the penalties unless they have settled."""
+        try:
+            found = laplace(self.objective, self.theta, self.groups, self.penalties)
+        except LinAlgError:
+            self.ended = True
+            return
+        self.updates += 1
+        self.waited += 1
+        if found.log_evidence > self.log_evidence:
+            self.best, self.waited = Evidence(self.theta, self.groups, self.penalties, found), 0
+        wanted, change, noise_change = updated(self.objective, self.groups, self.penalties, found)
+        held = self.updates <= HELD_UPDATES
+        settled = not held and max(change, abs(noise_change)) < SETTLED
+        fallen = self.log_evidence - found.log_evidence > MAX_FALL
+        self.ended = settled or self.waited > PATIENCE or (fallen and not held)
+        beta = self.penalties.beta if held else self._next_beta(noise_change)
+        self.penalties = self._bounded(Penalties(wanted.alpha, beta))
+
+    def _next_beta(self, noise_change):
+        rate = NOISE_RATE if abs(noise_change) > CLOSE else 0.5
+        limit = math.log(MAX_NOISE_CHANGE)
+        return self.penalties.beta * math.exp(min(max(rate * noise_change, -limit), limit))
+
+    def _bounded(self, penalties):
+        alpha = np.clip(penalties.alpha, self.natural.alpha / RANGE, self.natural.alpha * RANGE)
+        return Penalties(alpha, min(penalties.beta, self.natural.beta / MIN_NOISE))
+
+    def refine(self):
+        """At the best point, update penalties and noise alone as long as the evidence rises."""
+        local, best = Local(self.objective, self.best.theta), self.best
+        for _ in range(MAX_REFINEMENTS):
+            wanted, *changes = updated(self.objective, self.groups, best.penalties, best.laplace)
+            penalties = self._bounded(wanted)
+            try:
+                found = local.laplace(self.groups, penalties)
+            except LinAlgError:
+                break
+            if found.log_evidence <= best.laplace.log_evidence:
+                break
+            best = Evidence(best.theta, self.groups, penalties, found)
+            if max(map(abs, changes)) < SETTLED:
+                break
+        self.best = best
+
+    def rewind(self):
+        """Go back to the best point, with the step control as at the start."""
+        self.theta, self.penalties = self.best.theta, self.best.penalties
+        self.control = _Carried(self.newton.step_control)
+
+    def accept(self):
+        """Whether the evidence at theta, with the penalties of the best, has not fallen; it is then the best."""
+        try:
+            found = laplace(self.objective, self.theta, self.groups, self.penalties)
+        except LinAlgError:
+            return False
+        if found.log_evidence < self.log_evidence - TOLERATED_FALL:
+            return False
+        self.best = Evidence(self.theta, self.groups, self.penalties, found)
+        return True

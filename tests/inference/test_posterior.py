@@ -1,0 +1,130 @@
+"""Posteriors against dense algebra and sampling; predictions averaged over them."""
+
+import autograd
+import numpy as np
+import pytest
+from cases import Case
+from oracles import Truth
+from scipy.special import expit, softmax
+
+from qnewton_sk.inference import averaged_logits, posterior_bytes, posterior_of, sampled, standard_deviation
+from qnewton_sk.inference.posterior import output_jacobian
+from qnewton_sk.nets import Objective, resolve_loss
+
+CASES = [
+    Case("squares", (3, 4, 2), ("tanh",), n=40),
+    Case("few rows", (3, 8, 2), ("tanh",), n=6, weights="random"),
+    Case("softmax", (3, 4, 3), ("tanh",), "log_loss", n=40),
+    Case("poisson", (3, 4, 1), ("softplus",), "poisson", n=40),
+]
+NAMES = [case.name for case in CASES]
+
+
+def parts(case, alpha=0.3):
+    """Objective, theta and a prior on all parameters."""
+    data = case.data()
+    truth = Truth(case)
+    network = case.network() if hasattr(case, "network") else case.objective().network
+    objective = Objective(network, data.X, data.y, data.sample_weight)
+    theta = network.initial(np.random.RandomState(0))
+    return objective, theta, np.full(network.n_params, alpha), truth
+
+
+@pytest.mark.parametrize("case", CASES, ids=NAMES)
+def test_output_jacobian_is_that_of_autograd(case):
+    objective, theta, _, truth = parts(case)
+    J = autograd.jacobian(truth.raw)(theta)
+    mine = output_jacobian(objective.network, truth.X, theta)
+    np.testing.assert_allclose(mine, J.transpose(1, 0, 2), rtol=1e-9, atol=1e-12)
+
+
+def expected_covariance(case, kind, beta):
+    """J A^-1 J^T by dense algebra on the curvature from automatic differentiation."""
+    objective, theta, prior, truth = parts(case)
+    K = case.widths[-1]
+    scale = {"squared_error": K, "poisson": K}.get(case.loss, 1) * truth.total
+    without = truth.gauss_newton(theta) - truth._penalty_matrix()
+    A = beta * scale * without + beta * scale / truth.total * np.diag(prior)
+    slices = objective.network.layer_slices
+    blocks = {"full": [slice(None)], "layer": slices, "last_layer": slices[-1:]}[kind]
+    J = autograd.jacobian(truth.raw)(theta)
+    return sum(
+        np.einsum("nka,ab,nlb->nkl", J[:, :, s], np.linalg.inv(A[s, s]), J[:, :, s]) for s in blocks
+    )
+
+
+@pytest.mark.parametrize("kind", ["full", "layer", "last_layer"])
+@pytest.mark.parametrize("case", CASES, ids=NAMES)
+def test_covariances_of_outputs_are_those_of_dense_algebra(case, kind):
+    objective, theta, prior, truth = parts(case)
+    is_squares = case.loss == "squared_error"
+    beta = 2.5 if is_squares else 1.0
+    posterior = posterior_of(objective, theta, prior, kind, beta)
+    mean, covariance = posterior.covariances(objective.network, truth.X)
+    np.testing.assert_allclose(mean, truth.raw(theta), rtol=1e-12)
+    np.testing.assert_allclose(covariance, expected_covariance(case, kind, beta), rtol=1e-7, atol=1e-10)
+    assert posterior.noise_variance == (pytest.approx(0.4) if is_squares else None)
+    assert posterior.added == 0
+
+
+@pytest.mark.parametrize("case", CASES[:2], ids=NAMES[:2])
+def test_draws_have_the_covariances(case):
+    objective, theta, prior, truth = parts(case)
+    posterior = posterior_of(objective, theta, prior, "full", 2.0)
+    draws = posterior.draws(objective.network, truth.X, 20000, np.random.RandomState(0))
+    mean, covariance = posterior.covariances(objective.network, truth.X)
+    centred = draws - mean[:, :, None]
+    np.testing.assert_allclose(
+        np.einsum("nki,nli->nkl", centred, centred) / 20000, covariance, atol=0.04 * covariance.max()
+    )
+
+
+def test_noise_of_a_fit_is_unbiased():
+    """The residual sum of squares over n - p, for a linear net without a penalty."""
+    rng = np.random.default_rng(0)
+    case = Case("linear", (3, 1), n=30)
+    X, y = rng.standard_normal((30, 3)), rng.standard_normal((30, 1))
+    objective = Objective(parts(case)[0].network, X, y)
+    solution, residuals, *_ = np.linalg.lstsq(np.hstack([X, np.ones((30, 1))]), y, rcond=None)
+    posterior = posterior_of(objective, solution[:, 0], np.zeros(4), "full")
+    assert posterior.effective == pytest.approx(4)
+    assert posterior.noise_variance == pytest.approx(residuals[0] / 26)
+
+
+@pytest.mark.parametrize("mean, variance", [(0.0, 2.0), (1.5, 0.5), (-2.0, 4.0), (3.0, 9.0)])
+def test_averaged_logistic_is_close_to_the_integral(mean, variance):
+    z = mean + np.sqrt(variance) * np.random.default_rng(0).standard_normal(400000)
+    p = expit(averaged_logits(np.array([[mean]]), np.array([[variance]])))
+    assert p[0, 0] == pytest.approx(expit(z).mean(), abs=0.02)
+
+
+def test_averaged_softmax_ignores_a_common_shift_and_moves_towards_uniform():
+    mean, C = np.array([[2.0, 0.0, -1.0]]), np.diag([1.0, 2.0, 0.5])[None]
+    averaged = softmax(averaged_logits(mean, C), axis=1)
+    shifted = softmax(averaged_logits(mean + 5, C + 7.0), axis=1)
+    np.testing.assert_allclose(averaged, shifted, rtol=1e-12)
+    z = np.random.default_rng(0).multivariate_normal(mean[0], C[0], 200000)
+    exact = softmax(z, axis=1).mean(axis=0)
+    assert np.abs(averaged - exact).max() < np.abs(softmax(mean, axis=1) - exact).max()
+    np.testing.assert_allclose(
+        softmax(averaged_logits(mean, np.zeros_like(C)), axis=1), softmax(mean, axis=1), rtol=1e-12
+    )
+
+
+def test_poisson_deviation_is_that_of_draws():
+    loss = resolve_loss("poisson")
+    mean, variance = np.array([[0.7]]), np.array([[0.2]])
+    rng = np.random.RandomState(0)
+    z = 0.7 + np.sqrt(0.2) * rng.standard_normal((1, 1, 400000))
+    new = sampled(loss, z, None, rng)
+    assert standard_deviation(loss, mean, variance, None)[0, 0] == pytest.approx(new.std(), rel=0.01)
+    of_mean = standard_deviation(loss, mean, variance, None, of_mean=True)
+    assert of_mean[0, 0] == pytest.approx(np.exp(z).std(), rel=0.01)
+
+
+def test_memory_of_a_posterior_grows_with_what_it_holds():
+    network = parts(Case("wide", (30, 40, 1), ("tanh",)))[0].network
+    full, layer, last = (posterior_bytes(network, 10**6, kind) for kind in ("full", "layer", "last_layer"))
+    assert full > layer > last
+    assert full >= 8 * network.n_params**2
+    assert posterior_bytes(network, 10, "full") < full / 50
