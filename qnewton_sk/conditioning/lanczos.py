@@ -179,3 +179,34 @@ def _ritz(T, W):
     smallest = np.linalg.svd(extended, compute_uv=False)[-1]
     inverse = float(1 / smallest) if smallest > 0 else np.inf
     return Ritz(np.linalg.eigh(T)[0], inverse, T.shape[0])
+
+
+def projection(apply, n, steps, seed=0, dtype=np.float64):
+    """Return Ritz values, their weights as seen from a random vector, and a bound of the smallest magnitude.
+
+    Parameters
+    ----------
+    apply : callable
+        ``apply(V) -> A V`` for V of shape (n, 1).
+    n : int
+        Order of the symmetric operator A.
+    steps : int
+        Number of Lanczos steps, one product each.
+    seed : int, default=0
+        For the random start.
+    dtype : dtype, default=numpy.float64
+        Of the vectors.
+
+    Returns
+    -------
+    tuple or None
+        Values (ascending) and weights, each of shape (at most steps,), and an upper bound of the smallest absolute
+        eigenvalue: the minimum of ||A v|| / ||v|| over the Krylov space. None if a product was not finite.
+    """
+    T, W, _ = _iterate(apply, _start(n, 1, seed, dtype), min(n, steps))
+    if T is None:
+        return None
+    values, vectors = np.linalg.eigh(T)
+    extended = np.vstack([T, np.zeros((1, T.shape[1]))])
+    extended[-1, -1] = np.linalg.norm(W)
+    return values, vectors[0] ** 2, float(np.linalg.svd(extended, compute_uv=False)[-1])

@@ -1,11 +1,15 @@
 """The curvature of an objective: exact Hessian, Gauss-Newton, empirical Fisher."""
 
-from .auto import AutoCurvature
+from .assembly import assembly_flops
+from .auto import AutoCurvature, gradient_flops, newton_step_cost
 from .base import Curvature
 from .low_rank import jacobian_rows
 from .matrices import CURVATURES, EmpiricalFisher, GaussNewton, Hessian, resolve_curvature
 
 __all__ = [
+    "assembly_flops",
+    "gradient_flops",
+    "newton_step_cost",
     "AutoCurvature",
     "Curvature",
     "CURVATURES",

@@ -170,10 +170,12 @@ def newton_step_cost(network, n_samples):
     >>> newton_step_cost(small, 200) < newton_step_cost(large, 200)
     True
     """
-    numbers = (
-        NUMBER_FLOPS * 8 * sum(network.widths[1:])
-    )  # of the passes over activations and their derivatives
-    gradient = n_samples * (6.0 * network.n_params + numbers) + CALL_FLOPS[0]
     factorise = 2.5 * 2 * network.n_params**3 / 3
     step = assembly_flops(network, n_samples) + factorise + CALL_FLOPS[1]
-    return min(step / gradient, DEAREST_STEP)
+    return min(step / gradient_flops(network, n_samples), DEAREST_STEP)
+
+
+def gradient_flops(network, n_samples):
+    """Return the floating-point operations of a gradient, the overhead of the call included."""
+    numbers = NUMBER_FLOPS * 8 * sum(network.widths[1:])  # activations and their derivatives
+    return n_samples * (6.0 * network.n_params + numbers) + CALL_FLOPS[0]

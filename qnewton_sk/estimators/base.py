@@ -245,7 +245,9 @@ class QNewtonBase(CallbackSupportMixin, BaseEstimator):
         sizes = [part.stop - part.start for part in network.layer_slices]
         check_memory(sizes, X.dtype.itemsize, "full", "the method `hessian`")
         objective = self._objective(network, X, targets, weight, self._fit_settings)
-        objective = objective.with_alpha(fitted_penalty(network, self._fit_settings["alpha"], self._penalties))
+        objective = objective.with_alpha(
+            fitted_penalty(network, self._fit_settings["alpha"], self._penalties)
+        )
         theta = network.pack(self.coefs_, self.intercepts_, X.dtype)
         return part.blocks(objective, theta)[0].matrix.dense()
 

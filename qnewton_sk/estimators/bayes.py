@@ -147,7 +147,9 @@ class Inference:
 
     def fitted(self, objective, theta):
         """Return the fitted attributes by name."""
-        penalties = Penalties(np.zeros(self.groups.count), 1.0) if self.found is None else self.found.penalties
+        penalties = (
+            Penalties(np.zeros(self.groups.count), 1.0) if self.found is None else self.found.penalties
+        )
         attributes = {
             "alpha_": np.full(self.network.n_layers, float(penalty_number(self.alpha))),
             "log_evidence_": None,
@@ -160,13 +162,20 @@ class Inference:
         noise = 1 / np.sqrt(penalties.beta) if self.found is not None else None
         if self.found is not None:
             effective = self.found.laplace.effective.sum() + self.found.laplace.flat
-            attributes |= {"log_evidence_": self.found.laplace.log_evidence, "effective_parameters_": effective}
+            attributes |= {
+                "log_evidence_": self.found.laplace.log_evidence,
+                "effective_parameters_": effective,
+            }
         if self.kind is not None:
             posterior = self._posterior(objective, theta, penalties)
             attributes["posterior_"] = posterior
             if self.found is None:
                 attributes["effective_parameters_"] = None if posterior is None else posterior.effective
-                noise = None if posterior is None or posterior.noise_variance is None else posterior.noise_variance**0.5
+                noise = (
+                    None
+                    if posterior is None or posterior.noise_variance is None
+                    else posterior.noise_variance**0.5
+                )
         if self.network.loss.out_activation in ("identity", "exp"):
             attributes["noise_std_"] = float(noise) if noise and self.network.loss.is_sum_of_squares else None
         return attributes
@@ -216,6 +225,6 @@ def check_posterior(posterior, asked):
     """
     if posterior is None:
         raise ValueError(
-            f"`posterior` must be one of {list(KINDS)} when the estimator is fitted, for {asked}; the last fit has left "
-            "no posterior. Set it and call fit again"
+            f"`posterior` must be one of {list(KINDS)} when the estimator is fitted, for {asked}; the last fit has "
+            "left no posterior. Set it and call fit again"
         )

@@ -79,6 +79,9 @@ class QNewtonRegressor(RegressorMixin, QNewtonBase):
         File to which the state of the fit is written after an epoch, at most every two seconds and atomically. The
         same `fit` on the same data and settings goes on from there, to the last bit as if it had not been cut off.
         Load checkpoints that you trust alone: they are pickles.
+    diagnostics : bool or "auto", default="auto"
+        What `hessian_summary_` may cost: nothing (False), whatever it takes (True), or at most a fifth of the
+        gradients that the fit took ("auto"; counted, not timed). partial_fit makes a summary only if True.
     shuffle : bool, default=True
         Draw new batches in each epoch; matters where `batch_size` is an int.
     random_state : int, RandomState instance or None, default=None
@@ -155,6 +158,11 @@ class QNewtonRegressor(RegressorMixin, QNewtonBase):
         Of the last system that was solved; None where none was.
     oracle_sparsity_ : float or None
         Most nonzeros in a row of the last system; None where none was solved.
+    hessian_summary_ : dict or None
+        Of the Hessian of the training objective at the fitted parameters, without damping: n, largest_eigenvalue,
+        smallest_eigenvalue, smallest_magnitude, n_negative, condition_number, trace, row_sparsity (entries that
+        make up half of a row, in the row that needs the most), effective_parameters, how (entry to "exact",
+        "estimate", "lower bound", "upper bound" or "not measured") and seconds.
     schedule_ : list of str
         Backend of every solve.
     history_ : dict of ndarray
@@ -208,6 +216,7 @@ class QNewtonRegressor(RegressorMixin, QNewtonBase):
         validation_fraction=0.1,
         warm_start=False,
         checkpoint=None,
+        diagnostics="auto",
         shuffle=True,
         random_state=None,
         verbose=False,
@@ -235,6 +244,7 @@ class QNewtonRegressor(RegressorMixin, QNewtonBase):
         self.validation_fraction = validation_fraction
         self.warm_start = warm_start
         self.checkpoint = checkpoint
+        self.diagnostics = diagnostics
         self.shuffle = shuffle
         self.random_state = random_state
         self.verbose = verbose

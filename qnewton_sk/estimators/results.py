@@ -6,7 +6,10 @@ import numpy as np
 from scipy import sparse
 from sklearn.exceptions import ConvergenceWarning
 
-from qnewton_sk.optimize import extend, history_table
+from qnewton_sk.optimize import SADDLE_ADVICE, extend, history_table
+
+from .bayes import fitted_penalty
+from .diagnostics import summarise
 
 TABLE = {
     "step": (4, "d"),
@@ -95,12 +98,45 @@ def set_results(estimator, job):
     history = history_table(journal.steps)
     estimator.history_ = extend(before.history_, history) if before else history
     _summarise_history(estimator)
+    estimator.hessian_summary_ = _summary(estimator, job)
+    _set_sparsity(estimator)
+    _check_curvature(estimator, journal)
     estimator.converged_ = bool(journal.converged)
     estimator.stop_reason_ = journal.stop_reason
     if journal.resume is not None:
         continued = estimator.warm_start or job.incremental
         resume = journal.resume if continued else journal.resume.without_pairs()
         estimator._last_run = resume, job.random_state.get_state(), loop_settings(estimator)
+
+
+def _summary(estimator, job):
+    """The summary of the Hessian; a single pass or a fit that was cut short has one only on request."""
+    journal, diagnostics = job.journal, estimator.diagnostics
+    if (job.incremental or journal.stop_reason in ("interrupted", "error")) and diagnostics is not True:
+        return None
+    objective = job.objective.with_alpha(fitted_penalty(job.network, estimator.alpha, estimator._penalties))
+    state = None if journal.resume is None else journal.resume.state
+    return summarise(diagnostics, objective, journal.theta, state)
+
+
+def _set_sparsity(estimator):
+    """Systems without entries leave no sparsity but their order; then rows of the Hessian tell."""
+    summary = estimator.hessian_summary_
+    if summary is None or summary["how"]["row_sparsity"] == "not measured":
+        return
+    if estimator.oracle_sparsity_ is None or estimator.oracle_sparsity_ == summary["n"]:
+        estimator.oracle_sparsity_ = float(summary["row_sparsity"])
+
+
+def _check_curvature(estimator, journal):
+    """A small gradient is no minimum if an eigenvalue is known to be below -sqrt(tol) (Nesterov and Polyak 2006)."""
+    summary = estimator.hessian_summary_
+    if not journal.converged or summary is None:
+        return
+    smallest = summary["smallest_eigenvalue"]
+    if smallest < -np.sqrt(estimator.tol):
+        text = f"step {estimator.n_steps_}: the Hessian has an eigenvalue of at most {smallest:.2g}. {SADDLE_ADVICE}"
+        journal.end("saddle", False, text)
 
 
 def _summarise_history(estimator):

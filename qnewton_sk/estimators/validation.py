@@ -79,6 +79,10 @@ _SIMPLE = {
     ),
     "early_stopping": _BOOL,
     "validation_fraction": (lambda v: is_real(v) and 0 < v < 1, "be a float in (0, 1)"),
+    "diagnostics": (
+        lambda v: isinstance(v, (bool, np.bool_)) or (isinstance(v, str) and v == "auto"),
+        'be True, False or "auto"',
+    ),
     "warm_start": _BOOL,
     "shuffle": _BOOL,
     "verbose": (

@@ -4,7 +4,7 @@ import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
 MAX_LOG_VARIANCE = 50.0
-"""Largest variance of a log mean that is exponentiated: beyond it the standard deviation means nothing and overflows."""
+"""Maximum variance of a log mean that is exponentiated: beyond it the standard deviation overflows."""
 
 
 def averaged_logits(mean, covariance):

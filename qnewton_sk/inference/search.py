@@ -43,6 +43,7 @@ has then begun to overfit, and goes on to. Twice the patience takes twice the ti
 DETERMINED = 0.1
 """Effective parameters from which on a group's penalty has to settle; below, it may run off to its bound."""
 
+
 @dataclass(frozen=True)
 class Evidence:
     """What the evidence has found.
@@ -75,7 +76,7 @@ def objective_alpha(objective, groups, penalties):
 
 
 def updated(objective, groups, penalties, found):
-    """Return the penalties of the fixed-point update, and how far logarithms change: (Penalties, change, change of beta).
+    """Return the `Penalties` of the fixed-point update, and how far their logarithms and that of beta change.
 
     alpha_g <- gamma_g / ||theta_g||^2 and 1 / beta <- residual squares / (n K - gamma), with gamma the effective number
     of parameters, those without a prior included (MacKay 1992, equations 4.6 and 4.8; Foresee and Hagan 1997).
@@ -97,9 +98,7 @@ def updated(objective, groups, penalties, found):
     beta = penalties.beta
     if objective.network.loss.is_sum_of_squares:
         observations = objective.total_weight * objective.network.widths[-1]
-        freedom = max(
-            observations - found.effective.sum() - found.flat, MIN_FREEDOM * observations
-        )
+        freedom = max(observations - found.effective.sum() - found.flat, MIN_FREEDOM * observations)
         beta = freedom / max(found.deviance, np.finfo(float).tiny)
     return Penalties(alpha, beta), float(change), math.log(beta / penalties.beta)
 

@@ -13,8 +13,10 @@ from .step_control import (
     TrustRegion,
     resolve_step_control,
 )
+from .steps import SADDLE_ADVICE
 
 __all__ = [
+    "SADDLE_ADVICE",
     "ControlState",
     "Direction",
     "FixedStep",

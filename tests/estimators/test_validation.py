@@ -53,6 +53,7 @@ BAD = {
     "n_iter_no_change": [0, -np.inf],
     "checkpoint": [1.5, "/no/such/folder/fit.ckpt"],
     "early_stopping": ["yes", 1, None],
+    "diagnostics": ["full", 1, None],
     "validation_fraction": [0.0, 1.0, 2],
     "warm_start": ["no"],
     "shuffle": [None],

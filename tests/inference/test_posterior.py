@@ -48,9 +48,7 @@ def expected_covariance(case, kind, beta):
     slices = objective.network.layer_slices
     blocks = {"full": [slice(None)], "layer": slices, "last_layer": slices[-1:]}[kind]
     J = autograd.jacobian(truth.raw)(theta)
-    return sum(
-        np.einsum("nka,ab,nlb->nkl", J[:, :, s], np.linalg.inv(A[s, s]), J[:, :, s]) for s in blocks
-    )
+    return sum(np.einsum("nka,ab,nlb->nkl", J[:, :, s], np.linalg.inv(A[s, s]), J[:, :, s]) for s in blocks)
 
 
 @pytest.mark.parametrize("kind", ["full", "layer", "last_layer"])

@@ -1,0 +1,73 @@
+"""The diagnostics of a fit describe the Hessian without damping, and every default fit ends with a Newton step."""
+
+import warnings
+
+import numpy as np
+import pytest
+from sklearn.datasets import load_breast_cancer, load_digits, load_iris, load_wine, make_friedman1, make_moons
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.preprocessing import StandardScaler
+
+from qnewton_sk import QNewtonClassifier, QNewtonRegressor
+
+SETS = {
+    "iris": (QNewtonClassifier, *load_iris(return_X_y=True)),
+    "wine": (QNewtonClassifier, *load_wine(return_X_y=True)),
+    "breast cancer": (QNewtonClassifier, *load_breast_cancer(return_X_y=True)),
+    "digits": (QNewtonClassifier, *load_digits(return_X_y=True)),
+    "moons": (QNewtonClassifier, *make_moons(200, noise=0.2, random_state=0)),
+    "friedman1": (QNewtonRegressor, *make_friedman1(200, random_state=0)),
+}
+
+
+def fitted(name, **settings):
+    kind, X, y = SETS[name]
+    X = StandardScaler().fit_transform(X)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        return kind(random_state=0, **settings).fit(X, y), X, y
+
+
+@pytest.mark.parametrize("name", SETS)
+def test_every_default_fit_ends_with_a_newton_step_and_a_summary(name):
+    model, X, y = fitted(name)
+    assert model.schedule_ and model.condition_number_ >= 1 and model.history_["phase"][-1] == "newton"
+    assert model.oracle_sparsity_ <= model.hessian_summary_["n"]
+    truth, summary = np.linalg.eigvalsh(model.hessian(X, y)), model.hessian_summary_
+    assert summary["largest_eigenvalue"] <= truth[-1] * (1 + 1e-6)
+    assert summary["smallest_eigenvalue"] >= truth[0] - 1e-6 * truth[-1]
+    assert summary["n_negative"] <= (truth < 0).sum()
+    assert model.converged_ == (model.stop_reason_ == "converged")
+
+
+def test_a_summary_on_request_is_exact():
+    model, X, y = fitted("iris", diagnostics=True, curvature="hessian")
+    truth, summary = np.linalg.eigvalsh(model.hessian(X, y)), model.hessian_summary_
+    assert set(summary["how"].values()) - {"not measured"} == {"exact"}
+    assert summary["condition_number"] == pytest.approx(np.abs(truth).max() / np.abs(truth).min(), rel=1e-4)
+    assert summary["smallest_eigenvalue"] == pytest.approx(truth[0], abs=1e-9)
+
+
+def test_no_summary_if_none_is_wanted():
+    model, _, _ = fitted("iris", diagnostics=False, max_iter=3)
+    assert model.hessian_summary_ is None
+
+
+@pytest.mark.parametrize("max_iter", [1, 5])
+def test_the_last_epoch_is_a_newton_step(max_iter):
+    model, _, _ = fitted("moons", max_iter=max_iter)
+    assert model.n_iter_ == max_iter and model.history_["phase"][-1] == "newton"
+
+
+def test_a_known_negative_eigenvalue_is_no_minimum():
+    X, y = np.array([[-1.0], [1.0]]), np.array([0.0, 0.0])
+    start = QNewtonRegressor((1,), activation="tanh", alpha=0.0, warm_start=True, random_state=0, max_iter=1)
+    model, _ = start, None
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        model.fit(X, np.array([1.0, -1.0]))
+    model.coefs_, model.intercepts_ = [np.zeros((1, 1))] * 2, [np.zeros(1)] * 2  # a saddle of y = x
+    model.set_params(curvature="gauss_newton", diagnostics=True, tol=1e-6)
+    with pytest.warns(ConvergenceWarning, match="saddle or a flat direction"):
+        model.fit(X, np.array([1.0, -1.0]) - y)
+    assert (model.stop_reason_, model.converged_) == ("saddle", False)
