@@ -17,9 +17,8 @@ from qnewton_sk.versions import __version__
 
 from .bayes import Inference, check_inference, fitted_penalty, penalty_number
 from .callbacks import CallbackSupportMixin, with_callbacks
-from .fitting import Job, run_job
+from .fitting import Job, entries_needed_by, loop_of, run_job
 from .results import set_results, warn_of_ending
-from .stages import entries_needed_by, loop_of
 from .validation import (
     check_activation,
     check_hidden_layer_sizes,

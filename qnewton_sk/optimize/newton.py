@@ -242,7 +242,7 @@ class _Epochs:
 
     def _step(self, here, is_last):
         """One step on all the data."""
-        state = here.state
+        state = self._with_policy(here.state, self.objective)
         if is_last and self._is_first_order_by_choice(state):
             state = replace(state, policy=self.policy.exhausted(state.policy), is_closing=True)
         after, record, end = self._take(self.objective, state)
@@ -287,9 +287,12 @@ class _Epochs:
 
     def _evaluated(self, state, objective=None):
         objective = self.objective if objective is None else objective
-        if state.policy is None:
-            state = replace(state, policy=self.policy.initial(objective, self.in_batches))
-        return state.evaluated(objective)
+        return self._with_policy(state, objective).evaluated(objective)
+
+    def _with_policy(self, state, objective):
+        if state.policy is not None:
+            return state
+        return replace(state, policy=self.policy.initial(objective, self.in_batches))
 
     def _next_step(self, state):
         settings = self.settings
@@ -309,7 +312,7 @@ class _Epochs:
     def _is_first_order_by_choice(self, state):
         """Whether the policy, and not the user, is about to end the run with a first-order step."""
         is_early = state.step < self.settings.first_order_steps
-        return state.policy is not None and not is_early and self.policy.next_curvature(state.policy) is None
+        return not is_early and self.policy.next_curvature(state.policy) is None
 
     def _without_improvement(self, here):
         """Hand over to a closing Newton step if there has been none yet; else the run ends."""
