@@ -42,7 +42,8 @@ def limits_from_another_thread_hold():
 
 
 needs_limits_from_threads = pytest.mark.skipif(
-    not limits_from_another_thread_hold(), reason="this BLAS ignores limits that are set outside the main thread"
+    not limits_from_another_thread_hold(),
+    reason="this BLAS ignores limits that are set outside the main thread",
 )
 
 
