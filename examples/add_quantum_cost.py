@@ -3,9 +3,10 @@ A quantum cost of your own
 ==========================
 
 A cost is a function of the facts about a system and of the error allowed; it returns a ``CostEstimate``.
-This one asks what error correction adds: the longer a computation, the larger the distance of the surface
-code that keeps it alive, and the slower each of its gates. A machine of your own is one
-``QuantumHardware``, a query count of your own one function.
+This one asks what error correction adds: the longer a computation is, the larger is the distance of the surface
+code that protects it, and the slower is each of its gates. It takes the number of runs and queries from
+``QuantumCost.resources``. A machine of your own is one ``QuantumHardware``, a query count of your own is one function,
+and ``QuantumAssumptions`` says what is charged.
 """
 
 import math
@@ -18,6 +19,7 @@ from qnewton_sk import (
     Backend,
     CostEstimate,
     QNewtonClassifier,
+    QuantumAssumptions,
     QuantumCost,
     QuantumHardware,
     Scheduler,
@@ -40,13 +42,14 @@ def code_distance(operations, allowed_failure=0.1):
 
 def surface_code_cost(facts, tol):
     """A quantum solve whose logical gates take as many code cycles as the code distance."""
-    terms = QuantumCost(assumptions="end_to_end")(facts, tol).terms
-    # one copy is the longest computation that has to stay coherent
-    gates = terms["expected_queries"] * terms["gates_per_query"]
-    distance = code_distance(gates * terms["logical_qubits"])
-    runs = terms["readout_copies"] + terms["norm_estimation_runs"]
-    seconds = runs * gates * distance * CYCLE_SECONDS
-    terms = {"code_distance": distance, "runs": runs, "gates_per_run": gates}
+    needed = QuantumCost(assumptions="end_to_end").resources(facts, tol)
+    logical = QuantumHardware("logical", gate_seconds=1.0, toffoli_seconds=1.0)  # times in logical gates
+    # the queries of one copy are the longest computation that has to stay coherent
+    gates_per_copy = needed.expected_queries * needed.query_seconds(logical)
+    distance = code_distance(gates_per_copy * needed.logical_qubits)
+    gates = needed.total_queries * needed.query_seconds(logical)
+    seconds = gates * distance * CYCLE_SECONDS
+    terms = {"code_distance": distance, "gates": gates, "gates_per_copy": gates_per_copy}
     return CostEstimate(seconds, terms, "surface code, arXiv:1808.06709")
 
 
@@ -55,16 +58,18 @@ for n in (100, 10_000, 1_000_000):
     print(f"N = {n:>9,}: code distance {estimate.terms['code_distance']:.0f}, {estimate.seconds:.1e} s")
 
 # %%
-# It competes with the classical solvers, step by step, as any backend does. So does a machine of your own
-# with the paper's view of what is charged, and a query count of your own.
+# It competes with the classical solvers, step by step, as any backend does. So does a machine of your own with the
+# paper's assumptions, with assumptions of your own, or with a query count of your own.
 X, y = load_iris(return_X_y=True)
 X = StandardScaler().fit_transform(X)
 machine = QuantumHardware("mine", gate_seconds=1e-15, source="a guess")
+loaded = QuantumCost(hardware=machine, assumptions=QuantumAssumptions(loading="qrom", rhs_loading="qrom"))
 optimistic = QuantumCost(lambda kappa, tol, alpha: alpha * kappa, machine)
 offered = [
     classical_backends()[0],  # LU, the classical solver of the paper
     Backend("surface_code", QLSA(), surface_code_cost, kind="quantum"),
     Backend("mine", QLSA(), QuantumCost(hardware=machine), kind="quantum"),
+    Backend("mine, with loading", QLSA(), loaded, kind="quantum"),
     Backend("mine, optimistic", QLSA(), optimistic, kind="quantum"),
 ]
 net = QNewtonClassifier((4,), scheduler=Scheduler(offered), random_state=0)

@@ -3,17 +3,16 @@ Cost over condition number and sparsity
 =======================================
 
 Modelled cost of one solve over the condition number and over the oracle sparsity (figure 5 of
-arXiv:2405.00252), under the paper's assumptions and under those that charge for loading and readout. Cost
-models are pure functions of a few facts, so a picture needs no matrix.
+arXiv:2405.00252), under the paper's assumptions and under those that also charge for loading, readout and the norm.
+Cost models are pure functions of a few facts, so that a picture needs no matrix.
 """
 
 import matplotlib.pyplot as plt
 import numpy as np
 
 from qnewton_sk import QuantumCost
-from qnewton_sk.quantum.cost import quantum_cost_table
-from qnewton_sk.solvers.conjugate_gradients import CGCost
-from qnewton_sk.solvers.dense import DirectCost
+from qnewton_sk.quantum import quantum_cost_table
+from qnewton_sk.solvers import CGCost, DirectCost
 
 N = 13_002  # the paper's net on MNIST
 TOL = 1e-12  # the paper's error
@@ -35,8 +34,8 @@ sweeps = {
 }
 
 # %%
-# The classical costs are those of this machine; LU depends on neither, conjugate gradients on the condition
-# number (to an error of 1e-2, and for definite matrices).
+# The classical costs follow from the reference rates. That of LU depends on neither quantity, that of conjugate
+# gradients on the condition number (to an error of 1e-2, and for definite matrices).
 figure, axes = plt.subplots(1, 2, figsize=(10, 4.2), sharey=True, layout="constrained")
 for ax, (column, (label, grid)) in zip(axes, sweeps.items()):
     for name, (cost, tol) in quantum.items():

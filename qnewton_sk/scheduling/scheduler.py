@@ -66,7 +66,7 @@ class Scheduler(BaseEstimator):
         The quantum computer that is priced (see `HARDWARE`); used where `backends` is None.
     queries : str or callable, default="jennings2023"
         Model of the query count (see `query_count`); used where `backends` is None.
-    assumptions : str or dict, default="paper"
+    assumptions : str, QuantumAssumptions or dict, default="paper"
         What a quantum solve is charged for (see `QuantumCost`); used where `backends` is None.
     tol : float, default=None
         Relative error allowed in every solution. None lets the Newton loop ask for what the step needs.

@@ -13,7 +13,7 @@ TOL = st.floats(1e-12, 0.999)
 
 
 @given(KAPPA, TOL)
-def test_the_promised_error_holds_where_it_is_promised(kappa, tol):
+def test_the_promised_error_holds_on_the_promised_interval(kappa, tol):
     P = inverse_polynomial(kappa, tol)
     x = np.geomspace(1 / kappa, 1, 4001)
     rounding = 1e-15 * P.degree / P.scale
@@ -22,7 +22,7 @@ def test_the_promised_error_holds_where_it_is_promised(kappa, tol):
 
 
 @given(KAPPA, TOL)
-def test_it_fits_into_a_unitary(kappa, tol):
+def test_its_values_fit_into_a_unitary(kappa, tol):
     P = inverse_polynomial(kappa, tol)
     x = np.concatenate([np.linspace(-1, 1, 4001), np.linspace(-5, 5, 4001) / max(kappa, 5)])
     assert np.abs(P(x)).max() <= MAX_VALUE

@@ -1,4 +1,4 @@
-"""The circuit: gate by gate against the polynomial, against the exact solution, and where it is refused."""
+"""The circuit: gate by gate against the polynomial, against the exact solution, and where it is rejected."""
 
 import importlib.util
 
@@ -88,7 +88,7 @@ def test_a_singular_matrix_is_a_status():
 
 
 @needs_extra
-def test_a_circuit_too_large_is_refused_and_does_not_crash():
+def test_a_circuit_too_large_is_rejected_and_does_not_crash():
     facts = SystemFacts(n=65, kappa=2.0)
     assert "up to 64 unknowns, got 65" in QLSA("circuit").rejection_reason(facts)
     solution = QLSA("circuit").solve(random_system(65, 2.0, seed=0))

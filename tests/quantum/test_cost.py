@@ -1,4 +1,4 @@
-"""Cost of a quantum solve: what is charged, break-even gate times, tables, and what is refused."""
+"""Cost of a quantum solve: what is charged, break-even gate times, tables, and what is rejected."""
 
 import math
 from itertools import pairwise
@@ -225,7 +225,7 @@ def test_loading_a_tiny_matrix_costs_no_negative_gates(n, loading):
         (FACTS, 1.0, r"`tol` must be in \(0, 1\)"),
     ],
 )
-def test_what_cannot_be_priced_is_refused_with_the_reason(facts, tol, reason):
+def test_what_cannot_be_priced_is_rejected_with_the_reason(facts, tol, reason):
     cost = QuantumCost()
     with pytest.raises(ValueError, match=reason):
         cost(facts, tol)
@@ -241,7 +241,7 @@ def test_a_loose_error_is_priced_as_the_loosest_that_the_model_allows():
     assert QuantumCost("dalzell2024")(FACTS, 0.3).terms["solve_tol"] == 0.3
 
 
-def test_a_model_out_of_its_range_is_refused():
+def test_a_model_out_of_its_range_is_rejected():
     far = SystemFacts(n=10, kappa=1e6, row_nonzeros=10)
     assert "use another model" in QuantumCost(queries="costa2026").rejection_reason(far, 1e-3)
     assert QuantumCost(queries="dalzell2024").rejection_reason(far, 1e-3) is None
@@ -305,7 +305,7 @@ def test_the_table_covers_the_grid_far_past_any_matrix():
     )
 
 
-def test_the_table_agrees_with_the_cost_and_marks_what_is_refused():
+def test_the_table_agrees_with_the_cost_and_marks_what_is_rejected():
     cost = QuantumCost(queries="costa2026", assumptions={"alpha": 1.0})
     table = quantum_cost_table(cost, n=100, kappa=[50.0, 1e7], tol=1e-3)
     assert table["quantum_seconds"][0] == cost(SystemFacts(n=100, kappa=50.0), 1e-3).seconds

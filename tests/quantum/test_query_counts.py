@@ -1,4 +1,4 @@
-"""Query counts: published values, shape, ranges, and what is refused."""
+"""Query counts: published values, shape, ranges, and what is rejected."""
 
 import math
 import re
