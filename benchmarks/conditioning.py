@@ -20,13 +20,26 @@ from scipy import linalg
 from sklearn.datasets import load_digits
 from sklearn.exceptions import ConvergenceWarning
 
-from qnewton_sk import QNewtonClassifier, Scheduler, condition_number, prune_symmetric
-from qnewton_sk.conditioning.prepare import prepare
+from qnewton_sk import (
+    LinearSystem,
+    QNewtonClassifier,
+    Scheduler,
+    SystemFacts,
+    condition_number,
+    prune_symmetric,
+)
+from qnewton_sk.conditioning.prepare import known_facts, prepare
 from qnewton_sk.machine.calibration import calibrate
 from qnewton_sk.scheduling.backends import classical_backends
 from qnewton_sk.solvers.dense import LDL, LU
 from qnewton_sk.solvers.sparse import SparseCG, SparseLU, SparseLUCost
 from qnewton_sk.systems.system_matrix import SystemMatrix
+
+
+def unmeasured(matrix, b, shift):
+    """The system (H + shift I) x = b with the facts that are known without measuring."""
+    A = matrix.shifted(shift)
+    return LinearSystem(A, b, 1e-8, SystemFacts(**known_facts(A)))
 
 
 def seconds(run, repeats=3):
@@ -92,14 +105,14 @@ def measuring(n):
     for name, (H, semidefinite, shift, wanted) in cases.items():
         matrix, taken = SystemMatrix.from_entries(H, semidefinite=semidefinite), {"lu": [], "extra": []}
         for _ in range(5):
-            plain = prepare(matrix, b, 1e-8, shift, measure=False)
+            plain = unmeasured(matrix, b, shift)
             taken["lu"].append(seconds(lambda system=plain: LU().solve(system), 1))
             with factorisation_times() as times:
                 start = time.perf_counter()
                 system = prepare(matrix, b, 1e-8, shift)
                 decision = scheduler.choose(system.facts, 1e-8, offered)
                 spent = time.perf_counter() - start
-            kept = system.matrix.kept
+            kept = system.matrix.factorised
             reused = sum(times[made] for made in kept if made == decision.chosen)
             taken["extra"].append(spent - reused)
             scheduler.solve(system, decision, offered)
@@ -111,21 +124,21 @@ def measuring(n):
 
 @contextmanager
 def factorisation_times():
-    """Give {name: seconds} of what is computed and kept on a matrix meanwhile."""
-    times, cached = {}, SystemMatrix.cached
+    """Give {name: seconds} of the factorisations that are computed meanwhile."""
+    times, factorisation = {}, SystemMatrix.factorisation
 
-    def timed(self, name, compute):
-        start, new = time.perf_counter(), name not in self.kept
-        result = cached(self, name, compute)
+    def timed(self, name):
+        start, new = time.perf_counter(), name not in self.factorised
+        result = factorisation(self, name)
         if new:
             times[name] = time.perf_counter() - start
         return result
 
-    SystemMatrix.cached = timed
+    SystemMatrix.factorisation = timed
     try:
         yield times
     finally:
-        SystemMatrix.cached = cached
+        SystemMatrix.factorisation = factorisation
 
 
 def spectra(n):
@@ -194,12 +207,12 @@ def sparse_against_dense(n):
     for d in (2, 3, 4, 6, 8, 12):
         matrix = SystemMatrix.from_entries(prune_symmetric(H, d, output="csr", keep_diagonal=True))
         definite_shift = float(abs(matrix.entries()).sum(axis=1).max())
-        indefinite = prepare(matrix, b, 1e-8, 0.1, measure=False)
-        definite = prepare(matrix, b, 1e-8, definite_shift, measure=False)
+        indefinite = unmeasured(matrix, b, 0.1)
+        definite = unmeasured(matrix, b, definite_shift)
         predicted = SparseLUCost()(indefinite.facts, 1e-8).seconds
         measured = seconds(lambda s=indefinite: SparseLU().solve(s), 1)
         cg = seconds(lambda s=definite: SparseCG().solve(s), 1)
-        dense = seconds(lambda m=matrix: LDL().solve(prepare(m, b, 1e-8, 0.1, measure=False)), 1)
+        dense = seconds(lambda m=matrix: LDL().solve(unmeasured(m, b, 0.1)), 1)
         rows.append([d, measured, predicted, predicted / measured, cg, dense])
     header = ["d", "sparse LU s", "predicted s", "ratio", "sparse CG s (definite)", "dense LDL s"]
     print_table(f"Sparse solvers on a pruned Gaussian matrix, N = {n}", header, rows)

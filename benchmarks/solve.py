@@ -58,7 +58,7 @@ class Stopwatch(Scheduler):
         self.times = times
 
     def solve(self, system, decision, offered=None):
-        found = any(name in system.matrix.kept for name in CASES)
+        found = any(name in system.matrix.factorised for name in CASES)
         bare_first = len(self.times) % 2
         bare_seconds = self._bare_seconds(system) if bare_first else None
         solution, seconds = timed(lambda: super(Stopwatch, self).solve(system, decision, offered))

@@ -1,10 +1,9 @@
-"""Random linear systems with their exact facts, for the tests of the quantum solver."""
+"""Linear systems with their exact facts, or with none measured, for the tests of the solvers."""
 
 import numpy as np
 
-from qnewton_sk import SystemFacts
-from qnewton_sk.systems.linear_system import LinearSystem
-from qnewton_sk.systems.system_matrix import SystemMatrix
+from qnewton_sk import LinearSystem, SystemFacts, SystemMatrix
+from qnewton_sk.conditioning.prepare import known_facts
 
 
 def system_of(A, b, tol=1e-3, **facts):
@@ -28,3 +27,9 @@ def random_system(n, kappa, seed, tol=1e-3, definite=False, scale=1.0):
 def error(solution, system):
     x = np.linalg.solve(system.matrix.dense(), system.rhs)
     return np.linalg.norm(solution.x - x) / np.linalg.norm(x)
+
+
+def unmeasured(matrix, b, tol, shift=0.0, **facts):
+    """The system (H + shift I) x = b with the facts that are known without measuring, those given overridden."""
+    A = matrix.shifted(shift)
+    return LinearSystem(A, b, tol, SystemFacts(**(known_facts(A) | facts)))

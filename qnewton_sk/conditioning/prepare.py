@@ -1,15 +1,12 @@
 """From a matrix to a system with its facts: shift, prune, measure."""
 
-import math
-
 import numpy as np
 from scipy import sparse
 from scipy.linalg import blas
 
-from qnewton_sk.systems import LinearSystem, SystemFacts, SystemMatrix
+from qnewton_sk.systems import FACTORISATIONS, LinearSystem, SystemFacts, SystemMatrix, is_finite
 
-from .condition_number import SOLVES, AutoCondition, ConditionNumber, as_estimator, norm_start
-from .lanczos import block_lanczos
+from .condition_number import as_estimator
 from .pruning import greedy_pairs, pruned_entries, resolve_row_limit, row_counts
 
 SAMPLED_ROWS = 16
@@ -17,12 +14,6 @@ SAMPLED_ROWS = 16
 
 SPARSE_BELOW = 0.2
 """Share of nonzeros below which a pruned matrix is held in CSR: its product is faster than a dense one."""
-
-NORM_STEPS = {False: 5, True: 2}
-"""Lanczos products for the norm, by whether the order is above `LARGE`; one more without entries.
-A product costs 1 % of an LU solve at N = 4000."""
-
-LARGE = 1500
 
 
 def prepare(
@@ -36,7 +27,6 @@ def prepare(
     norm_hint=None,
     iterations=None,
     radius=None,
-    measure=True,
 ):
     """Build the system (H + shift I) x = rhs, pruned if asked for, and measure what the costs depend on.
 
@@ -64,8 +54,6 @@ def prepare(
         Products that an iterative solve is expected to take, copied to the facts.
     radius : float, default=None
         Length at which an iterative solver may cut the step instead of adding the shift; copied to the facts.
-    measure : bool, default=True
-        Whether to measure; else only what costs nothing is filled in.
 
     Returns
     -------
@@ -91,12 +79,11 @@ def prepare(
     estimator = as_estimator(condition_number)
     base = matrix if oracle_sparsity is None else pruned(matrix, oracle_sparsity)
     A = base.shifted(shift)
-    found = {}
+    found = _measured(A, estimator, norm_hint, radius is not None)
     if oracle_sparsity is not None:
-        found["row_nonzeros"] = resolve_row_limit(oracle_sparsity, A.n)
-    if measure:
-        found = _measured(A, estimator, norm_hint, radius is not None) | found
-    return LinearSystem(A, rhs, tol, _facts(A, iterations, found | {"radius": radius}))
+        found["row_nonzeros"] = resolve_row_limit(oracle_sparsity, A.n, "oracle_sparsity")
+    facts = known_facts(A) | found | {"iterations": iterations, "radius": radius}
+    return LinearSystem(A, rhs, tol, SystemFacts(**facts))
 
 
 def pruned(matrix, d):
@@ -109,86 +96,55 @@ def pruned(matrix, d):
     d : int or float
         Nonzeros a row, or the share of n.
     """
-    limit = resolve_row_limit(d, matrix.n)
+    limit = resolve_row_limit(d, matrix.n, "oracle_sparsity")
     kept = matrix.shared("pruned", dict)
     if limit not in kept:
-        kept[limit] = SystemMatrix.from_entries(_pruned_entries(matrix.entries(), limit))
+        kept[limit] = SystemMatrix.from_entries(_pruned_entries(matrix.entries(), limit), check=False)
     return kept[limit].shifted(matrix.shift)
 
 
 def _pruned_entries(H, limit):
     if limit == H.shape[0]:
         return H
-    if not np.isfinite(H.data if sparse.issparse(H) else H).all():
+    if not is_finite(H.data if sparse.issparse(H) else H):
         return H  # the solver reports it
     rows, columns = greedy_pairs(H, limit, keep_diagonal=True)
     return pruned_entries(H, rows, columns, dense=2 * rows.size > SPARSE_BELOW * H.shape[0] ** 2)
 
 
-def _facts(A, iterations, found):
-    sparse_held = A.is_sparse
-    facts = {
+def known_facts(A):
+    """Return what a `SystemMatrix` says about itself without any measuring, as arguments of `SystemFacts`."""
+    return {
         "n": A.n,
         "positive_definite": True if A.semidefinite and A.shift > 0 else None,
         "shift": A.shift,
         "assembly_flops": 0.0 if A.assembled else A.assembly_flops,
         "product_flops": A.product_flops,
-        "nnz": A.entries().nnz if sparse_held else None,
+        "nnz": A.entries().nnz if A.is_sparse else None,
         "rank": A.rank,
         "factor_flops": 0.0 if A.factored else A.factor_flops,
         "single_flops": A.single_flops,
-        "factorised": tuple(name for name in A.kept if name in SOLVES),
-        "iterations": iterations,
+        "factorised": tuple(name for name in A.factorised if name in FACTORISATIONS),
         "itemsize": A.dtype.itemsize,
     }
-    return SystemFacts(**(facts | found))
 
 
-def _measured(A, estimator, norm_hint, bounded):
+def _measured(A, estimator, norm_hint, has_radius):
     """Facts from measuring: kappa and its kind, norm, largest entry, sparsity, definiteness."""
-    kappa = _structural(A, norm_hint, bounded) if isinstance(estimator, AutoCondition) else None
-    if kappa is None:
-        kappa = estimator.estimate(A)
-    norm = kappa.norm if isinstance(kappa, ConditionNumber) else None
-    found = {"kappa": max(1.0, float(kappa)), "kappa_kind": getattr(kappa, "kind", "estimate"), "norm": norm}
+    kappa = estimator.estimate_in_fit(A, norm_hint, has_radius)
+    norm = kappa.norm
     if norm is None and norm_hint is not None:
-        found["norm"] = norm_hint + A.shift
-    definite = getattr(kappa, "positive_definite", None)
-    if definite is not None:
-        found["positive_definite"] = definite
+        norm = norm_hint + A.shift
+    found = {
+        "kappa": max(1.0, float(kappa)),
+        "kappa_kind": kappa.kind,
+        "norm": norm,
+        "positive_definite": kappa.positive_definite,
+    }
     if A.assembled:
         found["max_abs"] = _max_abs(A)
         found["row_nonzeros"] = _row_nonzeros(A)
     return {name: value for name, value in found.items() if value is not None}
-
-
-def _structural(A, norm_hint, bounded):
-    """kappa from the norm and the shift alone, (norm + shift) / shift; None where more is known or needed.
-
-    For a semidefinite matrix this is an upper bound but for the error of the norm. For any other one without
-    entries it is an estimate: the Hessian of a net has a bulk of eigenvalues about zero (Sagun, Evci, Guney,
-    Dauphin, Bottou 2017, arXiv:1706.04454), which the shift lifts. So it is at a retry inside a smaller radius,
-    where the entries exist: a factorisation of the damped matrix would serve the measuring alone.
-    """
-    known = A.semidefinite or not A.assembled or (bounded and norm_hint is not None)
-    if not A.shift > 0 or any(name in A.kept for name in SOLVES) or not known:
-        return None
-    flops, definite = 0.0, True if A.semidefinite else None
-    if norm_hint is None:
-        ritz = _norm(A)
-        norm, flops = ritz.largest_magnitude, ritz.products * A.product_flops
-    else:
-        norm = norm_hint + A.shift
-    kappa = max(1.0, norm / A.shift) if math.isfinite(norm) else math.inf
-    return ConditionNumber(kappa, "estimate", "shift", flops, norm if math.isfinite(norm) else None, definite)
-
-
-def _norm(A):
-    start = norm_start(A)
-    steps = NORM_STEPS[A.n > LARGE] + (start is None)
-    return block_lanczos(
-        lambda V: A.product(V[:, 0])[:, None], A.n, block=1, max_steps=steps, start=start, dtype=A.dtype
-    )
 
 
 def _max_abs(A):

@@ -5,7 +5,7 @@ import numbers
 import numpy as np
 from scipy import sparse
 
-from .checks import checked_symmetric
+from qnewton_sk.systems import checked_symmetric
 
 CHUNK_VALUES = 1 << 22
 """Entries handled at once while counting or comparing: 32 MB of float64."""
@@ -77,8 +77,17 @@ def _finite_matrix(H):
     return H
 
 
-def resolve_row_limit(d, n):
-    """Return the nonzeros a row that `d` allows: an int as it is, a float as that share of n, at least 1.
+def resolve_row_limit(d, n, name="d"):
+    """Return the nonzeros per row that a setting allows: an int as it is, a float as that share of n, at least 1.
+
+    Parameters
+    ----------
+    d : int or float
+        The setting.
+    n : int
+        Order of the matrix.
+    name : str, default="d"
+        Name of the parameter that the user has set.
 
     Raises
     ------
@@ -90,7 +99,7 @@ def resolve_row_limit(d, n):
     if isinstance(d, numbers.Real) and not isinstance(d, numbers.Integral) and 0 < d <= 1:
         return max(1, int(d * n + 1e-9))
     raise ValueError(
-        f"`d` must be an int from 1 to n={n} (nonzeros a row) or a float in (0, 1] (share of n); got {d!r}"
+        f"`{name}` must be an int from 1 to n={n} (nonzeros per row) or a float in (0, 1] (share of n); got {d!r}"
     )
 
 

@@ -6,10 +6,10 @@ from typing import NamedTuple
 import numpy as np
 from scipy import sparse
 
-from qnewton_sk.systems import Inertia, SystemMatrix, ldl_factor, ldl_inertia
+from qnewton_sk.systems import Inertia, SolveStatus, SystemMatrix, checked_symmetric
 
-from .checks import checked_symmetric
 from .lanczos import block_lanczos, quadrature
+from .operators import block_product, diagonal_sum, frobenius_norm, working_dtype
 
 
 class TraceEstimate(NamedTuple):
@@ -82,8 +82,16 @@ def extreme_eigenvalues(H, tol=1e-3, max_steps=100):
     (-1.0, 3.0)
     """
     matrix = _system_matrix(H)
-    settings = dict(block=4, tol=tol, patience=3, both_ends=True, max_steps=max_steps, dtype=_working(matrix))
-    ritz = block_lanczos(products(matrix), matrix.n, **settings)
+    ritz = block_lanczos(
+        block_product(matrix),
+        matrix.n,
+        block=4,
+        tol=tol,
+        patience=3,
+        both_ends=True,
+        max_steps=max_steps,
+        dtype=working_dtype(matrix.dtype),
+    )
     return float(ritz.values[0]), float(ritz.values[-1])
 
 
@@ -114,10 +122,10 @@ def inertia(H):
     >>> inertia(np.array([[0.0, 1.0], [1.0, 0.0]]))
     Inertia(negative=1, zero=0, positive=1)
     """
-    payload = ldl_factor(_system_matrix(H))
-    if payload[-1] < 0:
+    factorisation = _system_matrix(H).factorisation("ldl")
+    if factorisation.status is SolveStatus.NON_FINITE:
         raise ValueError("`H` must be finite; got NaN or inf among its entries")
-    return ldl_inertia(payload)
+    return factorisation.inertia()
 
 
 def trace(H, n_vectors=16, seed=0):
@@ -143,8 +151,7 @@ def trace(H, n_vectors=16, seed=0):
     """
     matrix = _system_matrix(H)
     if matrix.assembled:
-        diagonal = matrix.entries().diagonal()
-        return TraceEstimate(float(diagonal.sum(dtype=float)) + matrix.n * matrix.shift, 0.0)
+        return TraceEstimate(diagonal_sum(matrix), 0.0)
     samples = [v @ matrix.product(v) for v in _signs(matrix, n_vectors, seed)]
     return TraceEstimate(float(np.mean(samples)), float(np.std(samples, ddof=1) / np.sqrt(n_vectors)))
 
@@ -185,16 +192,9 @@ def effective_rank(H, n_vectors=16, seed=0):
     if norm == 0:
         return 0.0
     if matrix.assembled:
-        return float(_frobenius_squared(matrix, norm))
+        return (frobenius_norm(matrix) / norm) ** 2
     images = [matrix.product(v) / norm for v in _signs(matrix, n_vectors, seed)]
     return float(np.mean([image @ image for image in images]))
-
-
-def _frobenius_squared(matrix, norm):
-    H, shift = matrix.entries(), matrix.shift / norm
-    data = (H.data if sparse.issparse(H) else H) / norm
-    diagonal = float(H.diagonal().sum(dtype=float)) / norm
-    return float(np.vdot(data, data)) + 2 * shift * diagonal + matrix.n * shift**2
 
 
 def spectral_density(H, n_vectors=8, steps=48, seed=0):
@@ -235,7 +235,7 @@ def spectral_density(H, n_vectors=8, steps=48, seed=0):
     True
     """
     matrix = _system_matrix(H)
-    parts = [quadrature(products(matrix), v, steps) for v in _signs(matrix, n_vectors, seed)]
+    parts = [quadrature(block_product(matrix), v, steps) for v in _signs(matrix, n_vectors, seed)]
     if any(nodes is None for nodes, _ in parts):
         raise ValueError("`H` must be finite; got NaN or inf in a product with it")
     nodes, weights = (np.concatenate(column) for column in zip(*parts))
@@ -297,7 +297,9 @@ def block_of(matrix, part):
     if matrix.assembled:
         H = matrix.entries()
         block = H[part][:, part] if sparse.issparse(H) else H[part, part]
-        return SystemMatrix.from_entries(block, shift=matrix.shift, semidefinite=matrix.semidefinite)
+        return SystemMatrix.from_entries(
+            block, shift=matrix.shift, semidefinite=matrix.semidefinite, check=False
+        )
     unshifted = matrix.shifted(0.0)
 
     def product(v):
@@ -315,25 +317,13 @@ def block_of(matrix, part):
     )
 
 
-def products(matrix):
-    """Return the function V -> A V for V of shape (n, k) of a `SystemMatrix`, never assembling it."""
-    if not matrix.assembled:
-        return lambda V: np.stack([matrix.product(v) for v in V.T], axis=1)
-    H, shift = matrix.entries(), matrix.shift
-    return lambda V: H @ V + shift * V if shift else H @ V
-
-
 def _system_matrix(H):
-    return H if isinstance(H, SystemMatrix) else SystemMatrix.from_entries(checked_symmetric(H))
-
-
-def _working(matrix):
-    return np.float32 if matrix.dtype == np.float32 else np.float64
+    return H if isinstance(H, SystemMatrix) else SystemMatrix.from_entries(checked_symmetric(H), check=False)
 
 
 def _signs(matrix, n_vectors, seed):
     rng = np.random.default_rng(seed)
-    return [rng.choice((-1.0, 1.0), matrix.n).astype(_working(matrix)) for _ in range(n_vectors)]
+    return [rng.choice((-1.0, 1.0), matrix.n).astype(working_dtype(matrix.dtype)) for _ in range(n_vectors)]
 
 
 __all__ = [
@@ -344,7 +334,6 @@ __all__ = [
     "effective_rank",
     "extreme_eigenvalues",
     "inertia",
-    "products",
     "spectral_density",
     "spectrum_table",
     "trace",

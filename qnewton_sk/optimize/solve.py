@@ -201,7 +201,7 @@ def _acceleration(stages, block, system, decision, solution, control_state):
     """
     bounded = block.acceleration is not None and stages.control.radius_of(control_state) is not None
     damped = solution.status is SolveStatus.SUCCESS and solution.shift is None
-    if not (bounded and damped and system.matrix.kept):
+    if not (bounded and damped and system.matrix.factorised):
         return 0.0
     again = replace(system, rhs=-block.acceleration(solution.x))
     second = stages.scheduler.solve(again, decision, stages.backends)

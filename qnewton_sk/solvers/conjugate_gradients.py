@@ -47,8 +47,8 @@ class CG(Solver):
             return self._bounded(system, limit)
 
     def _damped(self, system, limit):
-        path = KrylovPath(system.matrix.product, system.rhs)
-        cut = path.cut(math.inf, system.tol, limit)
+        path = KrylovPath(system.rhs)
+        cut = path.cut(system.matrix.product, math.inf, system.tol, limit)
         x, image = cut.x, cut.image
         if cut.how == "negative" and not x.any():
             x, image = system.rhs.copy(), system.matrix.product(system.rhs)
@@ -56,15 +56,14 @@ class CG(Solver):
 
     def _bounded(self, system, limit):
         matrix = system.matrix.shifted(0.0)
-        path = matrix.shared("krylov", lambda: KrylovPath(matrix.product, system.rhs))
+        path = matrix.shared("krylov", lambda: KrylovPath(system.rhs))
         if path.b is not system.rhs and not np.array_equal(path.b, system.rhs):
-            path = KrylovPath(matrix.product, system.rhs)
+            path = KrylovPath(system.rhs)
         before = path.products
-        cut = path.cut(system.facts.radius, system.tol, limit)
-        residual, size = system.rhs - cut.image, float(cut.x @ cut.x)
-        # On the boundary x is nearly the solution of (H + shift I) x = rhs: the shift of least residual.
+        cut = path.cut(matrix.product, system.facts.radius, system.tol, limit)
+        residual = system.rhs - cut.image
         cut_at_radius = cut.how in ("boundary", "negative")
-        shift = max(0.0, float(residual @ cut.x) / size) if cut_at_radius and size > 0 else 0.0
+        shift = _least_shift(cut.x / path.scale, residual / path.scale) if cut_at_radius else 0.0
         return _solution(
             system,
             "boundary" if cut.how == "negative" else cut.how,
@@ -77,6 +76,12 @@ class CG(Solver):
             cut_at_radius=cut_at_radius,
             new_products=path.products - before,
         )
+
+
+def _least_shift(x, residual):
+    """The shift >= 0 of least residual: x at the boundary is nearly the solution of (H + shift I) x = rhs."""
+    square = float(x @ x)
+    return max(0.0, float(residual @ x) / square) if square > 0 else 0.0
 
 
 def _solution(system, how, x, *, products, **fields):
@@ -96,10 +101,15 @@ _STATUS = {
 
 
 class CGCost(CostModel):
-    """Products times their cost; the products from kappa and tol, or as observed.
+    """Products times their cost; their number follows from kappa and tol, or is as observed.
 
     ceil(sqrt(kappa) / 2 * ln(2 / tol)) products (Saad, Iterative Methods for Sparse Linear Systems, 2nd
     ed., equation 6.128).
+
+    Parameters
+    ----------
+    rates : Rates, default=None
+        Rates of the linear algebra; `REFERENCE_RATES` by default.
     """
 
     def __init__(self, rates=None):
@@ -108,18 +118,25 @@ class CGCost(CostModel):
     def __call__(self, facts, tol):
         """Return the `CostEstimate` of one solve to the relative error `tol`."""
         rates = self.rates or REFERENCE_RATES
-        products = facts.iterations
-        if products is None:
-            expected = math.sqrt(facts.kappa or facts.n) / 2 * math.log(2 / tol)
-            products = math.ceil(min(expected, 2.0 * facts.n))  # kappa may be infinite
-        products = min(products, 2.0 * facts.n)
-        product_seconds = rates.product_seconds(facts)
+        products = float(min(self._products(facts, tol), 2.0 * facts.n))
+        seconds_per_product = self._seconds_per_product(facts, rates)
         terms = {
-            "products": float(products),
-            "product_seconds": product_seconds,
+            "products": products,
+            "product_seconds": seconds_per_product,
             "call_seconds": rates.call_seconds,
         }
-        seconds = products * product_seconds + rates.call_seconds
         return CostEstimate(
-            seconds, terms, "Saad (2003), equation 6.128", seconds_per_product=product_seconds
+            products * seconds_per_product + rates.call_seconds,
+            terms,
+            "Saad (2003), equation 6.128",
+            seconds_per_product=seconds_per_product,
         )
+
+    def _products(self, facts, tol):
+        if facts.iterations is not None:
+            return facts.iterations
+        expected = math.sqrt(facts.kappa or facts.n) / 2 * math.log(2 / tol)
+        return math.ceil(min(expected, 2.0 * facts.n))  # kappa may be infinite
+
+    def _seconds_per_product(self, facts, rates):
+        return rates.product_seconds(facts)

@@ -1,31 +1,18 @@
-"""Classical solvers of one system: LU, Cholesky, LDL^T, Woodbury and conjugate gradients."""
+"""Direct solvers of dense systems, LU, Cholesky and L D L^T, with the model of their cost."""
 
 from typing import NamedTuple
 
 import numpy as np
 
 from qnewton_sk.machine import FLOPS, REFERENCE_RATES, available_memory_bytes
-from qnewton_sk.systems import (
-    CostEstimate,
-    CostModel,
-    Solver,
-    SolveStatus,
-    cholesky_factor,
-    cholesky_solve,
-    failure,
-    ldl_factor,
-    ldl_solve,
-    lu_factor,
-    lu_solve,
-    solution_of,
-)
+from qnewton_sk.systems import CostEstimate, CostModel, Solver, SolveStatus, failure, solution_of
 
 SMALL_ORDER = 10_000
-"""Order below which nobody asks for the memory: 2 GB with a factorisation."""
+"""Order below which the available memory is not looked up: matrix and factorisation take 2 GB together."""
 
 
 def no_room(facts):
-    """Return why a matrix that is still to be assembled cannot be factorised in the memory there is, or None."""
+    """Return why a matrix that is still to be assembled cannot be factorised in the available memory, or None."""
     if facts.n < SMALL_ORDER or not facts.assembly_flops:
         return None
     needed, available = 2 * facts.itemsize * facts.n**2, available_memory_bytes()
@@ -35,10 +22,9 @@ def no_room(facts):
 
 
 class _Direct(Solver):
-    """Factorise, or take the factorisation that the matrix keeps, and substitute."""
+    """Factorise the matrix, or take the factorisation that it keeps, and substitute."""
 
-    _factor = _solve = None
-    _broken = SolveStatus.SINGULAR
+    _factorisation = ""
 
     def rejection_reason(self, facts):
         """Return why this solver cannot take the system, or None."""
@@ -46,13 +32,11 @@ class _Direct(Solver):
 
     def solve(self, system):
         """Return the `Solution` of a `LinearSystem`."""
-        payload = type(self)._factor(system.matrix)
-        if payload[-1] < 0:
-            return failure(system, SolveStatus.NON_FINITE)
-        if payload[-1] > 0:
-            return failure(system, self._broken)
+        factorisation = system.matrix.factorisation(self._factorisation)
+        if factorisation.status is not SolveStatus.SUCCESS:
+            return failure(system, factorisation.status)
         with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
-            return solution_of(system, type(self)._solve(payload, system.rhs))
+            return solution_of(system, factorisation.solve(system.rhs))
 
 
 class LU(_Direct):
@@ -69,14 +53,13 @@ class LU(_Direct):
     array([1., 1.])
     """
 
-    _factor, _solve = lu_factor, lu_solve
+    _factorisation = "lu"
 
 
 class Cholesky(_Direct):
-    """L L^T: 1/3 N^3 operations, for positive definite matrices; the failure tells that one is not."""
+    """L L^T: 1/3 N^3 operations, for positive definite matrices; the status tells if one is not."""
 
-    _factor, _solve = cholesky_factor, cholesky_solve
-    _broken = SolveStatus.NOT_POSITIVE_DEFINITE
+    _factorisation = "cholesky"
 
     def rejection_reason(self, facts):
         """Refuse a matrix known not to be positive definite."""
@@ -88,7 +71,7 @@ class Cholesky(_Direct):
 class LDL(_Direct):
     """Bunch-Kaufman L D L^T: 1/3 N^3 operations, for symmetric indefinite matrices."""
 
-    _factor, _solve = ldl_factor, ldl_solve
+    _factorisation = "ldl"
 
 
 class FactorisationSeconds(NamedTuple):

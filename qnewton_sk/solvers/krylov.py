@@ -6,12 +6,17 @@ from typing import NamedTuple
 import numpy as np
 from scipy.linalg import eigvalsh_tridiagonal
 
+from qnewton_sk.systems import euclidean_norm, scale_of
+
 KEPT_BYTES = 2**28
 """Memory for the vectors of a path; it bounds the products where the unknowns are many."""
 
 
 class Cut(NamedTuple):
-    """Where the path was left: x, A x, and how ("inside", "boundary", "negative", "limit", "non_finite")."""
+    """The point at which the path was left.
+
+    That is x, A x, and how it was left: "inside", "boundary", "negative", "limit" or "non_finite".
+    """
 
     x: np.ndarray
     image: np.ndarray
@@ -25,21 +30,23 @@ class KrylovPath:
     descends on b.x - x.A x / 2 (Steihaug 1983, "The conjugate gradient method and trust regions in large
     scale optimization", theorem 2.1). A step that is retried with a smaller radius reuses all products.
 
+    The path does not hold the matrix: it is kept in the cache of that matrix, and the two would form a cycle.
+    Everything inside is divided by a power of two if the square of b leaves the range of its dtype.
+
     Parameters
     ----------
-    product : callable
-        ``product(v) -> A v``, A symmetric.
     b : ndarray of shape (n,)
         Right-hand side.
     """
 
-    def __init__(self, product, b):
-        self.product, self.b = product, b
+    def __init__(self, b):
+        self.b, self.scale = b, scale_of(b)
         self.directions, self.images, self.lengths = [], [], []
         self.curvatures, self.ratios, self.norms = [], [], [0.0]
-        self.residual, self.direction = b.copy(), b.copy()
+        self.residual = b / self.scale
+        self.direction = self.residual.copy()
         self.x, self.image = np.zeros_like(b), np.zeros_like(b)
-        self.rr = self.start = float(b @ b)
+        self.rr = self.start = float(self.residual @ self.residual)
 
     @property
     def products(self):
@@ -57,11 +64,29 @@ class KrylovPath:
         ritz = eigvalsh_tridiagonal(diagonal, np.sqrt(betas) * inverse[:-1]) if betas.size else diagonal
         return float(np.abs(ritz).max())
 
-    def cut(self, radius, tol, max_products):
-        """Return the `Cut` at ||x|| = radius, or where ||b - A x|| <= tol ||b||, or after the last product."""
+    def cut(self, product, radius, tol, max_products):
+        """Return the `Cut` at ||x|| = radius, or at ||b - A x|| <= tol ||b||, or after the last product.
+
+        Parameters
+        ----------
+        product : callable
+            ``product(v) -> A v``, A symmetric; the same at every call.
+        radius : float
+            Length at which x is cut; inf for none.
+        tol : float
+            Relative residual to stop at.
+        max_products : int
+            Maximum number of products of this path, those of earlier calls included.
+        """
+        cut = self._cut(product, radius / self.scale, tol, max_products)
+        if self.scale == 1.0:
+            return cut
+        return Cut(cut.x * self.scale, cut.image * self.scale, cut.how)
+
+    def _cut(self, product, radius, tol, max_products):
         limit = min(max_products, max(1, KEPT_BYTES // (2 * self.b.nbytes)))
         for k, norm in enumerate(self.norms[1:]):
-            if norm >= radius:
+            if math.inf > radius <= norm:
                 return self._leave(k, radius, "boundary")
         while True:
             if self._ends_negative() and len(self.lengths) < len(self.directions):
@@ -70,18 +95,18 @@ class KrylovPath:
                 return Cut(self.x, self.image, "inside")
             if self.products >= limit:
                 return Cut(self.x, self.image, "limit")
-            if not self._grow():
+            if not self._grow(product):
                 return Cut(self.x, self.image, "non_finite")
-            if self.norms[-1] >= radius and len(self.lengths) == len(self.directions):
+            if math.inf > radius <= self.norms[-1] and len(self.lengths) == len(self.directions):
                 return self._leave(len(self.lengths) - 1, radius, "boundary")
 
     def _ends_negative(self):
         return bool(self.curvatures) and self.curvatures[-1] <= 0
 
-    def _grow(self):
+    def _grow(self, product):
         """Take one product; a direction of negative curvature ends the path."""
         d = self.direction
-        Ad = self.product(d)
+        Ad = product(d)
         curvature = float(d @ Ad)
         if not math.isfinite(curvature):
             return False
@@ -96,13 +121,13 @@ class KrylovPath:
         self.image = self.image + step * Ad
         self.residual = self.residual - step * Ad
         before, self.rr = self.rr, float(self.residual @ self.residual)
-        self.norms.append(math.sqrt(self.x @ self.x))
+        self.norms.append(euclidean_norm(self.x))
         self.ratios.append(self.rr / before)
         self.direction = self.residual + self.ratios[-1] * d
         return True
 
     def _leave(self, k, radius, how):
-        """The point at which direction k leaves the ball; the last iterate where there is no ball."""
+        """The point at which direction k leaves the ball; the last iterate if there is no ball."""
         x, image = self._iterate(k)
         if math.isinf(radius):
             return Cut(x, image, how)

@@ -17,8 +17,7 @@ from qnewton_sk.systems import (
     Solution,
     Solver,
     SolveStatus,
-    cholesky_factor,
-    cholesky_solve,
+    euclidean_norm,
     failure,
 )
 
@@ -91,7 +90,7 @@ class SinglePrecision(Solver):
 
     def solve(self, system):
         """Return the `Solution` of a `LinearSystem`."""
-        size = math.sqrt(system.rhs @ system.rhs)
+        size = euclidean_norm(system.rhs)
         solution = None
         with np.errstate(over="ignore", under="ignore", invalid="ignore"):
             if 0 < size < math.inf:
@@ -106,7 +105,7 @@ class SinglePrecision(Solver):
 
     def _solve(self, system, size):
         """The solution, or None where single precision has not been enough."""
-        single = system.matrix.cached("single", system.matrix.single)
+        single = system.matrix.single()
         facts = in_single_precision(system.facts)
         if facts.radius is not None:  # the right-hand side has length one there, lest a square underflow
             facts = replace(facts, radius=facts.radius / size)
@@ -141,7 +140,7 @@ def _checked(system, x, found):
     """
     shift = found.shift
     Hx = system.matrix.shifted(0.0).product(x)
-    relative = _length(Hx + shift * x - system.rhs) / _length(system.rhs)
+    relative = euclidean_norm(Hx + shift * x - system.rhs) / euclidean_norm(system.rhs)
     if not (relative <= max(system.tol, 2 * found.relative_residual) and x @ Hx / 2 < system.rhs @ x):
         return None
     return replace(found, x=x, relative_residual=relative, image=Hx + system.matrix.shift * x)
@@ -149,23 +148,20 @@ def _checked(system, x, found):
 
 def _refined(system, A, single, x, tol):
     """The solution of A x = b after as many corrections as it takes, None where they do not lead to it."""
-    size = _length(system.rhs)
+    size = euclidean_norm(system.rhs)
     for solves in range(1, MOST_SOLVES + 1):
         image = A.product(x)
         residual = system.rhs - image
-        left = _length(residual)
+        left = euclidean_norm(residual)
         if left <= tol * size:
             return Solution(x, SolveStatus.SUCCESS, left / size, image, info={"solves": solves})
         if not left < math.inf or solves == MOST_SOLVES:
             return None
-        payload = cholesky_factor(single)  # kept by `Cholesky`, made again for a shift of the solution's own
-        if payload[-1] != 0:
+        # `Cholesky` has kept it; for a shift of the solution's own it is made again
+        cholesky = single.factorisation("cholesky")
+        if cholesky.status is not SolveStatus.SUCCESS:
             return None
-        x = x + left * cholesky_solve(payload, (residual / left).astype(np.float32))
-
-
-def _length(v):
-    return math.sqrt(v @ v)
+        x = x + left * cholesky.solve((residual / left).astype(np.float32))
 
 
 class SinglePrecisionCost(CostModel):

@@ -10,13 +10,15 @@ from qnewton_sk.systems import (
     CostModel,
     Solver,
     SolveStatus,
+    euclidean_norm,
     failure,
+    scale_of,
     solution_of,
     sparse_lu_core,
-    sparse_lu_factor,
     sparse_lu_flops,
-    sparse_lu_solve,
 )
+
+from .conjugate_gradients import CGCost
 
 SETUP_CALLS = 8
 """Fixed cost of a sparse factorisation in units of one dense call (measured at n = 100)."""
@@ -45,11 +47,11 @@ class SparseLU(Solver):
 
     def solve(self, system):
         """Return the `Solution` of a `LinearSystem`."""
-        payload = sparse_lu_factor(system.matrix)
-        if payload[1] != 0:
-            return failure(system, SolveStatus.NON_FINITE if payload[1] < 0 else SolveStatus.SINGULAR)
-        x = sparse_lu_solve(payload, system.rhs).astype(system.rhs.dtype, copy=False)
-        return solution_of(system, x)
+        factorisation = system.matrix.factorisation("sparse_lu")
+        if factorisation.status is not SolveStatus.SUCCESS:
+            return failure(system, factorisation.status)
+        with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+            return solution_of(system, factorisation.solve(system.rhs).astype(system.rhs.dtype, copy=False))
 
 
 class SparseCG(Solver):
@@ -89,30 +91,32 @@ class SparseCG(Solver):
         inverse = (1 / diagonal).astype(b.dtype)
         if not np.isfinite(inverse).all():
             return failure(system, SolveStatus.NON_FINITE, products=0)
-        return self._iterate(system, inverse)
+        return self._iterate(system, inverse, scale_of(b))
 
-    def _iterate(self, system, inverse):
-        matrix, b = system.matrix, system.rhs
-        x, r, target = np.zeros_like(b), b.copy(), system.tol * math.sqrt(b @ b)
+    def _iterate(self, system, inverse, scale):
+        """Iterate on b / scale, whose square is in the range of the dtype."""
+        matrix, b = system.matrix, system.rhs / scale
+        x, r, target = np.zeros_like(b), b.copy(), system.tol * euclidean_norm(b)
         z = inverse * r
         p, rz = z.copy(), r @ z
-        for iterations in range((self.max_iter or 2 * matrix.n) + 1):
-            if math.sqrt(r @ r) <= target:
-                return solution_of(system, x, image=b - r, products=iterations)
+        for products in range((self.max_iter or 2 * matrix.n) + 1):
+            if euclidean_norm(r) <= target:
+                return solution_of(system, scale * x, image=scale * (b - r), products=products)
             Ap = matrix.product(p)
             curvature = p @ Ap
             if not math.isfinite(curvature):
-                return failure(system, SolveStatus.NON_FINITE, products=iterations)
+                return failure(system, SolveStatus.NON_FINITE, products=products)
             if curvature <= 0:
-                x = x if iterations else z
-                return solution_of(system, x, SolveStatus.NEGATIVE_CURVATURE, products=iterations + 1)
+                x = scale * (x if products else z)
+                return solution_of(system, x, SolveStatus.NEGATIVE_CURVATURE, products=products + 1)
             step = rz / curvature
             x += step * p
             r -= step * Ap
             z = inverse * r
             rz, previous = r @ z, rz
             p = z + rz / previous * p
-        return solution_of(system, x, SolveStatus.MAX_ITERATIONS, image=b - r, products=iterations)
+        image = scale * (b - r)
+        return solution_of(system, scale * x, SolveStatus.MAX_ITERATIONS, image=image, products=products)
 
 
 class SparseLUCost(CostModel):
@@ -149,35 +153,9 @@ class SparseLUCost(CostModel):
         )
 
 
-class SparseCGCost(CostModel):
-    """ceil(sqrt(kappa) / 2 * ln(2 / tol)) products with the stored nonzeros (Saad 2003, equation 6.128).
+class SparseCGCost(CGCost):
+    """As `CGCost`, with products that move the stored nonzeros."""
 
-    Parameters
-    ----------
-    rates : Rates, default=None
-        Rates of the linear algebra; `REFERENCE_RATES` by default.
-    """
-
-    def __init__(self, rates=None):
-        self.rates = rates
-
-    def __call__(self, facts, tol):
-        """Return the `CostEstimate` of one solve to the relative error `tol`."""
-        rates = self.rates or REFERENCE_RATES
-        products = facts.iterations
-        if products is None:
-            products = math.ceil(math.sqrt(min(facts.kappa or facts.n, 1e300)) / 2 * math.log(2 / tol))
-        products = min(products, 2.0 * facts.n)
+    def _seconds_per_product(self, facts, rates):
         # A nonzero moves its value, its 4-byte column and an entry of the vector.
-        product_seconds = (2 * facts.itemsize + 4) * facts.nnz / rates.bytes_per_second + rates.call_seconds
-        terms = {
-            "products": float(products),
-            "product_seconds": product_seconds,
-            "call_seconds": rates.call_seconds,
-        }
-        return CostEstimate(
-            products * product_seconds + rates.call_seconds,
-            terms,
-            "Saad (2003), equation 6.128",
-            seconds_per_product=product_seconds,
-        )
+        return (2 * facts.itemsize + 4) * facts.nnz / rates.bytes_per_second + rates.call_seconds

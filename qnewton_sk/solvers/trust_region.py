@@ -9,15 +9,12 @@ import math
 from dataclasses import dataclass, field
 
 import numpy as np
-from scipy.linalg.lapack import get_lapack_funcs
 
 from qnewton_sk.machine import FLOPS, REFERENCE_RATES
 from qnewton_sk.systems import (
-    NON_FINITE,
     Solver,
     SolveStatus,
-    cholesky_factor,
-    cholesky_solve,
+    euclidean_norm,
     failure,
     solution_of,
     symmetric_product,
@@ -112,7 +109,7 @@ class _Search:
     def __init__(self, system):
         self.system, self.radius = system, system.facts.radius
         self.H, self.b = system.matrix.shifted(0.0), system.rhs
-        self.size = math.sqrt(self.b @ self.b)
+        self.size = euclidean_norm(self.b)
         self.secular = self.H.shared("secular", lambda: Secular(self.b))
         if self.secular.b is not self.b and not np.array_equal(self.secular.b, self.b):
             self.secular = Secular(self.b)
@@ -143,11 +140,11 @@ class _Search:
     def _try(self, shift):
         """Factorise at a shift; return the solution if it will do, else note what was learned."""
         self.taken += 1
-        payload = cholesky_factor(self.H.shifted(shift))
-        if payload[-1] == NON_FINITE:
+        cholesky = self.H.shifted(shift).factorisation("cholesky")
+        if cholesky.status is SolveStatus.NON_FINITE:
             return failure(self.system, SolveStatus.NON_FINITE)
-        x = cholesky_solve(payload, self.b) if payload[-1] == 0 else None
-        length = math.inf if x is None else float(np.linalg.norm(x.astype(float, copy=False)))
+        x = cholesky.solve(self.b) if cholesky.status is SolveStatus.SUCCESS else None
+        length = math.inf if x is None else euclidean_norm(x.astype(float, copy=False))
         if not math.isfinite(length):
             self.secular.indefinite = max(self.secular.indefinite, shift)
             return None
@@ -156,10 +153,10 @@ class _Search:
         if abs(length - self.radius) <= NEAR * self.radius:
             return self._solution(x, shift)
         if length < self.radius:
-            x, near = _along_lowest(x, self.radius, shift, payload, self.secular, self.H)
+            x, near = _along_lowest(x, self.radius, shift, cholesky, self.secular, self.H)
             if near:
                 return self._solution(x, shift, carried=True)
-        self.secular.points.append((shift, length, _scale(payload, x, length)))
+        self.secular.points.append((shift, length, _scale(cholesky, x, length)))
         if self.best is None or abs(math.log(length / self.radius)) < abs(
             math.log(self.best[1] / self.radius)
         ):
@@ -179,14 +176,13 @@ class _Search:
         )
 
 
-def _scale(payload, x, length):
+def _scale(cholesky, x, length):
     """Return ||x|| / |d||x||/ds|, which is ||x||^2 / ||L^-1 x||^2."""
-    c = payload[0]
-    q = get_lapack_funcs("trtrs", (c, x))(c, x, lower=1)[0].astype(float)  # its square may underflow
+    q = cholesky.half_solve(x).astype(float)  # its square may underflow
     return length * (length / max(float(q @ q), np.finfo(float).tiny))
 
 
-def _along_lowest(x, radius, shift, payload, secular, H):
+def _along_lowest(x, radius, shift, cholesky, secular, H):
     """Carry a short x on to the boundary along the lowest eigenvector; return the point and whether it will do.
 
     A step may be short because the right-hand side has little of that vector in it: then no shift gives the radius, or
@@ -195,7 +191,7 @@ def _along_lowest(x, radius, shift, payload, secular, H):
     """
     z = np.cos(np.arange(1.0, len(x) + 1)).astype(x.dtype)
     for _ in range(INVERSE_ITERATIONS):
-        z = cholesky_solve(payload, z)
+        z = cholesky.solve(z)
         largest = np.abs(z).max()
         if not 0 < largest < math.inf:
             return x, False

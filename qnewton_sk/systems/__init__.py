@@ -1,59 +1,44 @@
-"""Linear systems: the matrix, the facts about it, its factorisations and its solution."""
+"""Linear systems: the matrix, the facts about it, its factorisations, solvers and their costs."""
 
+from .arrays import euclidean_norm, is_finite, max_abs, scale_for, scale_of, symmetric_product
+from .checks import checked_symmetric
 from .cost_estimate import CostEstimate, CostModel, FunctionCost, as_cost_model
-from .factorisations import (
-    NON_FINITE,
-    Inertia,
-    cholesky_factor,
-    cholesky_solve,
-    is_finite,
-    ldl_eigenvalues_of_d,
-    ldl_factor,
-    ldl_inertia,
-    ldl_solve,
-    lu_factor,
-    lu_solve,
-    sparse_lu_core,
-    sparse_lu_factor,
-    sparse_lu_flops,
-    sparse_lu_solve,
-)
+from .factorisations import Factorisation, Inertia
 from .linear_system import Block, LinearSystem, SystemFacts
-from .solution import Solution, SolveStatus, failure, relative_size, solution_of
+from .solution import Solution, failure, relative_size, solution_of
 from .solver import BOUNDS, NEEDS, Solver
-from .system_matrix import SystemMatrix, symmetric_product
+from .sparse_lu import sparse_lu_core, sparse_lu_flops
+from .status import SolveStatus
+from .system_matrix import FACTORISATIONS, MatrixCache, SystemMatrix
 
 __all__ = [
     "BOUNDS",
     "Block",
     "CostEstimate",
     "CostModel",
+    "FACTORISATIONS",
+    "Factorisation",
     "FunctionCost",
     "Inertia",
     "LinearSystem",
+    "MatrixCache",
     "NEEDS",
-    "NON_FINITE",
     "Solution",
     "SolveStatus",
     "Solver",
     "SystemFacts",
     "SystemMatrix",
     "as_cost_model",
-    "cholesky_factor",
-    "cholesky_solve",
+    "checked_symmetric",
     "failure",
     "is_finite",
-    "ldl_eigenvalues_of_d",
-    "ldl_factor",
-    "ldl_inertia",
-    "ldl_solve",
-    "lu_factor",
-    "lu_solve",
+    "euclidean_norm",
+    "max_abs",
     "relative_size",
+    "scale_for",
+    "scale_of",
     "solution_of",
     "sparse_lu_core",
-    "sparse_lu_factor",
     "sparse_lu_flops",
-    "sparse_lu_solve",
     "symmetric_product",
 ]

@@ -1,13 +1,15 @@
-"""Dense LU, Cholesky and LDL factorisations, kept on the matrix by whoever pays first; solves and inertia."""
+"""Factorisations of dense symmetric matrices: LU, Cholesky and Bunch-Kaufman L D L^T."""
 
+from abc import ABC, abstractmethod
 from typing import NamedTuple
 
 import numpy as np
 from scipy import linalg, sparse
-from scipy.sparse.linalg import splu
 
-NON_FINITE = -4
-"""`info` of a matrix with NaN or inf, as LAPACKE reports it (its NaN check of argument 4)."""
+from qnewton_sk.machine import FLOPS
+
+from .arrays import is_finite
+from .status import SolveStatus
 
 
 class Inertia(NamedTuple):
@@ -17,216 +19,220 @@ class Inertia(NamedTuple):
     zero: int
     positive: int
 
+    @property
+    def positive_definite(self):
+        """Whether all eigenvalues are positive."""
+        return self.negative == 0 and self.zero == 0
 
-def lu_factor(matrix):
-    """Return the LU factorisation of `matrix`, kept under "lu".
+    @classmethod
+    def of_signs(cls, values):
+        """Return the inertia of a diagonal matrix."""
+        signs = np.sign(values)
+        return cls(int((signs < 0).sum()), int((signs == 0).sum()), int((signs > 0).sum()))
 
-    Parameters
+
+class Factorisation(ABC):
+    """A factorised symmetric matrix A = H + shift I.
+
+    Attributes
     ----------
-    matrix : SystemMatrix
-        Of order n; float32 entries are factorised in float32, all others in float64.
+    name : str
+        Under which `SystemMatrix.factorisation` gives and keeps it.
+    status : SolveStatus
+        SUCCESS, or why no system can be solved with it: the other methods then have no meaning.
+    """
 
-    Returns
-    -------
-    (lu, piv, info)
-        As from LAPACK getrf: `info` is 0 for success, i > 0 where pivot i is exactly zero, negative for
-        a matrix that is not finite.
+    name: str
+    status: SolveStatus
+
+    @classmethod
+    @abstractmethod
+    def of(cls, matrix):
+        """Return the factorisation of a `SystemMatrix`; float32 entries are factorised in float32."""
+
+    @classmethod
+    @abstractmethod
+    def flops(cls, matrix):
+        """Return the floating-point operations of `of`."""
+
+    @abstractmethod
+    def solve(self, b):
+        """Return x with A x = b, for b of shape (n,) or (n, k)."""
+
+    @abstractmethod
+    def log_abs_determinant(self):
+        """Return ln |det A|; -inf for a singular matrix."""
+
+    @abstractmethod
+    def inertia(self):
+        """Return the `Inertia` of A by Sylvester's law, or None if the factors do not tell it."""
+
+    @abstractmethod
+    def reciprocal_condition(self, one_norm):
+        """Return an estimate, from above up to rounding, of 1 / (||A||_1 ||A^-1||_1).
+
+        Parameters
+        ----------
+        one_norm : float
+            ||A||_1, the largest absolute column sum.
+        """
+
+
+class _DenseFactorisation(Factorisation):
+    """Factors as LAPACK returns them: one square array, and pivots if there are any."""
+
+    failed_status = SolveStatus.SINGULAR
+
+    def __init__(self, factors, pivots, status):
+        self.factors, self.pivots, self.status = factors, pivots, status
+
+    @classmethod
+    def flops(cls, matrix):
+        """Return the floating-point operations of `of`."""
+        return FLOPS[cls.name] * float(matrix.n) ** 3
+
+    @classmethod
+    def of(cls, matrix):
+        """Return the factorisation of a `SystemMatrix`; float32 entries are factorised in float32."""
+        A = matrix.dense().T  # in Fortran order at no copy: the transpose of a symmetric matrix is the matrix
+        factors, pivots, info = cls._factorise(A)
+        return cls(factors, pivots, cls._status_of(info, matrix, factors))
+
+    @classmethod
+    def _status_of(cls, info, matrix, factors):
+        """The status by LAPACK's `info`; NaN and inf in the matrix end up in the pivots, or in none at all.
+
+        Looking there afterwards saves a pass over all the entries if they are finite.
+        """
+        checked = [factors.diagonal()] + ([factors.diagonal(-1)] if cls.name == "ldl" else [])
+        if info == 0 and all(np.isfinite(pivots).all() for pivots in checked):
+            return SolveStatus.SUCCESS
+        H = matrix.entries()
+        finite = is_finite(H.data if sparse.issparse(H) else H) and np.isfinite(matrix.shift)
+        if not finite:
+            return SolveStatus.NON_FINITE
+        return SolveStatus.SUCCESS if info == 0 else cls.failed_status
+
+    def _lapack(self, routine, *arrays):
+        return linalg.get_lapack_funcs(routine, (self.factors, *arrays))
+
+
+class LUFactorisation(_DenseFactorisation):
+    """P A = L U with partial pivoting (LAPACK getrf): 2/3 n^3 operations.
 
     Examples
     --------
     >>> import numpy as np
-    >>> from qnewton_sk.systems.factorisations import lu_factor, lu_solve
-    >>> from qnewton_sk.systems.system_matrix import SystemMatrix
-    >>> A = SystemMatrix.from_entries(np.array([[2.0, 1.0], [1.0, 3.0]]))
-    >>> lu_solve(lu_factor(A), np.array([3.0, 4.0]))
+    >>> from qnewton_sk import SystemMatrix
+    >>> matrix = SystemMatrix.from_entries(np.array([[2.0, 1.0], [1.0, 3.0]]))
+    >>> matrix.factorisation("lu").solve(np.array([3.0, 4.0]))
     array([1., 1.])
-    >>> A.kept
+    >>> matrix.factorised
     ('lu',)
     """
-    return matrix.cached("lu", lambda: _lu(matrix))
+
+    name = "lu"
+
+    @staticmethod
+    def _factorise(A):
+        return linalg.get_lapack_funcs("getrf", (A,))(A, overwrite_a=1)
+
+    def solve(self, b):
+        """Return x with A x = b, for b of shape (n,) or (n, k)."""
+        return self._lapack("getrs", b)(self.factors, self.pivots, b)[0]
+
+    def log_abs_determinant(self):
+        """Return ln |det A|."""
+        return _sum_of_logs(self.factors.diagonal())
+
+    def inertia(self):
+        """Return None: the signs of the pivots of LU are not those of the eigenvalues."""
+        return None
+
+    def reciprocal_condition(self, one_norm):
+        """Return LAPACK's estimate (gecon) of 1 / (||A||_1 ||A^-1||_1)."""
+        return float(self._lapack("gecon")(self.factors, one_norm)[0])
 
 
-def cholesky_factor(matrix):
-    """Return the Cholesky factorisation of `matrix`, kept under "cholesky".
+class CholeskyFactorisation(_DenseFactorisation):
+    """A = L L^T (LAPACK potrf): 1/3 n^3 operations; the status tells whether A is positive definite.
 
-    Parameters
-    ----------
-    matrix : SystemMatrix
-        Of order n.
-
-    Returns
-    -------
-    (c, info)
-        As from LAPACK potrf with lower=1: the lower triangle of `c` holds L, the upper one is arbitrary;
-        `info` is 0 for success, i > 0 where the leading minor i is not positive, negative for a matrix
-        that is not finite.
+    The lower triangle of `factors` holds L, the upper one is arbitrary.
     """
-    return matrix.cached("cholesky", lambda: _cholesky(matrix))
+
+    name = "cholesky"
+    failed_status = SolveStatus.NOT_POSITIVE_DEFINITE
+
+    @staticmethod
+    def _factorise(A):
+        factors, info = linalg.get_lapack_funcs("potrf", (A,))(A, lower=1, clean=0, overwrite_a=1)
+        return factors, None, info
+
+    def solve(self, b):
+        """Return x with A x = b, for b of shape (n,) or (n, k)."""
+        return self._lapack("potrs", b)(self.factors, b, lower=1)[0]
+
+    def half_solve(self, b):
+        """Return L^-1 b for b of shape (n,)."""
+        return self._lapack("trtrs", b)(self.factors, b, lower=1)[0]
+
+    def log_abs_determinant(self):
+        """Return ln det A."""
+        return 2 * _sum_of_logs(self.factors.diagonal())
+
+    def inertia(self):
+        """Return (0, 0, n): the factorisation exists for positive definite matrices only."""
+        return Inertia(0, 0, len(self.factors))
+
+    def reciprocal_condition(self, one_norm):
+        """Return LAPACK's estimate (pocon) of 1 / (||A||_1 ||A^-1||_1)."""
+        return float(self._lapack("pocon")(self.factors, one_norm, uplo="L")[0])
 
 
-def ldl_factor(matrix):
-    """Return the Bunch-Kaufman factorisation L D L^T of `matrix`, kept under "ldl".
-
-    Parameters
-    ----------
-    matrix : SystemMatrix
-        Of order n.
-
-    Returns
-    -------
-    (ldu, ipiv, info)
-        As from LAPACK sytrf with lower=1: `info` is 0 for success, i > 0 where D[i, i] is exactly zero,
-        negative for a matrix that is not finite.
-    """
-    return matrix.cached("ldl", lambda: _ldl(matrix))
-
-
-def sparse_lu_factor(matrix):
-    """Return the SuperLU factorisation of a matrix held sparse, kept under "sparse_lu".
-
-    Minimum degree ordering of the symmetric pattern, pivots from the diagonal where they are not small.
-
-    Parameters
-    ----------
-    matrix : SystemMatrix
-        Whose entries are a scipy.sparse array.
-
-    Returns
-    -------
-    (lu, info)
-        A `scipy.sparse.linalg.SuperLU`, or None where `info` is not 0: 1 for an exactly singular matrix,
-        negative for one that is not finite.
-    """
-    return matrix.cached("sparse_lu", lambda: _sparse_lu(matrix))
-
-
-def sparse_lu_solve(payload, b):
-    """Return x with A x = b, for b of shape (n,) or (n, k) and the payload of `sparse_lu_factor`."""
-    lu, _ = payload
-    return lu.solve(np.asarray(b, dtype=lu.L.dtype))
-
-
-def lu_solve(payload, b):
-    """Return x with A x = b, for b of shape (n,) or (n, k) and the payload of `lu_factor`."""
-    lu, piv, _ = payload
-    return linalg.get_lapack_funcs("getrs", (lu, b))(lu, piv, b)[0]
-
-
-def cholesky_solve(payload, b):
-    """Return x with A x = b, for b of shape (n,) or (n, k) and the payload of `cholesky_factor`."""
-    c, _ = payload
-    return linalg.get_lapack_funcs("potrs", (c, b))(c, b, lower=1)[0]
-
-
-def ldl_solve(payload, b):
-    """Return x with A x = b, for b of shape (n,) or (n, k) and the payload of `ldl_factor`."""
-    ldu, ipiv, _ = payload
-    return linalg.get_lapack_funcs("sytrs", (ldu, b))(ldu, ipiv, b, lower=1)[0]
-
-
-def ldl_inertia(payload):
-    """Count the eigenvalues by sign (Sylvester's law) from the payload of `ldl_factor`.
-
-    Returns
-    -------
-    Inertia
-        Named tuple (negative, zero, positive).
+class LDLFactorisation(_DenseFactorisation):
+    """P A P^T = L D L^T with blocks of order 1 and 2 in D (Bunch-Kaufman, LAPACK sytrf): 1/3 n^3 operations.
 
     Examples
     --------
     >>> import numpy as np
-    >>> from qnewton_sk.systems.factorisations import ldl_factor, ldl_inertia
-    >>> from qnewton_sk.systems.system_matrix import SystemMatrix
-    >>> ldl_inertia(ldl_factor(SystemMatrix.from_entries(np.diag([3.0, -1.0, 2.0]))))
+    >>> from qnewton_sk import SystemMatrix
+    >>> SystemMatrix.from_entries(np.diag([3.0, -1.0, 2.0])).factorisation("ldl").inertia()
     Inertia(negative=1, zero=0, positive=2)
     """
-    signs = np.sign(ldl_eigenvalues_of_d(payload))
-    return Inertia(int((signs < 0).sum()), int((signs == 0).sum()), int((signs > 0).sum()))
+
+    name = "ldl"
+
+    @staticmethod
+    def _factorise(A):
+        factorise, query = linalg.get_lapack_funcs(("sytrf", "sytrf_lwork"), (A,))
+        return factorise(A, lower=1, lwork=int(query(len(A), lower=1)[0]), overwrite_a=1)
+
+    def solve(self, b):
+        """Return x with A x = b, for b of shape (n,) or (n, k)."""
+        return self._lapack("sytrs", b)(self.factors, self.pivots, b, lower=1)[0]
+
+    def log_abs_determinant(self):
+        """Return ln |det A|."""
+        return _sum_of_logs(self.eigenvalues_of_d())
+
+    def inertia(self):
+        """Return the `Inertia` of A, exact for a matrix within rounding of A."""
+        return Inertia.of_signs(self.eigenvalues_of_d())
+
+    def reciprocal_condition(self, one_norm):
+        """Return LAPACK's estimate (sycon) of 1 / (||A||_1 ||A^-1||_1)."""
+        return float(self._lapack("sycon")(self.factors, self.pivots, one_norm, lower=1)[0])
+
+    def eigenvalues_of_d(self):
+        """Return the n eigenvalues of the block-diagonal D, whose signs and product are those of A."""
+        d = self.factors.diagonal().astype(float)
+        first = np.flatnonzero(self.pivots < 0)[::2]  # sytrf marks both rows of a 2 x 2 block
+        a, b, c = d[first], self.factors[first + 1, first].astype(float), d[first + 1]
+        middle, radius = (a + c) / 2, np.hypot((a - c) / 2, b)
+        d[first], d[first + 1] = middle - radius, middle + radius
+        return d
 
 
-def ldl_eigenvalues_of_d(payload):
-    """Return the n eigenvalues of the block-diagonal D, whose signs and product are those of A."""
-    ldu, ipiv, _ = payload
-    d = ldu.diagonal().astype(float)
-    first = _first_of_pairs(ipiv)
-    a, b, c = d[first], ldu[first + 1, first].astype(float), d[first + 1]
-    middle, radius = (a + c) / 2, np.hypot((a - c) / 2, b)
-    d[first], d[first + 1] = middle - radius, middle + radius
-    return d
-
-
-def _first_of_pairs(ipiv):
-    """Rows where a 2 x 2 block starts: sytrf marks both of its rows with the same negative pivot."""
-    negative = np.flatnonzero(ipiv < 0)
-    return negative[::2]
-
-
-def _fortran(matrix):
-    """A fresh array in Fortran order at no copy: the transpose of a symmetric matrix is the matrix."""
-    return matrix.dense().T
-
-
-def _lu(matrix):
-    A = _fortran(matrix)
-    lu, piv, info = linalg.get_lapack_funcs("getrf", (A,))(A, overwrite_a=1)
-    return lu, piv, _info(info, matrix, lu.diagonal())
-
-
-def _cholesky(matrix):
-    A = _fortran(matrix)
-    c, info = linalg.get_lapack_funcs("potrf", (A,))(A, lower=1, clean=0, overwrite_a=1)
-    return c, _info(info, matrix, c.diagonal())
-
-
-def _ldl(matrix):
-    A = _fortran(matrix)
-    factorise, query = linalg.get_lapack_funcs(("sytrf", "sytrf_lwork"), (A,))
-    lwork = int(query(len(A), lower=1)[0])
-    ldu, ipiv, info = factorise(A, lower=1, lwork=lwork, overwrite_a=1)
-    return ldu, ipiv, _info(info, matrix, ldu.diagonal(), ldu.diagonal(-1))
-
-
-def _info(info, matrix, *pivots):
-    """LAPACK's `info`, or `NON_FINITE`: NaN and inf in the matrix end up in the pivots, or in none at all.
-
-    Looking there afterwards saves a pass over all the entries where they are finite.
-    """
-    if info == 0 and all(np.isfinite(part).all() for part in pivots):
-        return info
-    H = matrix.entries()
-    finite = is_finite(H.data if sparse.issparse(H) else H) and np.isfinite(matrix.shift)
-    return info if finite else NON_FINITE
-
-
-def _sparse_lu(matrix):
-    H = matrix.entries()
-    A = (H + matrix.shift * sparse.eye_array(matrix.n, dtype=H.dtype, format="csr")).tocsc()
-    if not is_finite(A.data):
-        return None, NON_FINITE
-    try:
-        return splu(A, permc_spec="MMD_AT_PLUS_A", diag_pivot_thresh=0.1, options={"SymmetricMode": True}), 0
-    except RuntimeError:  # "Factor is exactly singular"
-        return None, 1
-
-
-def is_finite(A):
-    """Whether all entries of an array are finite, in one pass over it where they are."""
-    with np.errstate(over="ignore", invalid="ignore"):
-        total = A.sum()
-    return bool(np.isfinite(total)) or bool(np.isfinite(A).all())
-
-
-SPARSE_CORE = (1.6, 0.64)
-"""(a, b) of core / n = 1 - a / c^b for c neighbours a row, fitted to SuperLU's fill on pruned Gaussians
-(n = 500 to 4000, c = 3 to 39, to within 0.05); matrices whose large entries gather in few rows fill less."""
-
-
-def sparse_lu_core(n, nnz):
-    """Order of the dense core that minimum degree leaves of a random pattern with `nnz` nonzeros."""
-    neighbours = max(nnz / n - 1, 1.0)
-    return n * max(0.0, 1 - SPARSE_CORE[0] / neighbours ** SPARSE_CORE[1])
-
-
-def sparse_lu_flops(n, nnz):
-    """Predicted operations of a sparse LU: 2/3 core^3, and 200 a nonzero for ordering and copies."""
-    return 2 / 3 * sparse_lu_core(n, nnz) ** 3 + 200.0 * nnz
+def _sum_of_logs(pivots):
+    with np.errstate(divide="ignore"):
+        return float(np.log(np.abs(pivots.astype(float))).sum())

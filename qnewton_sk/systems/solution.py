@@ -1,69 +1,15 @@
-"""How a linear solve ended, what it returns, and the helpers that build it."""
+"""What a linear solve returns, and the helpers that build it."""
 
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from enum import Enum
 from typing import Any
 
 import numpy as np
 
-from .factorisations import is_finite
+from .arrays import euclidean_norm, is_finite
 from .linear_system import LinearSystem
-
-
-class SolveStatus(str, Enum):
-    """How a linear solve ended; a value, never an exception.
-
-    Attributes
-    ----------
-    advice : str
-        What a user can do about it; empty for a success.
-    """
-
-    SUCCESS = "success"
-    INACCURATE = "inaccurate"
-    SINGULAR = "singular"
-    NOT_POSITIVE_DEFINITE = "not_positive_definite"
-    NEGATIVE_CURVATURE = "negative_curvature"
-    MAX_ITERATIONS = "max_iterations"
-    NON_FINITE = "non_finite"
-    FAILED = "failed"
-
-    __str__ = str.__str__
-
-    @property
-    def advice(self):
-        """One sentence with the remedy."""
-        return _ADVICE[self]
-
-    @property
-    def usable(self):
-        """Whether the solution may serve as a direction of descent."""
-        return self in _USABLE
-
-
-_ADVICE = {
-    SolveStatus.SUCCESS: "",
-    SolveStatus.INACCURATE: "Raise `regularization` or ask for a larger solver tolerance.",
-    SolveStatus.SINGULAR: "Raise `regularization`.",
-    SolveStatus.NOT_POSITIVE_DEFINITE: "Raise `regularization`, use curvature='gauss_newton' or "
-    "step_control='trust_region'.",
-    SolveStatus.NEGATIVE_CURVATURE: "Use step_control='trust_region' or curvature='gauss_newton'.",
-    SolveStatus.MAX_ITERATIONS: "Raise `regularization`, or use a direct solver.",
-    SolveStatus.NON_FINITE: "Scale the inputs (StandardScaler), lower `learning_rate_init` or raise `alpha`.",
-    SolveStatus.FAILED: "Use another backend.",
-}
-
-
-_USABLE = frozenset(
-    {
-        SolveStatus.SUCCESS,
-        SolveStatus.INACCURATE,
-        SolveStatus.MAX_ITERATIONS,
-        SolveStatus.NEGATIVE_CURVATURE,
-    }
-)
+from .status import SolveStatus
 
 
 @dataclass(frozen=True)
@@ -106,8 +52,8 @@ class Solution:
 
 def relative_size(residual: np.ndarray, rhs: np.ndarray) -> float:
     """Return ||residual|| / ||rhs||; 0 if the right-hand side is zero."""
-    size = math.sqrt(rhs @ rhs)
-    return math.sqrt(residual @ residual) / size if size else 0.0
+    size = euclidean_norm(rhs)
+    return euclidean_norm(residual) / size if size else 0.0
 
 
 def solution_of(

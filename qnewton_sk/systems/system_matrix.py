@@ -1,43 +1,59 @@
-"""Records that travel between the stages of a step: matrices, facts about them, systems, solutions."""
+"""The symmetric matrix of a system: products at once, entries on demand, and a cache of what has been computed."""
 
 import time
 
 import numpy as np
 from scipy import sparse
-from scipy.linalg import blas
 
-_SYMV = {np.dtype(np.float32): blas.ssymv, np.dtype(np.float64): blas.dsymv}
+from .arrays import symmetric_product
+from .checks import checked_symmetric
+from .factorisations import CholeskyFactorisation, LDLFactorisation, LUFactorisation
+from .sparse_lu import SparseLUFactorisation
+
+FACTORISATIONS = {
+    kind.name: kind
+    for kind in (CholeskyFactorisation, LDLFactorisation, LUFactorisation, SparseLUFactorisation)
+}
+"""Kinds of factorisation by name; of several that exist, the first here is the cheapest to solve with."""
 
 
-def symmetric_product(H, v):
-    """Return H v for a symmetric matrix H; one triangle is read, which takes half the time of both.
+class MatrixCache:
+    """What has been computed of one matrix H so far, whatever the shift; all its shifted copies share it.
 
-    Parameters
+    Attributes
     ----------
-    H : ndarray or sparse array of shape (n, n)
-        Symmetric.
-    v : ndarray of shape (n,) or (n, k)
-        One vector or several.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from qnewton_sk.systems.system_matrix import symmetric_product
-    >>> symmetric_product(np.array([[2.0, 1.0], [1.0, 3.0]]), np.array([1.0, 1.0]))
-    array([3., 4.])
+    entries : ndarray, scipy.sparse array or None
+        H, once it is assembled.
+    factor : ndarray or None
+        G, once it is computed.
+    single : SystemMatrix or None
+        H in single precision, once it was asked for.
+    seconds : float
+        Measured time spent on the entries and the factor.
+    results : dict
+        What solvers and pruning keep under names of their own. Nothing in it may refer to a `SystemMatrix` that
+        shares this cache: such a cycle would keep the arrays until Python's cyclic collector runs.
     """
-    symv = _SYMV.get(H.dtype) if isinstance(H, np.ndarray) and v.ndim == 1 and v.dtype == H.dtype else None
-    if symv is None or not (H.flags.c_contiguous and len(v)):
-        return H @ v
-    return symv(1.0, H.T, v, lower=1)  # the transpose is in Fortran order at no copy
+
+    def __init__(self):
+        self.entries = self.factor = self.single = None
+        self.seconds = 0.0
+        self.results = {}
+
+    def timed(self, compute):
+        """Return what `compute` returns and count the time that it takes."""
+        start = time.perf_counter()
+        result = compute()
+        self.seconds += time.perf_counter() - start
+        return result
 
 
 class SystemMatrix:
-    """The symmetric matrix A = H + shift I of one system: products at once, entries on demand.
+    """The symmetric matrix A = H + shift I of one system.
 
-    H answers products before it is assembled. Its entries are assembled at most once, and are shared by
-    all the shifted copies, so that a retry with another damping never assembles again. Factorisations
-    are kept for the shift that they belong to.
+    H answers products before it is assembled. Its entries are assembled at most once and shared by all the
+    shifted copies, so that a retry with another damping never assembles again. A factorisation is kept for the
+    shift to which it belongs, and used by every solver and estimator that comes later.
 
     Parameters
     ----------
@@ -50,11 +66,11 @@ class SystemMatrix:
     factor : callable, default=None
         ``factor() -> G`` of shape (rank, n) with H = G.T @ G + diag(factor_diagonal).
     rank : int, default=None
-        Rows of G; needed with `factor`.
+        Number of rows of G; needed with `factor`.
     factor_diagonal : ndarray of shape (n,) or float, default=0.0
         The nonnegative diagonal of H that G does not hold, such as the L2 penalty.
     semidefinite : bool, default=False
-        Whether H is known from structure to be positive semidefinite.
+        Whether H is known by its structure to be positive semidefinite.
     shift : float, default=0.0
         Multiple of the identity added to H.
     assembly_flops : float, default=0.0
@@ -67,6 +83,20 @@ class SystemMatrix:
         ``single() -> SystemMatrix``, the same H in single precision.
     dtype : dtype, default=numpy.float64
         Of the entries and products.
+
+    Attributes
+    ----------
+    cache : MatrixCache
+        What has been computed of H, shared by all shifts.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from qnewton_sk import SystemMatrix
+    >>> H = np.array([[2.0, 1.0], [1.0, 3.0]])
+    >>> matrix = SystemMatrix(2, assemble=lambda: H, product=lambda v: H @ v)
+    >>> matrix.shifted(1.0).product(np.ones(2)), matrix.assembled
+    (array([4., 5.]), False)
     """
 
     def __init__(
@@ -96,77 +126,94 @@ class SystemMatrix:
         self.factor_flops = float(factor_flops)
         self._product_flops = product_flops
         self._assemble, self._product, self._factor, self._single = assemble, product, factor, single
-        self._shared = {}  # entries and factor of H, whatever the shift
-        self._kept = {}  # what belongs to this shift alone
+        self.cache = MatrixCache()
+        self._factorisations, self._single_here = {}, None  # of this shift alone
 
     @classmethod
-    def from_entries(cls, H, *, shift=0.0, semidefinite=False):
-        """Wrap an assembled symmetric matrix (ndarray or scipy.sparse) of shape (n, n)."""
+    def from_entries(cls, H, *, shift=0.0, semidefinite=False, check=True):
+        """Wrap an assembled symmetric matrix.
+
+        Parameters
+        ----------
+        H : ndarray or scipy.sparse array of shape (n, n)
+            Symmetric to within sqrt(machine epsilon) times its largest entry.
+        shift : float, default=0.0
+            Multiple of the identity to add.
+        semidefinite : bool, default=False
+            Whether H is known to be positive semidefinite.
+        check : bool, default=True
+            Whether to check H; False if it is known to be an exactly symmetric ndarray or csr_array.
+
+        Raises
+        ------
+        ValueError
+            If H is not a real symmetric matrix. NaN and inf are taken: the solvers report them by a status.
+        """
+        H = checked_symmetric(H, finite=False) if check else H
         self = cls(H.shape[0], shift=shift, semidefinite=semidefinite, dtype=H.dtype)
-        self._shared["entries"] = H
+        self.cache.entries = H
         return self
 
     def shifted(self, shift):
         """Return H + shift I; the entries of H stay shared and are not computed again."""
         other = object.__new__(SystemMatrix)
-        other.__dict__.update(self.__dict__, shift=float(shift), _kept={})
+        other.__dict__.update(self.__dict__, shift=float(shift), _factorisations={}, _single_here=None)
         return other
 
     @property
     def assembled(self):
         """Whether the entries of H exist already."""
-        return "entries" in self._shared
+        return self.cache.entries is not None
 
     @property
     def is_sparse(self):
         """Whether the entries are held as a scipy.sparse array."""
-        return self.assembled and sparse.issparse(self._shared["entries"])
+        return sparse.issparse(self.cache.entries)
 
     @property
     def product_flops(self):
         """Floating-point operations of one product, by the cheaper way that exists now."""
         by_rule = self._product_flops
-        if self.assembled:
-            H = self._shared["entries"]
-            stored = 2.0 * H.nnz if sparse.issparse(H) else 2.0 * self.n**2
-            return stored if by_rule is None else min(stored, by_rule)
-        return 2.0 * self.n**2 if by_rule is None else float(by_rule)
+        if not self.assembled:
+            return 2.0 * self.n**2 if by_rule is None else float(by_rule)
+        stored = 2.0 * self.cache.entries.nnz if self.is_sparse else 2.0 * self.n**2
+        return stored if by_rule is None else min(stored, by_rule)
 
     def entries(self):
         """Return H without the shift, of shape (n, n); assembled at the first call. Do not write to it."""
-        if "entries" not in self._shared:
-            self._timed("entries", self._assemble)
-        return self._shared["entries"]
-
-    def _timed(self, name, compute):
-        start = time.perf_counter()
-        self._shared[name] = compute()
-        self._shared["seconds"] = self._shared.get("seconds", 0.0) + time.perf_counter() - start
+        if self.cache.entries is None:
+            self.cache.entries = self.cache.timed(self._assemble)
+        return self.cache.entries
 
     @property
     def assembly_seconds(self):
         """Measured time spent so far on the entries and the factor of H, in either precision."""
-        single = self._shared.get("single")
-        return self._shared.get("seconds", 0.0) + (single.assembly_seconds if single else 0.0)
+        single = self.cache.single
+        return self.cache.seconds + (0.0 if single is None else single.assembly_seconds)
 
     @property
     def single_flops(self):
-        """Operations left to be done, in single precision, for entries of `single`; None where there is none."""
-        single = self._shared.get("single")
-        if self.dtype != np.float64 or self.is_sparse or not (single or self._single or self.assembled):
+        """Operations left to be done, in single precision, for entries of `single`; None if there is no such matrix."""
+        single = self.cache.single
+        possible = single is not None or self._single is not None or self.assembled
+        if self.dtype != np.float64 or self.is_sparse or not possible:
             return None
-        return 0.0 if self.assembled or (single and single.assembled) else self.assembly_flops
+        done = self.assembled or (single is not None and single.assembled)
+        return 0.0 if done else self.assembly_flops
 
     def single(self):
         """Return H + shift I in single precision, a `SystemMatrix` whose entries are shared by all the shifts."""
-        if "single" not in self._shared:
-            rounded = self._single is None or self.assembled
-            self._shared["single"] = (
-                SystemMatrix.from_entries(self.entries().astype(np.float32), semidefinite=self.semidefinite)
-                if rounded
-                else self._single()
-            )
-        return self._shared["single"].shifted(self.shift)
+        if self._single_here is None:
+            if self.cache.single is None:
+                self.cache.single = self._new_single()
+            self._single_here = self.cache.single.shifted(self.shift)
+        return self._single_here
+
+    def _new_single(self):
+        if self._single is not None and not self.assembled:
+            return self._single()
+        H = self.entries().astype(np.float32)
+        return SystemMatrix.from_entries(H, semidefinite=self.semidefinite, check=False)
 
     def dense(self):
         """Return a new dense array H + shift I of shape (n, n), free to be overwritten."""
@@ -187,33 +234,43 @@ class SystemMatrix:
 
     def factor(self):
         """Return G of shape (rank, n) with H = G.T @ G + diag(factor_diagonal), or None."""
-        if self._factor is None:
-            return None
-        if "factor" not in self._shared:
-            self._timed("factor", self._factor)
-        return self._shared["factor"]
+        if self._factor is not None and self.cache.factor is None:
+            self.cache.factor = self.cache.timed(self._factor)
+        return self.cache.factor
 
     @property
     def factored(self):
         """Whether `factor` has been computed."""
-        return "factor" in self._shared
+        return self.cache.factor is not None
 
-    def cached(self, name, compute):
-        """Return what is kept under `name` for this shift, computing it the first time.
+    def factorisation(self, name):
+        """Return the factorisation of A under a name, computed at the first call and kept for this shift.
 
-        Names of factorisations are "lu", "cholesky" and "ldl"; whoever pays first, all others use it.
+        Parameters
+        ----------
+        name : {"cholesky", "ldl", "lu", "sparse_lu"}
+            The last one takes a matrix that is held sparse.
+
+        Returns
+        -------
+        Factorisation
+            Its `status` tells whether it can be used.
         """
-        if name not in self._kept:
-            self._kept[name] = compute()
-        return self._kept[name]
-
-    def shared(self, name, compute):
-        """Return what is kept under `name` for H whatever the shift, computing it the first time."""
-        if name not in self._shared:
-            self._shared[name] = compute()
-        return self._shared[name]
+        if name not in self._factorisations:
+            self._factorisations[name] = FACTORISATIONS[name].of(self)
+        return self._factorisations[name]
 
     @property
-    def kept(self):
-        """Names of what has been computed for this shift, such as factorisations."""
-        return tuple(self._kept)
+    def factorised(self):
+        """Names of the factorisations that exist for this shift; with "_single" those in single precision."""
+        single = () if self._single_here is None else self._single_here.factorised
+        return (*self._factorisations, *(f"{name}_single" for name in single))
+
+    def shared(self, name, compute):
+        """Return what is kept under `name` for H whatever the shift, computing it the first time.
+
+        The result must not refer to this matrix (see `MatrixCache`).
+        """
+        if name not in self.cache.results:
+            self.cache.results[name] = compute()
+        return self.cache.results[name]

@@ -7,10 +7,9 @@ import numpy as np
 import pytest
 from scipy import sparse
 
-from qnewton_sk import prune_symmetric
+from qnewton_sk import SystemFacts, prune_symmetric
 from qnewton_sk.conditioning.condition_number import ConditionNumber
-from qnewton_sk.conditioning.prepare import prepare
-from qnewton_sk.systems.factorisations import lu_factor
+from qnewton_sk.conditioning.prepare import known_facts, prepare
 from qnewton_sk.systems.system_matrix import SystemMatrix
 
 prepare_module = import_module("qnewton_sk.conditioning.prepare")  # the room has a function of that name
@@ -90,7 +89,7 @@ def test_semidefinite_plus_shift_needs_no_factorisation(make):
     assert 0.7 * truth <= system.facts.kappa <= truth * (1 + 1e-9)
     assert system.facts.kappa_kind == "estimate"
     assert system.facts.positive_definite is True
-    assert system.matrix.kept == ()
+    assert system.matrix.factorised == ()
     assert system.facts.factorised == ()
 
 
@@ -113,16 +112,16 @@ def test_a_hint_of_the_norm_costs_no_product():
 @pytest.mark.parametrize("make", [lazy, SystemMatrix.from_entries])
 def test_without_measuring_nothing_is_touched(make, monkeypatch):
     monkeypatch.setattr(SystemMatrix, "product", None)
-    facts = facts_of(make(gram(), semidefinite=True), measure=False)
+    facts = SystemFacts(**known_facts(make(gram(), semidefinite=True).shifted(0.5)))
     assert facts.kappa is None and facts.row_nonzeros == N
     assert facts.positive_definite is True
 
 
 def test_kept_factorisations_are_reported_and_used():
     matrix = SystemMatrix.from_entries(gram(), semidefinite=True)
-    system = prepare(matrix, np.ones(N), 1e-6, 0.5, measure=False)
-    lu_factor(system.matrix)
-    assert prepare_module._facts(system.matrix, None, {}).factorised == ("lu",)
+    shifted = matrix.shifted(0.5)
+    shifted.factorisation("lu")
+    assert known_facts(shifted)["factorised"] == ("lu",)
 
 
 def test_rank_and_factor():
@@ -145,7 +144,7 @@ def test_rank_and_factor():
 def test_row_sparsity_is_that_of_half_the_absolute_sum():
     H = np.eye(N) * 3
     H[:, 0] = H[0] = 1.0
-    assert facts_of(SystemMatrix.from_entries(H), measure=True).row_nonzeros <= N
+    assert facts_of(SystemMatrix.from_entries(H)).row_nonzeros <= N
     assert facts_of(SystemMatrix.from_entries(np.eye(N))).row_nonzeros == 1
     assert facts_of(SystemMatrix.from_entries(np.ones((N, N))), 1e-9).row_nonzeros == N // 2
 
@@ -224,7 +223,7 @@ def test_unknown_estimator():
 
 @pytest.mark.parametrize("d", [0, N + 1, 1.5])
 def test_bad_sparsity(d):
-    with pytest.raises(ValueError, match="`d` must be"):
+    with pytest.raises(ValueError, match="`oracle_sparsity` must be"):
         facts_of(SystemMatrix.from_entries(symmetric()), oracle_sparsity=d)
 
 

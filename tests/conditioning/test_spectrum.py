@@ -123,8 +123,6 @@ def test_lanczos_bounds(max_steps):
     ritz = block_lanczos(lambda V: H @ V, 100, block=2, max_steps=max_steps)
     assert ritz.inverse_bound <= 1 / np.abs(values).min() * (1 + 1e-9)
     assert ritz.largest_magnitude <= np.abs(values).max() * (1 + 1e-9)
-    assert np.abs(values - ritz.values[-1]).min() <= ritz.high_residual + 1e-12
-    assert np.abs(values - ritz.values[0]).min() <= ritz.low_residual + 1e-12
 
 
 def test_lanczos_stops_in_an_invariant_space():

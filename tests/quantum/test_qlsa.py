@@ -230,7 +230,7 @@ def test_nothing_is_run_for_a_right_hand_side_of_zero(fidelity):
 
 def test_a_matrix_that_is_not_symmetric_is_refused():
     system = LinearSystem(
-        SystemMatrix.from_entries(np.array([[1.0, 2.0], [0.0, 1.0]])),
+        SystemMatrix(2, assemble=lambda: np.array([[1.0, 2.0], [0.0, 1.0]])),
         np.ones(2),
         1e-3,
         SystemFacts(n=2, kappa=6.0),

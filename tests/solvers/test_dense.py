@@ -9,18 +9,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import linalg, sparse
 from sklearn.base import clone
+from systems_to_solve import unmeasured
 
 from qnewton_sk import SystemFacts, prune_symmetric
-from qnewton_sk.conditioning.prepare import prepare
 from qnewton_sk.solvers.conjugate_gradients import CG
 from qnewton_sk.solvers.dense import LDL, LU, Cholesky
 from qnewton_sk.solvers.sparse import SparseCG, SparseLU
 from qnewton_sk.solvers.trust_region import MoreSorensen
 from qnewton_sk.solvers.woodbury import Woodbury
-from qnewton_sk.systems import factorisations
 from qnewton_sk.systems.linear_system import LinearSystem
 from qnewton_sk.systems.solution import SolveStatus, solution_of
-from qnewton_sk.systems.system_matrix import SystemMatrix
+from qnewton_sk.systems.system_matrix import FACTORISATIONS, SystemMatrix
 
 SEEDS = st.integers(0, 10**6)
 DENSE = [LU(), Cholesky(), LDL(), CG()]
@@ -58,8 +57,7 @@ def low_rank(seed, n, rank, dtype=float):
 def system(H, tol=1e-10, shift=0.0, seed=0, **facts):
     matrix = H if isinstance(H, SystemMatrix) else SystemMatrix.from_entries(H)
     b = np.random.default_rng(seed).standard_normal(matrix.n).astype(matrix.dtype)
-    given = prepare(matrix, b, tol, shift, measure=False)
-    return replace(given, facts=replace(given.facts, **facts))
+    return unmeasured(matrix, b, tol, shift, **facts)
 
 
 def stored_for(solver, H):
@@ -334,13 +332,13 @@ def test_a_direction_of_negative_curvature_is_followed_to_the_boundary():
 @pytest.mark.parametrize("solver", [LU(), Cholesky(), LDL()], ids=name)
 def test_a_second_solve_factorises_no_more(solver, monkeypatch):
     kept, calls = KEPT[type(solver)], []
-    compute = getattr(factorisations, f"_{kept}")
-    monkeypatch.setattr(factorisations, f"_{kept}", lambda A: calls.append(1) or compute(A))
+    compute = FACTORISATIONS[kept].of
+    monkeypatch.setattr(FACTORISATIONS[kept], "of", lambda A: calls.append(1) or compute(A))
     given = system(spectrum(0, np.linspace(1, 3, 10)), shift=0.5)
     first = solver.solve(given)
     other = LinearSystem(given.matrix, -given.rhs, given.tol, given.facts)
     np.testing.assert_array_equal(solver.solve(other).x, -first.x)
-    assert len(calls) == 1 and given.matrix.kept == (kept,)
+    assert len(calls) == 1 and given.matrix.factorised == (kept,)
     solver.solve(replace(given, matrix=given.matrix.shifted(0.7)))
     assert len(calls) == 2
 
@@ -349,8 +347,8 @@ def test_a_second_solve_factorises_no_more(solver, monkeypatch):
 def test_what_an_estimator_has_factorised_is_used(solver, monkeypatch):
     kept = KEPT[type(solver)]
     given = system(spectrum(0, np.linspace(1, 3, 10)))
-    getattr(factorisations, f"{kept}_factor")(given.matrix)
-    monkeypatch.setattr(factorisations, f"_{kept}", lambda A: pytest.fail("factorised again"))
+    given.matrix.factorisation(kept)
+    monkeypatch.setattr(FACTORISATIONS[kept], "of", lambda A: pytest.fail("factorised again"))
     check(solver, given)
 
 

@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import sparse
 from sklearn.datasets import make_moons
+from systems_to_solve import unmeasured
 
 from qnewton_sk import Backend, QNewtonClassifier, Scheduler, SystemFacts
-from qnewton_sk.conditioning.prepare import prepare
 from qnewton_sk.curvature.matrices import EmpiricalFisher, GaussNewton, Hessian
 from qnewton_sk.machine import Rates
 from qnewton_sk.solvers import dense as solvers
@@ -25,7 +25,7 @@ from qnewton_sk.solvers.single_precision import (
 )
 from qnewton_sk.solvers.trust_region import MoreSorensen, MoreSorensenCost
 from qnewton_sk.systems.solution import SolveStatus
-from qnewton_sk.systems.system_matrix import SystemMatrix
+from qnewton_sk.systems.system_matrix import FACTORISATIONS, SystemMatrix
 
 KAPPA_LIMIT = 1 / ROUNDING
 
@@ -57,7 +57,7 @@ def lazy(H, **settings):
 
 
 def system_of(matrix, b, tol=1e-6, shift=0.0, **settings):
-    return prepare(matrix, b, tol, shift, measure=False, **settings)
+    return unmeasured(matrix, b, tol, shift, **settings)
 
 
 @given(
@@ -221,11 +221,12 @@ def test_a_second_right_hand_side_uses_the_same_factor(monkeypatch):
     matrix, solver = lazy(definite(0, 10, 10.0)), SinglePrecision(Cholesky())
     system = system_of(matrix, np.ones(10))
     solver.solve(system)
-    assert system.matrix.kept
-    kept = system.matrix.single
-    monkeypatch.setattr(system.matrix, "single", lambda: pytest.fail("made again"))
+    assert system.matrix.factorised == ("cholesky_single",)
+    monkeypatch.setattr(FACTORISATIONS["cholesky"], "of", lambda A: pytest.fail("factorised again"))
     solver.solve(system)
-    assert kept().kept == ()  # a new view has no factor; the one that was kept has
+    assert (
+        matrix.shifted(0.0).factorised == ()
+    )  # a new view of the matrix has no factor; that of the system has
 
 
 @pytest.mark.parametrize("kind", [Hessian, GaussNewton, EmpiricalFisher])

@@ -7,14 +7,14 @@ import numpy as np
 import pytest
 from scipy import sparse
 from sklearn.base import clone
+from systems_to_solve import unmeasured
 
 from qnewton_sk import SystemFacts, prune_symmetric
-from qnewton_sk.conditioning.prepare import prepare
 from qnewton_sk.machine import Rates
 from qnewton_sk.solvers.sparse import SparseCG, SparseCGCost, SparseLU, SparseLUCost
-from qnewton_sk.systems.factorisations import sparse_lu_core, sparse_lu_factor, sparse_lu_flops
 from qnewton_sk.systems.linear_system import LinearSystem
 from qnewton_sk.systems.solution import SolveStatus
+from qnewton_sk.systems.sparse_lu import sparse_lu_core, sparse_lu_flops
 from qnewton_sk.systems.system_matrix import SystemMatrix
 
 N = 200
@@ -31,7 +31,7 @@ def pruned(definite, d=5, dtype=float):
 
 def system(H, shift=0.5, tol=1e-10, dtype=float, **settings):
     b = np.random.default_rng(1).standard_normal(N).astype(dtype)
-    return prepare(SystemMatrix.from_entries(H), b, tol, shift, measure=False, **settings)
+    return unmeasured(SystemMatrix.from_entries(H), b, tol, shift, **settings)
 
 
 @pytest.mark.parametrize("solver, definite", [(SparseLU(), True), (SparseLU(), False), (SparseCG(), True)])
@@ -61,8 +61,8 @@ def test_float32(solver):
 def test_the_factorisation_is_kept():
     given = system(pruned(False))
     SparseLU().solve(given)
-    assert given.matrix.kept == ("sparse_lu",)
-    assert sparse_lu_factor(given.matrix) is sparse_lu_factor(given.matrix)
+    assert given.matrix.factorised == ("sparse_lu",)
+    assert given.matrix.factorisation("sparse_lu") is given.matrix.factorisation("sparse_lu")
 
 
 def test_cg_counts_its_products_and_needs_fewer_when_less_is_asked():
@@ -163,7 +163,7 @@ def test_seconds_are_the_sum_of_terms_that_name_their_unit(cost):
 def test_predicted_core_is_that_of_superlu(d):
     B = np.random.default_rng(d).standard_normal((600, 600))
     H = prune_symmetric(B + B.T, d, output="csr", keep_diagonal=True)
-    lu, _ = sparse_lu_factor(SystemMatrix.from_entries(H, shift=100.0))
+    lu = SystemMatrix.from_entries(H, shift=100.0).factorisation("sparse_lu").factors
     assert sparse_lu_core(600, H.nnz) == pytest.approx(math.sqrt(lu.nnz), abs=0.08 * 600)
 
 

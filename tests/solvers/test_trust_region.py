@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from systems_to_solve import unmeasured
 
 from qnewton_sk.conditioning.prepare import prepare
 from qnewton_sk.solvers import trust_region as more_sorensen
@@ -57,7 +58,7 @@ def exact_minimum(H, b, radius):
 
 
 def solve(H, b, radius, shift=1e-3, tol=1e-10):
-    system = prepare(SystemMatrix.from_entries(H), b, tol, shift, radius=radius, measure=False)
+    system = unmeasured(SystemMatrix.from_entries(H), b, tol, shift, radius=radius)
     return MoreSorensen().solve(system), system
 
 
@@ -101,13 +102,13 @@ def test_a_retry_with_a_smaller_radius_starts_from_what_is_known(monkeypatch):
     matrix = SystemMatrix.from_entries(H)
     taken = []
     for radius in (1.0, 0.5, 0.25):
-        system = prepare(matrix, b, 1e-10, 1e-3, radius=radius, measure=False)
+        system = unmeasured(matrix, b, 1e-10, 1e-3, radius=radius)
         solution = MoreSorensen().solve(system)
         alone, _ = solve(H, b, radius)
         assert abs(model(H, b, solution.x)) >= 0.9 * abs(exact_minimum(H, b, radius * (1 - NEAR)))
         taken.append((solution.info["factorisations"], alone.info["factorisations"]))
     assert sum(retry for retry, _ in taken[1:]) < sum(alone for _, alone in taken[1:])
-    other = MoreSorensen().solve(prepare(matrix, -2 * b, 1e-10, 1e-3, radius=0.25, measure=False))
+    other = MoreSorensen().solve(unmeasured(matrix, -2 * b, 1e-10, 1e-3, radius=0.25))
     assert model(H, -2 * b, other.x) < 0  # another right-hand side starts anew
 
 

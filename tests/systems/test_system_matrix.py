@@ -10,7 +10,7 @@ from scipy import sparse
 
 from qnewton_sk import SystemFacts
 from qnewton_sk.systems.solution import SolveStatus
-from qnewton_sk.systems.system_matrix import SystemMatrix
+from qnewton_sk.systems.system_matrix import FACTORISATIONS, SystemMatrix
 
 N = 6
 RNG = np.random.default_rng(0)
@@ -96,15 +96,16 @@ def test_all_shifts_share_entries_and_factor():
     assert matrix.assembled and matrix.factored
 
 
-def test_what_is_kept_for_a_shift_is_not_seen_by_another():
+def test_what_is_kept_for_a_shift_is_not_seen_by_another(monkeypatch):
     matrix, _ = lazy()
-    compute = Counted(lambda: "payload")
+    compute = Counted(FACTORISATIONS["lu"].of)
+    monkeypatch.setattr(FACTORISATIONS["lu"], "of", compute)
     a, b = matrix.shifted(1.0), matrix.shifted(2.0)
-    assert a.cached("lu", compute) == a.cached("lu", compute) == "payload"
-    assert compute.calls == 1 and a.kept == ("lu",) and b.kept == ()
-    b.cached("lu", compute)
+    assert a.factorisation("lu") is a.factorisation("lu")
+    assert compute.calls == 1 and a.factorised == ("lu",) and b.factorised == ()
+    b.factorisation("lu")
     assert compute.calls == 2
-    assert a.shifted(1.0).kept == ()
+    assert a.shifted(1.0).factorised == ()
 
 
 def test_what_is_shared_is_seen_by_all_shifts():

@@ -1,0 +1,129 @@
+"""Upper bounds and the 1-norm estimate of a condition number, from a factorisation or from the entries."""
+
+import math
+
+import numpy as np
+
+from qnewton_sk.systems import SolveStatus
+
+from .operators import diagonal_sum, factorised, frobenius_norm, one_norm, working_dtype
+from .record import ConditionEstimator, ConditionNumber, ratio
+
+
+def determinant_bound(n, log_abs_det, log_size, definite=False, eps=2.0**-52):
+    """Upper bound of kappa_2 from the determinant, in logarithms throughout.
+
+    With q = (n / ||A||_F^2)^n |det A|^2 and x = sqrt(1 - q): kappa <= sqrt((1 + x) / (1 - x)) for any
+    matrix. With q = (n / tr A)^n det A: kappa <= (1 + x) / (1 - x) for a positive definite one.
+
+    Parameters
+    ----------
+    n : int
+        Order of the matrix.
+    log_abs_det : float
+        ln |det A|.
+    log_size : float
+        ln ||A||_F, or ln tr A for the definite form.
+    definite : bool, default=False
+        Use the definite form.
+    eps : float, default=2**-52
+        Relative rounding error of the arithmetic that gave the determinant.
+
+    Returns
+    -------
+    float
+        The bound; inf where it overflows.
+
+    References
+    ----------
+    Merikoski, Urpala, Virtanen, Tam, Uhlig (1997), Linear Algebra and its Applications 254.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from qnewton_sk.conditioning.condition_number import determinant_bound
+    >>> A = np.array([[1.0, 2.0], [3.0, 4.0]])
+    >>> round(determinant_bound(2, np.linalg.slogdet(A)[1], np.log(np.linalg.norm(A))), 3)
+    14.933
+    """
+    log_q = (
+        n * (math.log(n) - log_size) + log_abs_det
+        if definite
+        else n * (math.log(n) - 2 * log_size) + 2 * log_abs_det
+    )
+    # What rounding may have added to ln q is taken off, so that the bound holds.
+    log_q -= 8 * n * eps * (1 + abs(log_size) + abs(log_abs_det) / n)
+    x = math.sqrt(max(-math.expm1(log_q), 0.0)) if log_q < 0 else 0.0
+    log_bound = 2 * math.log1p(x) - log_q if definite else math.log1p(x) - log_q / 2
+    # The factorisation is that of a matrix closer than n eps ||A||, whose determinant differs by n eps kappa.
+    log_bound += min(1.0, 8 * n * eps * math.exp(min(log_bound, 700.0)))
+    return math.exp(log_bound) if log_bound < 709 else math.inf
+
+
+class DeterminantCondition(ConditionEstimator):
+    """The paper's bound from the determinant, through a factorisation that exists or a new one."""
+
+    def estimate(self, matrix):
+        """Return an upper bound for the cost of a factorisation, 2/3 n^3 flops (1/3 if definite)."""
+        factorisation, flops = factorised(matrix, "lu", allow_sparse=False)
+        if factorisation.status is not SolveStatus.SUCCESS:
+            return ConditionNumber(math.inf, "upper bound", "determinant", flops)
+        inertia = factorisation.inertia() if factorisation.name == "cholesky" else None
+        definite = inertia is not None
+        size = diagonal_sum(matrix) if definite else frobenius_norm(matrix)
+        bound = determinant_bound(
+            matrix.n,
+            factorisation.log_abs_determinant(),
+            math.log(size),
+            definite,
+            float(np.finfo(working_dtype(matrix.dtype)).eps),
+        )
+        return ConditionNumber(bound, "upper bound", "determinant", flops, None, definite or None)
+
+
+class OneNormCondition(ConditionEstimator):
+    """LAPACK's estimate in the 1-norm (gecon, pocon, sycon), through a factorisation that exists or a new one."""
+
+    def estimate(self, matrix):
+        """Return an estimate that lies above kappa_2 up to the slack of the estimator."""
+        factorisation, flops = factorised(matrix, "lu", allow_sparse=False)
+        if factorisation.status is not SolveStatus.SUCCESS:
+            return ConditionNumber(math.inf, "estimate", "one_norm", flops)
+        kappa = ratio(1.0, factorisation.reciprocal_condition(one_norm(matrix)))
+        definite = factorisation.name == "cholesky" or None
+        return ConditionNumber(kappa, "estimate", "one_norm", flops + 12.0 * matrix.n**2, None, definite)
+
+
+class ShiftCondition(ConditionEstimator):
+    """(upper bound of the norm) / (lower bound of the smallest magnitude), in O(n^2).
+
+    For H positive semidefinite by structure and A = H + shift I, the smallest eigenvalue is at least the
+    shift; for any matrix it is at least what Gershgorin's discs leave. The norm is bounded by the trace, the
+    Frobenius norm, and max_i (|H| x)_i / x_i with x = |H| 1 (Collatz, Wielandt).
+    """
+
+    def estimate(self, matrix):
+        """Return an upper bound, inf where nothing bounds the smallest eigenvalue away from 0."""
+        H, shift, n = matrix.entries(), matrix.shift, matrix.n
+        diagonal, magnitudes = H.diagonal().astype(float), abs(H)
+        sums = np.asarray(magnitudes.sum(axis=1, dtype=float)).ravel()
+        if not np.isfinite(sums).all():
+            return ConditionNumber(math.inf, "upper bound", "shift", n**2)
+        norm = min(frobenius_norm(matrix.shifted(0.0)), _collatz(magnitudes, sums))
+        low = float((np.abs(diagonal + shift) - (sums - np.abs(diagonal))).min())
+        definite = True if low > 0 and (diagonal + shift > 0).all() else None
+        slack = 4 * n * float(np.finfo(matrix.dtype).eps)  # rounding of the sums and of H itself
+        norm *= 1 + slack
+        if matrix.semidefinite and shift > 0:
+            norm = min(norm, float(diagonal.sum()) * (1 + slack))
+            low, definite = max(low, shift), True
+        low -= slack * norm
+        norm += abs(shift)
+        return ConditionNumber(ratio(norm, low), "upper bound", "shift", 6.0 * n**2, norm, definite)
+
+
+def _collatz(magnitudes, sums):
+    positive = sums > 0
+    if not positive.any():
+        return 0.0
+    return float(((magnitudes @ sums)[positive] / sums[positive]).max())
