@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 
-from qnewton_sk.systems import SolveStatus
+from qnewton_sk.systems import SolveStatus, scale_of
 
 from .operators import diagonal_sum, factorised, frobenius_norm, one_norm, working_dtype
 from .record import ConditionEstimator, ConditionNumber, ratio
@@ -126,4 +126,5 @@ def _collatz(magnitudes, sums):
     positive = sums > 0
     if not positive.any():
         return 0.0
-    return float(((magnitudes @ sums)[positive] / sums[positive]).max())
+    x = sums / scale_of(sums)  # any multiple of the vector gives the same bound
+    return float(((magnitudes @ x)[positive] / x[positive]).max())

@@ -4,6 +4,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from qnewton_sk.systems import scale_of
+
 
 class Ritz(NamedTuple):
     """Ritz values of a symmetric operator, what is known of their error, and what they cost.
@@ -78,8 +80,10 @@ def block_lanczos(
     5.0
     """
     V = _start(n, min(block, n), seed, dtype) if start is None else _qr(start.astype(dtype))[0]
-    T, W, products = _iterate(apply, V, min(n, block * max_steps), tol, patience, both_ends)
-    return Ritz(np.full(1, np.nan), np.nan, products) if T is None else _ritz(T, W)
+    found = _iterate(apply, V, min(n, block * max_steps), tol, patience, both_ends)
+    if found.T is None:
+        return Ritz(np.full(1, np.nan), np.nan, found.products)
+    return _ritz(found)
 
 
 def quadrature(apply, start, steps):
@@ -107,23 +111,38 @@ def quadrature(apply, start, steps):
     Golub, Meurant (2010), Matrices, Moments and Quadrature, chapter 6.
     """
     V = (start / np.linalg.norm(start))[:, None]
-    T, _, _ = _iterate(apply, V, min(start.size, steps))
-    if T is None:
+    found = _iterate(apply, V, min(start.size, steps))
+    if found.T is None:
         return None, None
-    nodes, vectors = np.linalg.eigh(T)
-    return nodes, vectors[0] ** 2
+    nodes, vectors = np.linalg.eigh(found.T)
+    return nodes * found.scale, vectors[0] ** 2
+
+
+class _Projection(NamedTuple):
+    """The projection T of the operator / scale on a Krylov space, None if a product was not finite.
+
+    `W` is what the last step left outside of the space. The scale is a power of two that brings squares into
+    the range of the dtype.
+    """
+
+    T: np.ndarray | None
+    W: np.ndarray | None
+    scale: float
+    products: int
 
 
 def _iterate(apply, V, limit, tol=0.0, patience=1, both_ends=False):
-    """Projection T of the operator on at most `limit` vectors, what the last step left, products."""
+    """Return the `_Projection` of the operator on at most `limit` vectors."""
     basis = np.empty((V.shape[0], limit), dtype=V.dtype, order="F")
     T = np.zeros((limit, limit))
-    width, largest, calm = 0, 0.0, 0
+    width, largest, calm, scale = 0, 0.0, 0, 1.0
     while True:
         with np.errstate(invalid="ignore", over="ignore"):
             AV = apply(V)
         if not np.isfinite(AV).all():
-            return None, None, width + V.shape[1]
+            return _Projection(None, None, scale, width + V.shape[1])
+        scale = scale if width else scale_of(AV)
+        AV = AV / scale if scale != 1.0 else AV
         new = slice(width, width + V.shape[1])
         basis[:, new], width = V, new.stop
         space = basis[:, :width]
@@ -136,7 +155,7 @@ def _iterate(apply, V, limit, tol=0.0, patience=1, both_ends=False):
         done = width == limit or (tol > 0 and calm >= patience)
         V = None if done else _directions(W, limit - width, space, AV)
         if V is None:
-            return T[:width, :width], W, width
+            return _Projection(T[:width, :width], W, scale, width)
 
 
 def _start(n, block, seed, dtype):
@@ -172,13 +191,16 @@ def _directions(W, room, space, AV):
     return _qr(Q - space @ (space.T @ Q))[0]
 
 
-def _ritz(T, W):
+def _ritz(found):
+    T, W = found.T, found.W
     last = W.shape[1]
     extended = np.zeros((T.shape[0] + last, T.shape[0]))
     extended[: T.shape[0]], extended[T.shape[0] :, -last:] = T, _qr(W)[1]
     smallest = np.linalg.svd(extended, compute_uv=False)[-1]
-    inverse = float(1 / smallest) if smallest > 0 else np.inf
-    return Ritz(np.linalg.eigh(T)[0], inverse, T.shape[0])
+    with np.errstate(over="ignore"):  # the inverse of a denormal number is inf
+        inverse = float(1 / smallest / found.scale) if smallest > 0 else np.inf
+        values = np.linalg.eigh(T)[0] * found.scale
+    return Ritz(values, inverse, found.products)
 
 
 def projection(apply, n, steps, seed=0, dtype=np.float64):
@@ -203,10 +225,11 @@ def projection(apply, n, steps, seed=0, dtype=np.float64):
         Values (ascending) and weights, each of shape (at most steps,), and an upper bound of the smallest absolute
         eigenvalue: the minimum of ||A v|| / ||v|| over the Krylov space. None if a product was not finite.
     """
-    T, W, _ = _iterate(apply, _start(n, 1, seed, dtype), min(n, steps))
-    if T is None:
+    found = _iterate(apply, _start(n, 1, seed, dtype), min(n, steps))
+    if found.T is None:
         return None
-    values, vectors = np.linalg.eigh(T)
-    extended = np.vstack([T, np.zeros((1, T.shape[1]))])
-    extended[-1, -1] = np.linalg.norm(W)
-    return values, vectors[0] ** 2, float(np.linalg.svd(extended, compute_uv=False)[-1])
+    values, vectors = np.linalg.eigh(found.T)
+    extended = np.vstack([found.T, np.zeros((1, found.T.shape[1]))])
+    extended[-1, -1] = np.linalg.norm(found.W)
+    smallest = float(np.linalg.svd(extended, compute_uv=False)[-1])
+    return values * found.scale, vectors[0] ** 2, smallest * found.scale

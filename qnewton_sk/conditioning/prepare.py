@@ -131,7 +131,8 @@ def known_facts(A):
 
 def _measured(A, estimator, norm_hint, has_radius):
     """Facts from measuring: kappa and its kind, norm, largest entry, sparsity, definiteness."""
-    kappa = estimator.estimate_in_fit(A, norm_hint, has_radius)
+    with np.errstate(over="ignore", invalid="ignore"):  # a norm that overflows is reported as inf
+        kappa = estimator.estimate_in_fit(A, norm_hint, has_radius)
     norm = kappa.norm
     if norm is None and norm_hint is not None:
         norm = norm_hint + A.shift

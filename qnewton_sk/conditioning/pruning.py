@@ -5,7 +5,7 @@ import numbers
 import numpy as np
 from scipy import sparse
 
-from qnewton_sk.systems import checked_symmetric
+from qnewton_sk.systems import checked_symmetric, max_abs, scale_for
 
 CHUNK_VALUES = 1 << 22
 """Entries handled at once while counting or comparing: 32 MB of float64."""
@@ -45,9 +45,7 @@ def oracle_sparsity(H, fraction=0.5):
     >>> oracle_sparsity(H, [0.5, 0.9]).shape
     (2, 3)
     """
-    H, shares = _finite_matrix(H), np.atleast_1d(np.asarray(fraction, dtype=float))
-    if shares.ndim != 1 or not ((shares > 0) & (shares <= 1)).all():
-        raise ValueError(f"`fraction` must be in (0, 1], or a sequence of such; got {fraction!r}")
+    H, shares = _finite_matrix(H), _checked_shares(fraction)
     counts = np.empty((shares.size, H.shape[0]), dtype=int)
     rows = max(1, CHUNK_VALUES // max(H.shape[1], 1))
     for start in range(0, H.shape[0], rows):
@@ -59,13 +57,34 @@ def oracle_sparsity(H, fraction=0.5):
 
 
 def row_counts(rows, shares):
-    """Fewest entries of each dense row that reach each share of its absolute sum; shape (shares, rows)."""
-    falling = -np.sort(-np.abs(rows), axis=1)
+    """Return the fewest entries of each dense row that reach each share of its absolute sum.
+
+    Parameters
+    ----------
+    rows : ndarray of shape (n_rows, n)
+        Real numbers of any type.
+    shares : sequence of float
+
+    Returns
+    -------
+    ndarray of int, of shape (len(shares), n_rows)
+    """
+    if rows.dtype not in (np.float32, np.float64):  # bool and unsigned integers have no negatives
+        rows = rows.astype(np.float64)
+    scale = scale_for(max_abs(rows), rows.shape[1], np.float64)
+    falling = -np.sort(-np.abs(rows if scale == 1.0 else rows / scale), axis=1)
     sums = np.cumsum(falling, axis=1, dtype=float)
     total = sums[:, -1:] * (1 - rows.shape[1] * np.finfo(float).eps)  # rounding must not ask for one more
     counts = [(sums < share * total).sum(axis=1) + (total[:, 0] > 0) for share in shares]
     nonzeros = (falling > 0).sum(axis=1)
     return np.array([nonzeros if share == 1 else count for share, count in zip(shares, counts)])
+
+
+def _checked_shares(fraction):
+    shares = np.atleast_1d(np.asarray(fraction, dtype=float))
+    if shares.ndim != 1 or not ((shares > 0) & (shares <= 1)).all():
+        raise ValueError(f"`fraction` must be in (0, 1], or a sequence of such; got {fraction!r}")
+    return shares
 
 
 def _finite_matrix(H):
@@ -168,6 +187,9 @@ def _checked_share(keep):
 def _smallest_limit(H, share, keep_diagonal):
     """Bisection over d between what the largest entries of each row alone allow and n."""
     n, data = H.shape[0], H.data if sparse.issparse(H) else H
+    scale = scale_for(max_abs(data), data.size, np.float64)
+    if scale != 1.0:  # squares would overflow or underflow; the order of the magnitudes stays
+        H, data = H / scale, data / scale
     enough = share**2 * float(np.square(data, dtype=float).sum()) * (1 - n * np.finfo(float).eps)
 
     def serves(d):

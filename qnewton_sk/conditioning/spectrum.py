@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy import sparse
 
-from qnewton_sk.systems import Inertia, SolveStatus, SystemMatrix, checked_symmetric
+from qnewton_sk.systems import Inertia, SolveStatus, SystemMatrix, checked_symmetric, scale_of
 
 from .lanczos import block_lanczos, quadrature
 from .operators import block_product, diagonal_sum, frobenius_norm, working_dtype
@@ -122,7 +122,7 @@ def inertia(H):
     >>> inertia(np.array([[0.0, 1.0], [1.0, 0.0]]))
     Inertia(negative=1, zero=0, positive=1)
     """
-    factorisation = _system_matrix(H).factorisation("ldl")
+    factorisation = _rescaled(H)[0].factorisation("ldl")
     if factorisation.status is SolveStatus.NON_FINITE:
         raise ValueError("`H` must be finite; got NaN or inf among its entries")
     return factorisation.inertia()
@@ -269,13 +269,13 @@ def spectrum_table(H, parts=None, *, n_vectors=8, steps=48):
     >>> table["part"], table["negative"]
     (['whole', 'first', 'rest'], [1, 0, 1])
     """
-    matrix = _system_matrix(H)
+    matrix, scale = _rescaled(H)
     blocks = {"whole": matrix} | {name: block_of(matrix, part) for name, part in (parts or {}).items()}
-    rows = [{"part": name} | _figures(block, n_vectors, steps) for name, block in blocks.items()]
+    rows = [{"part": name} | _figures(block, scale, n_vectors, steps) for name, block in blocks.items()]
     return {column: [row[column] for row in rows] for column in rows[0]}
 
 
-def _figures(matrix, n_vectors, steps):
+def _figures(matrix, scale, n_vectors, steps):
     low, high = extreme_eigenvalues(matrix)
     if matrix.assembled:
         negative = inertia(matrix).negative
@@ -283,10 +283,10 @@ def _figures(matrix, n_vectors, steps):
         negative = spectral_density(matrix, n_vectors, steps).count_below(0.0)
     return {
         "n": matrix.n,
-        "smallest": low,
-        "largest": high,
+        "smallest": low * scale,
+        "largest": high * scale,
         "negative": negative,
-        "trace": trace(matrix).value,
+        "trace": trace(matrix).value * scale,
         "effective_rank": effective_rank(matrix),
     }
 
@@ -319,6 +319,15 @@ def block_of(matrix, part):
 
 def _system_matrix(H):
     return H if isinstance(H, SystemMatrix) else SystemMatrix.from_entries(checked_symmetric(H), check=False)
+
+
+def _rescaled(H):
+    """A `SystemMatrix` and the power of two by which it was divided, to bring squares of a user's array into range."""
+    if isinstance(H, SystemMatrix):
+        return H, 1.0
+    H = checked_symmetric(H)
+    scale = scale_of(H.data if sparse.issparse(H) else H)
+    return SystemMatrix.from_entries(H / scale if scale != 1.0 else H, check=False), scale
 
 
 def _signs(matrix, n_vectors, seed):

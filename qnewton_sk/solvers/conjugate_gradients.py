@@ -5,7 +5,7 @@ import math
 import numpy as np
 
 from qnewton_sk.machine import REFERENCE_RATES
-from qnewton_sk.systems import CostEstimate, CostModel, Solver, SolveStatus, failure, solution_of
+from qnewton_sk.systems import CostEstimate, CostModel, Solver, SolveStatus, failure, scale_of, solution_of
 
 from .krylov import KrylovPath
 
@@ -49,7 +49,8 @@ class CG(Solver):
     def _damped(self, system, limit):
         path = KrylovPath(system.rhs)
         cut = path.cut(system.matrix.product, math.inf, system.tol, limit)
-        x, image = cut.x, cut.image
+        # numbers near the ends of the range have lost digits, so that their image has to be measured
+        x, image = cut.x, cut.image if scale_of(cut.x) == 1.0 else None
         if cut.how == "negative" and not x.any():
             x, image = system.rhs.copy(), system.matrix.product(system.rhs)
         return _solution(system, cut.how, x, image=image, products=path.products)
@@ -63,7 +64,7 @@ class CG(Solver):
         cut = path.cut(matrix.product, system.facts.radius, system.tol, limit)
         residual = system.rhs - cut.image
         cut_at_radius = cut.how in ("boundary", "negative")
-        shift = _least_shift(cut.x / path.scale, residual / path.scale) if cut_at_radius else 0.0
+        shift = _least_shift(cut.x, residual) if cut_at_radius else 0.0
         return _solution(
             system,
             "boundary" if cut.how == "negative" else cut.how,
@@ -80,6 +81,9 @@ class CG(Solver):
 
 def _least_shift(x, residual):
     """The shift >= 0 of least residual: x at the boundary is nearly the solution of (H + shift I) x = rhs."""
+    unit, scale = scale_of(x), scale_of(residual)
+    if (unit, scale) != (1.0, 1.0):
+        return _least_shift(x / unit, residual / scale) * (scale / unit)
     square = float(x @ x)
     return max(0.0, float(residual @ x) / square) if square > 0 else 0.0
 
@@ -109,7 +113,7 @@ class CGCost(CostModel):
     Parameters
     ----------
     rates : Rates, default=None
-        Rates of the machine; by default the reference rates that ship with the package.
+        Rates of the linear algebra; `REFERENCE_RATES` by default.
     """
 
     def __init__(self, rates=None):

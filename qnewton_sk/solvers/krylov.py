@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy.linalg import eigvalsh_tridiagonal
 
-from qnewton_sk.systems import euclidean_norm, scale_of
+from qnewton_sk.systems import euclidean_norm, max_abs, power_of_two, scale_for
 
 KEPT_BYTES = 2**28
 """Memory for the vectors of a path; it bounds the products where the unknowns are many."""
@@ -31,7 +31,8 @@ class KrylovPath:
     scale optimization", theorem 2.1). A step that is retried with a smaller radius reuses all products.
 
     The path does not hold the matrix: it is kept in the cache of that matrix, and the two would form a cycle.
-    Everything inside is divided by a power of two if the square of b leaves the range of its dtype.
+    Everything inside is divided by a power of two near the largest entry of b: that changes no digit, and keeps
+    squares in the range of the dtype.
 
     Parameters
     ----------
@@ -40,7 +41,7 @@ class KrylovPath:
     """
 
     def __init__(self, b):
-        self.b, self.scale = b, scale_of(b)
+        self.b, self.scale = b, power_of_two(max_abs(b), b.dtype)
         self.directions, self.images, self.lengths = [], [], []
         self.curvatures, self.ratios, self.norms = [], [], [0.0]
         self.residual = b / self.scale
@@ -79,8 +80,6 @@ class KrylovPath:
             Maximum number of products of this path, those of earlier calls included.
         """
         cut = self._cut(product, radius / self.scale, tol, max_products)
-        if self.scale == 1.0:
-            return cut
         return Cut(cut.x * self.scale, cut.image * self.scale, cut.how)
 
     def _cut(self, product, radius, tol, max_products):
@@ -131,10 +130,8 @@ class KrylovPath:
         x, image = self._iterate(k)
         if math.isinf(radius):
             return Cut(x, image, how)
-        d = self.directions[k]
-        xd, dd, gap = float(x @ d), float(d @ d), max(radius**2 - float(x @ x), 0.0)
-        step = gap / (xd + math.sqrt(xd**2 + dd * gap)) if gap else 0.0
-        return Cut(x + step * d, image + step * self.images[k], how)
+        step = _step_to_the_boundary(x, self.directions[k], radius)
+        return Cut(x + step * self.directions[k], image + step * self.images[k], how)
 
     def _iterate(self, k):
         if k == len(self.lengths):
@@ -144,3 +141,12 @@ class KrylovPath:
             x += step * d
             image += step * Ad
         return x, image
+
+
+def _step_to_the_boundary(x, d, radius):
+    """The step t >= 0 with ||x + t d|| = radius."""
+    if radius > 0 and scale_for(radius, x.size, x.dtype) != 1.0:  # in units of the radius and of d
+        size = euclidean_norm(d)
+        return _step_to_the_boundary(x / radius, d / size, 1.0) * (radius / size)
+    xd, dd, gap = float(x @ d), float(d @ d), max(radius * radius - float(x @ x), 0.0)
+    return gap / (xd + math.sqrt(xd * xd + dd * gap)) if gap else 0.0

@@ -12,6 +12,8 @@ from qnewton_sk.systems import (
     SolveStatus,
     euclidean_norm,
     failure,
+    max_abs,
+    power_of_two,
     scale_of,
     solution_of,
     sparse_lu_core,
@@ -91,17 +93,17 @@ class SparseCG(Solver):
         inverse = (1 / diagonal).astype(b.dtype)
         if not np.isfinite(inverse).all():
             return failure(system, SolveStatus.NON_FINITE, products=0)
-        return self._iterate(system, inverse, scale_of(b))
+        return self._iterate(system, inverse, power_of_two(max_abs(b), b.dtype))
 
     def _iterate(self, system, inverse, scale):
-        """Iterate on b / scale, whose square is in the range of the dtype."""
+        """Iterate on b / scale: a power of two changes no digit, and keeps squares in the range of the dtype."""
         matrix, b = system.matrix, system.rhs / scale
         x, r, target = np.zeros_like(b), b.copy(), system.tol * euclidean_norm(b)
         z = inverse * r
         p, rz = z.copy(), r @ z
         for products in range((self.max_iter or 2 * matrix.n) + 1):
             if euclidean_norm(r) <= target:
-                return solution_of(system, scale * x, image=scale * (b - r), products=products)
+                return self._solution(system, scale * x, SolveStatus.SUCCESS, scale * (b - r), products)
             Ap = matrix.product(p)
             curvature = p @ Ap
             if not math.isfinite(curvature):
@@ -115,8 +117,13 @@ class SparseCG(Solver):
             z = inverse * r
             rz, previous = r @ z, rz
             p = z + rz / previous * p
-        image = scale * (b - r)
-        return solution_of(system, scale * x, SolveStatus.MAX_ITERATIONS, image=image, products=products)
+        return self._solution(system, scale * x, SolveStatus.MAX_ITERATIONS, scale * (b - r), products)
+
+    @staticmethod
+    def _solution(system, x, status, image, products):
+        # numbers near the ends of the range have lost digits, so that their image has to be measured
+        image = image if scale_of(x) == 1.0 else None
+        return solution_of(system, x, status, image=image, products=products)
 
 
 class SparseLUCost(CostModel):
@@ -128,7 +135,7 @@ class SparseLUCost(CostModel):
     Parameters
     ----------
     rates : Rates, default=None
-        Rates of the machine; by default the reference rates that ship with the package.
+        Rates of the linear algebra; `REFERENCE_RATES` by default.
     """
 
     def __init__(self, rates=None):

@@ -59,7 +59,7 @@ class Secular:
         low, high = self.bracket(radius)
         if self.points:
             # Newton's method on 1 / ||x(s)||, from the point whose length is nearest
-            shift, length, scale = min(self.points, key=lambda point: abs(math.log(point[1] / radius)))
+            shift, length, scale = min(self.points, key=lambda point: _distance(point[1], radius))
             guess = shift + scale * (length - radius) / radius
         else:
             guess = default
@@ -100,7 +100,8 @@ class MoreSorensen(Solver):
 
     def solve(self, system):
         """Return the `Solution` of a `LinearSystem`."""
-        return _Search(system).run()
+        with np.errstate(over="ignore", under="ignore", invalid="ignore", divide="ignore"):
+            return _Search(system).run()
 
 
 class _Search:
@@ -157,9 +158,7 @@ class _Search:
             if near:
                 return self._solution(x, shift, carried=True)
         self.secular.points.append((shift, length, _scale(cholesky, x, length)))
-        if self.best is None or abs(math.log(length / self.radius)) < abs(
-            math.log(self.best[1] / self.radius)
-        ):
+        if self.best is None or _distance(length, self.radius) < _distance(self.best[1], self.radius):
             self.best = x, length, shift
         return None
 
@@ -174,6 +173,11 @@ class _Search:
             cut_at_radius=carried,
             factorisations=self.taken,
         )
+
+
+def _distance(length, radius):
+    """|ln(length / radius)|; the ratio itself may underflow."""
+    return abs(math.log(length) - math.log(radius)) if length > 0 else math.inf
 
 
 def _scale(cholesky, x, length):

@@ -1,6 +1,14 @@
 """Linear systems: the matrix, the facts about it, its factorisations, solvers and their costs."""
 
-from .arrays import euclidean_norm, is_finite, max_abs, scale_for, scale_of, symmetric_product
+from .arrays import (
+    euclidean_norm,
+    is_finite,
+    max_abs,
+    power_of_two,
+    scale_for,
+    scale_of,
+    symmetric_product,
+)
 from .checks import checked_symmetric
 from .cost_estimate import CostEstimate, CostModel, FunctionCost, as_cost_model
 from .factorisations import Factorisation, Inertia
@@ -34,6 +42,7 @@ __all__ = [
     "is_finite",
     "euclidean_norm",
     "max_abs",
+    "power_of_two",
     "relative_size",
     "scale_for",
     "scale_of",

@@ -106,8 +106,16 @@ def scale_for(largest, size, dtype):
     """Return `scale_of` an array of so many entries of that dtype, the largest magnitude being `largest`."""
     limits = np.finfo(dtype)
     low, high = math.sqrt(float(limits.tiny)) / float(limits.eps), math.sqrt(float(limits.max)) / max(size, 1)
-    if low < largest < high or not 0 < largest < math.inf:
+    return 1.0 if low < largest < high else power_of_two(largest, dtype)
+
+
+def power_of_two(largest, dtype):
+    """Return a power of two near a magnitude, of which neither it nor its inverse leaves the range of the dtype.
+
+    It is 1 for a magnitude of zero, NaN or inf.
+    """
+    if not 0 < largest < math.inf:
         return 1.0
-    # neither the scale nor its inverse may leave the range of the dtype itself
+    limits = np.finfo(dtype)
     exponent = min(max(math.frexp(largest)[1], int(limits.minexp)), int(limits.maxexp) - 2)
     return math.ldexp(1.0, exponent)

@@ -106,20 +106,22 @@ def solution_of(
     """
     if not is_finite(x):
         return failure(system, SolveStatus.NON_FINITE, products=products, **info)
-    if image is None:
-        image = system.matrix.product(x)
-    if residual is None:
-        residual = image - system.rhs
-        if shift is not None:
-            residual = residual + (shift - system.matrix.shift) * x
-    relative = relative_size(residual, system.rhs)
+    underflown = not x.any() and bool(system.rhs.any())
+    if underflown:  # whatever the solver has computed on its way, the solution that it returns is zero
+        image, residual = np.zeros_like(x), -system.rhs
+    with np.errstate(over="ignore", invalid="ignore"):  # the status tells
+        image = system.matrix.product(x) if image is None else image
+        if residual is None:
+            own_shift = 0.0 if shift is None else shift - system.matrix.shift
+            residual = image - system.rhs + own_shift * x if own_shift else image - system.rhs
+        relative = relative_size(residual, system.rhs)
     if not math.isfinite(relative):
         return failure(system, SolveStatus.NON_FINITE, products=products, **info)
     # A direct solve is backward stable: its residual is small unless the matrix is singular to working
     # precision, so half the digits of the dtype tell a broken solve from a merely ill-conditioned one.
     # An iterative solve that stops exactly at its tolerance is granted the rounding of this measurement.
     allowed = max(system.tol, math.sqrt(np.finfo(image.dtype).eps)) * (1 + 1e-8)
-    if status is SolveStatus.SUCCESS and shift is None and relative > allowed:
+    if status is SolveStatus.SUCCESS and (underflown or shift is None) and relative > allowed:
         status = SolveStatus.INACCURATE
     return Solution(x, status, relative, image, shift, products, norm, cut_at_radius, info)
 
