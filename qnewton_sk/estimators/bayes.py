@@ -128,6 +128,10 @@ class Inference:
         """Whether the penalties are to be found by the evidence."""
         return is_evidence(self.alpha)
 
+    def max_epochs(self, loop):
+        """Return the maximum number of epochs of the fit."""
+        return EvidenceLoop(loop).max_epochs if self.is_evidence else loop.max_iter
+
     def epochs(self, loop, objective, theta, random_state):
         """Return the iterator of Progress of a fit whose penalties are found by the evidence."""
         if isinstance(loop.curvature, AutoCurvature):

@@ -3,8 +3,6 @@
 import numpy as np
 from scipy import linalg
 
-from qnewton_sk.machine import all_blas_threads
-
 FIRST_JITTER = 1e-12
 """What is added first to a singular matrix, relative to its largest diagonal entry: some thousand rounding errors."""
 
@@ -132,8 +130,7 @@ def _cholesky_with_jitter(H, diagonal):
     while True:
         A = H.T.copy(order="F")
         A.reshape(-1, order="F")[:: len(A) + 1] += diagonal + added
-        with all_blas_threads(len(A) ** 3 / 3):
-            lower, info = linalg.lapack.dpotrf(A, lower=1, clean=1, overwrite_a=1)
+        lower, info = linalg.lapack.dpotrf(A, lower=1, clean=1, overwrite_a=1)
         if info == 0 and np.isfinite(lower.diagonal()).all():
             return lower, added
         added = max(10.0 * added, FIRST_JITTER * scale)
