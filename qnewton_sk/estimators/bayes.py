@@ -163,8 +163,8 @@ class Inference:
             attributes |= self._of_penalties(objective, penalties)
         noise = 1 / np.sqrt(penalties.beta) if self.found is not None else None
         if self.found is not None:
-            effective = self.found.laplace.effective.sum() + self.found.laplace.flat
-            attributes |= {"log_evidence_": self.found.laplace.log_evidence, "effective_parameters_": effective}
+            effective = float(self.found.effective.sum()) + self.found.flat
+            attributes |= {"log_evidence_": self.found.log_evidence, "effective_parameters_": effective}
         if self.kind is not None:
             posterior = self._posterior(objective, theta, penalties)
             attributes["posterior_"] = posterior

@@ -8,6 +8,7 @@ from sklearn.base import BaseEstimator
 from .laplace import Penalties
 from .search import Search
 from .starts import natural_penalties
+from .units import TargetUnits
 
 STARTS = 10.0, 3.0, 1.0, 0.1
 """Penalties of the starts relative to their natural scale, strong ones first: too strong ones collapse to a
@@ -72,8 +73,16 @@ class EvidenceLoop(BaseEstimator):
         penalties : Penalties, default=None
             Those of an earlier fit to go on from, in place of the starts.
         """
-        run = _Run(self, objective, theta, groups, random_state, report)
-        yield from run.epochs(penalties)
+        network, units = objective.network, TargetUnits.of(objective)
+
+        def to_user(evidence):
+            report(units.evidence_to_user(objective, evidence))
+
+        start = units.theta_from_user(network, theta) if penalties else theta
+        inside = penalties and units.penalties_from_user(groups, penalties)
+        run = _Run(self, units.objective(objective), start, groups, random_state, to_user)
+        for progress in run.epochs(inside):
+            yield units.progress_to_user(network, progress)
 
 
 def _finishing_epochs(max_iter):
@@ -130,7 +139,6 @@ class _Run:
         found = search.best is not None
         if found:
             search.refine()
-            search.rewind()
         for progress in search.steps(self.random_state, math.inf, _finishing_epochs(self.max_iter)):
             if not found:
                 yield self._counted(progress, **self._failure())
