@@ -30,8 +30,8 @@ parameters, their number is too uncertain for a difference."""
 SETTLED = 0.02
 """Change of the logarithms of penalties and noise below which an update is none."""
 
-TOLERATED_FALL = 0.1
-"""Fall of the log evidence in a step that is none: a tenth of a unit is no evidence for anything."""
+NEGLIGIBLE = 0.1
+"""Change of the log evidence that is none: a tenth of a unit is no evidence for anything."""
 
 MAX_REFINEMENTS = 30
 """Updates at the best point; each takes one factorisation and no pass over the data."""
@@ -183,9 +183,10 @@ class Search:
             return
         self.updates += 1
         self.waited += 1
+        if found.log_evidence > self.log_evidence + NEGLIGIBLE:
+            self.waited = 0
         if found.log_evidence > self.log_evidence:
             self._keep(found)
-            self.waited = 0
         wanted, change, noise_change = updated(self.objective, self.groups, self.penalties, found)
         held = self.updates <= HELD_UPDATES
         settled = not held and max(change, abs(noise_change)) < SETTLED
@@ -233,7 +234,7 @@ class Search:
             found = laplace(self.objective, self.theta, self.groups, self.penalties)
         except LinAlgError:
             return False
-        if found.log_evidence < self.log_evidence - TOLERATED_FALL:
+        if found.log_evidence < self.log_evidence - NEGLIGIBLE:
             return False
         self._keep(found)
         return True
