@@ -128,6 +128,10 @@ class Inference:
         """Whether the penalties are to be found by the evidence."""
         return is_evidence(self.alpha)
 
+    def max_epochs(self, loop):
+        """Return the maximum number of epochs of the fit."""
+        return EvidenceLoop(loop).max_epochs if self.is_evidence else loop.max_iter
+
     def epochs(self, loop, objective, theta, random_state):
         """Return the iterator of Progress of a fit whose penalties are found by the evidence."""
         if isinstance(loop.curvature, AutoCurvature):
@@ -161,11 +165,8 @@ class Inference:
             attributes |= self._of_penalties(objective, penalties)
         noise = 1 / np.sqrt(penalties.beta) if self.found is not None else None
         if self.found is not None:
-            effective = self.found.laplace.effective.sum() + self.found.laplace.flat
-            attributes |= {
-                "log_evidence_": self.found.laplace.log_evidence,
-                "effective_parameters_": effective,
-            }
+            effective = float(self.found.effective.sum()) + self.found.flat
+            attributes |= {"log_evidence_": self.found.log_evidence, "effective_parameters_": effective}
         if self.kind is not None:
             posterior = self._posterior(objective, theta, penalties)
             attributes["posterior_"] = posterior
@@ -225,6 +226,6 @@ def check_posterior(posterior, asked):
     """
     if posterior is None:
         raise ValueError(
-            f"`posterior` must be one of {list(KINDS)} when the estimator is fitted, for {asked}; the last fit has "
-            "left no posterior. Set it and call fit again"
+            f"`posterior` must be one of {list(KINDS)} when the estimator is fitted, for {asked}; the last fit has left "
+            "no posterior. Set it and call fit again"
         )

@@ -113,7 +113,7 @@ class Job:
 
 def run_job(estimator, job):
     """Run the loop of a job; its journal receives every epoch and the ending."""
-    context = estimator._init_callback_context(max_subtasks=estimator.max_iter)
+    context = estimator._init_callback_context(max_subtasks=job.inference.max_epochs(job.loop))
     context.call_on_fit_task_begin(estimator=estimator, **job.data)
     if estimator.verbose:
         print_header()

@@ -8,8 +8,9 @@ from sklearn.base import BaseEstimator
 from .laplace import Penalties
 from .search import Search
 from .starts import natural_penalties
+from .units import TargetUnits
 
-STARTS = 3.0, 1.0, 0.1
+STARTS = 10.0, 3.0, 1.0, 0.1
 """Penalties of the starts relative to their natural scale, strong ones first: too strong ones collapse to a
 constant, too weak ones overfit. This constant and those of `qnewton_sk.inference.search` were chosen on eight
 regressions and six classifications drawn from functions, none of which is in the benchmark."""
@@ -18,7 +19,10 @@ FIRST_STEPS = 10
 """Steps of each start before its first update; the first steps say little about where the fit goes."""
 
 FINISHING_SHARE = 8
-"""One epoch in so many is kept for the steps after the search."""
+"""After the search, the steps towards the minimum get one in so many of the epochs of a start."""
+
+FAILURES = "diverged", "solver_failed"
+"""Endings of Newton steps that a user has to know of."""
 
 MAX_STEPS = 20
 """Steps tried per update until one is accepted."""
@@ -34,7 +38,7 @@ class EvidenceLoop(BaseEstimator):
     Parameters
     ----------
     newton : Newton
-        The loop that takes the steps. Its `max_iter` is the number of epochs in all.
+        The loop that takes the steps. Its `max_iter` is the maximum number of epochs of each start.
     starts : tuple of float, default=STARTS
         Penalties to start from, relative to the natural scale of the data.
     """
@@ -43,10 +47,16 @@ class EvidenceLoop(BaseEstimator):
         self.newton = newton
         self.starts = starts
 
+    @property
+    def max_epochs(self):
+        """Maximum number of epochs in all."""
+        return len(self.starts) * self.newton.max_iter + _finishing_epochs(self.newton.max_iter)
+
     def run(self, objective, theta, groups, random_state, report, penalties=None):
         """Search; yield a `Progress` after every epoch, the last one with its `stop_reason`.
 
-        It is "evidence" if the evidence fell before the minimum was reached; that ends a fit as early stopping does.
+        It is "converged" if the minimum is reached with the penalties found, and "evidence" if the evidence is highest
+        before; that ends a fit as early stopping does.
 
         Parameters
         ----------
@@ -63,8 +73,20 @@ class EvidenceLoop(BaseEstimator):
         penalties : Penalties, default=None
             Those of an earlier fit to go on from, in place of the starts.
         """
-        run = _Run(self, objective, theta, groups, random_state, report)
-        yield from run.epochs(penalties)
+        network, units = objective.network, TargetUnits.of(objective)
+
+        def to_user(evidence):
+            report(units.evidence_to_user(objective, evidence))
+
+        start = units.theta_from_user(network, theta) if penalties else theta
+        inside = penalties and units.penalties_from_user(groups, penalties)
+        run = _Run(self, units.objective(objective), start, groups, random_state, to_user)
+        for progress in run.epochs(inside):
+            yield units.progress_to_user(network, progress)
+
+
+def _finishing_epochs(max_iter):
+    return max(max_iter // FINISHING_SHARE, 1)
 
 
 class _Run:
@@ -82,21 +104,17 @@ class _Run:
         strengths = self.settings.starts
         starts = [Penalties(c * self.natural.alpha, self.natural.beta) for c in strengths]
         searches = [self._search(start) for start in ([penalties] if penalties else starts)]
-        last = self.max_iter - max(self.max_iter // FINISHING_SHARE, 1)
-        for index, search in enumerate(searches):
-            share = (last - self.epoch) // (len(searches) - index)
-            yield from self._follow(search, min(self.epoch + max(share, 1), last))
-        best = max(searches, key=lambda search: search.log_evidence)
-        yield from self._follow(best, last)
-        yield from self._finish(best)
+        for search in searches:
+            yield from self._follow(search)
+        yield from self._finish(max(searches, key=lambda search: search.log_evidence))
 
     def _search(self, penalties):
         newton = self.settings.newton
         return Search(newton, self.objective, self.groups, self.natural, self.theta, penalties)
 
-    def _follow(self, search, last_epoch):
+    def _follow(self, search):
         """Let a start go on until it ends or has had its epochs; report it if it is the best."""
-        wanted = 1 if search.updates else FIRST_STEPS
+        wanted, last_epoch = FIRST_STEPS, self.epoch + self.max_iter
         while not search.ended and self.epoch < last_epoch:
             budget = min(last_epoch - self.epoch, MAX_STEPS)
             for progress in search.steps(self.random_state, wanted, budget):
@@ -121,8 +139,7 @@ class _Run:
         found = search.best is not None
         if found:
             search.refine()
-            search.rewind()
-        for progress in search.steps(self.random_state, math.inf, max(self.max_iter - self.epoch, 1)):
+        for progress in search.steps(self.random_state, math.inf, _finishing_epochs(self.max_iter)):
             if not found:
                 yield self._counted(progress, **self._failure())
                 return
@@ -135,12 +152,21 @@ class _Run:
             return
 
     def _ended(self, search, progress, kept):
-        if kept:
+        """Return the last progress. Steps after the search may end anywhere: the evidence says what is best."""
+        if kept and (progress.converged or progress.stop_reason in FAILURES):
             names = "stop_reason", "converged", "message"
             return self._counted(progress, **{name: getattr(progress, name) for name in names})
-        search.rewind()
-        progress = replace(progress, theta=search.theta, loss=search.penalised().value(search.theta))
-        return self._counted(progress, stop_reason="evidence", converged=False, message="")
+        if not kept:
+            search.rewind()
+            loss = search.penalised().value(search.theta)
+            progress = replace(progress, theta=search.theta, loss=loss)
+        if search.ended:
+            return self._counted(progress, stop_reason="evidence", converged=False, message="")
+        message = (
+            f"step {self.n_steps + 1}: the start of the highest evidence, {search.log_evidence:.5g}, has had the "
+            f"{self.max_iter} epochs of `max_iter`, and may still rise. Raise `max_iter`."
+        )
+        return self._counted(progress, stop_reason="max_iter", converged=False, message=message)
 
     def _failure(self):
         message = (

@@ -7,7 +7,7 @@ import numpy as np
 from scipy.linalg import LinAlgError
 
 from .groups import Groups
-from .laplace import Laplace, Local, Penalties, laplace
+from .laplace import Local, Penalties, laplace
 from .starts import MIN_NOISE, RANGE
 
 HELD_UPDATES = 5
@@ -30,8 +30,8 @@ parameters, their number is too uncertain for a difference."""
 SETTLED = 0.02
 """Change of the logarithms of penalties and noise below which an update is none."""
 
-TOLERATED_FALL = 0.1
-"""Fall of the log evidence in a step that is none: a tenth of a unit is no evidence for anything."""
+NEGLIGIBLE = 0.1
+"""Change of the log evidence that is none: a tenth of a unit is no evidence for anything."""
 
 MAX_REFINEMENTS = 30
 """Updates at the best point; each takes one factorisation and no pass over the data."""
@@ -56,14 +56,20 @@ class Evidence:
         Which parameters share a penalty.
     penalties : Penalties
         In units of the log likelihood.
-    laplace : Laplace
-        The approximation there.
+    log_evidence : float
+        The Laplace approximation there.
+    effective : ndarray of shape (n_groups,)
+        Effective number of parameters of each group.
+    flat : int
+        Parameters without a prior, which all count as effective.
     """
 
     theta: np.ndarray
     groups: Groups
     penalties: Penalties
-    laplace: Laplace
+    log_evidence: float
+    effective: np.ndarray
+    flat: int
 
 
 def objective_alpha(objective, groups, penalties):
@@ -146,7 +152,7 @@ class Search:
     @property
     def log_evidence(self):
         """The highest so far."""
-        return -math.inf if self.best is None else self.best.laplace.log_evidence
+        return -math.inf if self.best is None else self.best.log_evidence
 
     def steps(self, random_state, accepted, max_iter):
         """Yield the progress of Newton steps until so many have been accepted or the run ends."""
@@ -158,6 +164,10 @@ class Search:
             accepted -= sum(step.accepted for step in progress.steps)
             if accepted <= 0:
                 return
+
+    def _keep(self, found):
+        numbers = found.log_evidence, found.effective, found.flat
+        self.best = Evidence(self.theta, self.groups, self.penalties, *numbers)
 
     def penalised(self):
         """Return the objective with the present penalties."""
@@ -172,8 +182,10 @@ class Search:
             return
         self.updates += 1
         self.waited += 1
+        if found.log_evidence > self.log_evidence + NEGLIGIBLE:
+            self.waited = 0
         if found.log_evidence > self.log_evidence:
-            self.best, self.waited = Evidence(self.theta, self.groups, self.penalties, found), 0
+            self._keep(found)
         wanted, change, noise_change = updated(self.objective, self.groups, self.penalties, found)
         held = self.updates <= HELD_UPDATES
         settled = not held and max(change, abs(noise_change)) < SETTLED
@@ -192,21 +204,23 @@ class Search:
         return Penalties(alpha, min(penalties.beta, self.natural.beta / MIN_NOISE))
 
     def refine(self):
-        """At the best point, update penalties and noise alone as long as the evidence rises."""
-        local, best = Local(self.objective, self.best.theta), self.best
+        """Go back to the best point, and update penalties and noise alone as long as the evidence rises."""
+        self.rewind()
+        local = Local(self.objective, self.theta)
+        found = local.laplace(self.groups, self.penalties)
         for _ in range(MAX_REFINEMENTS):
-            wanted, *changes = updated(self.objective, self.groups, best.penalties, best.laplace)
+            wanted, *changes = updated(self.objective, self.groups, self.penalties, found)
             penalties = self._bounded(wanted)
             try:
-                found = local.laplace(self.groups, penalties)
+                refined = local.laplace(self.groups, penalties)
             except LinAlgError:
-                break
-            if found.log_evidence <= best.laplace.log_evidence:
-                break
-            best = Evidence(best.theta, self.groups, penalties, found)
+                return
+            if refined.log_evidence <= found.log_evidence:
+                return
+            self.penalties, found = penalties, refined
+            self._keep(found)
             if max(map(abs, changes)) < SETTLED:
-                break
-        self.best = best
+                return
 
     def rewind(self):
         """Go back to the best point, with the step control as at the start."""
@@ -219,7 +233,7 @@ class Search:
             found = laplace(self.objective, self.theta, self.groups, self.penalties)
         except LinAlgError:
             return False
-        if found.log_evidence < self.log_evidence - TOLERATED_FALL:
+        if found.log_evidence < self.log_evidence - NEGLIGIBLE:
             return False
-        self.best = Evidence(self.theta, self.groups, self.penalties, found)
+        self._keep(found)
         return True
