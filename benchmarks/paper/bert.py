@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import autograd.numpy as anp
 import numpy as np
-from transformer import attention, cross_entropy, gelu, heads_of, layer_norm, merged, rows_of
+from transformer import at_places, attention, cross_entropy, gelu, heads_of, layer_norm, mean, merged, rows_of
 
 from qnewton_sk.nets import linear_layer
 
@@ -66,18 +66,21 @@ class Bert:
         q, k, v = (heads_of(_apply(layer[name], x), self.heads) for name in ("query", "key", "value"))
         return _apply(layer["output"], merged(attention(q, k, v)))
 
+    def _predictors(self, params, tokens, places):
+        x = at_places(self.hidden_states(params, tokens), places)
+        x = layer_norm(gelu(_apply(params["head"]["transform"], x)), params["head"]["norm"])
+        return anp.reshape(x, (-1, self.hidden))
+
     def logits(self, params, tokens, places):
         """Return scores of the vocabulary at `places` (sequences, k): shape (sequences * k, vocabulary)."""
-        x = self.hidden_states(params, tokens)
-        x = x[np.arange(len(tokens))[:, None], places]
-        head = params["head"]
-        x = layer_norm(gelu(_apply(head["transform"], x)), head["norm"])
-        return anp.dot(anp.reshape(x, (-1, self.hidden)), params["embeddings"]["tokens"].T) + head["bias"]
+        x = self._predictors(params, tokens, places)
+        return anp.dot(x, params["embeddings"]["tokens"].T) + params["head"]["bias"]
 
     def losses(self, params, tokens, places, targets):
         """Return the mean cross-entropy (nats) over the k `places` of each sequence, shape (sequences,)."""
-        losses = cross_entropy(self.logits(params, tokens, places), np.ravel(targets))
-        return anp.mean(anp.reshape(losses, targets.shape), axis=1)
+        x = self._predictors(params, tokens, places)
+        losses = cross_entropy(x, params["embeddings"]["tokens"], params["head"]["bias"], np.ravel(targets))
+        return mean(anp.reshape(losses, targets.shape))
 
     def batch(self, rng, sequences, mask_token, share=0.15):
         """Return (tokens, places, targets) of masked sequences.

@@ -6,10 +6,12 @@ import autograd.numpy as anp
 import numpy as np
 from bert import INITIAL_STD, random_places
 from transformer import (
+    at_places,
     attention,
     causal_mask,
     cross_entropy,
     heads_of,
+    mean,
     merged,
     rms_norm,
     rotary,
@@ -87,15 +89,18 @@ class Mistral:
         """SwiGLU (Shazeer 2020, arXiv:2002.05202)."""
         return linear_layer(silu(linear_layer(x, layer["gate"])) * linear_layer(x, layer["up"]), layer["down"])
 
+    def _predictors(self, params, tokens, places):
+        return anp.reshape(at_places(self.hidden_states(params, tokens), places), (-1, self.hidden))
+
     def logits(self, params, tokens, places):
         """Return scores of the vocabulary for what follows `places` (sequences, k): (sequences * k, vocabulary)."""
-        x = self.hidden_states(params, tokens)[np.arange(len(tokens))[:, None], places]
-        return anp.dot(anp.reshape(x, (-1, self.hidden)), params["output"].T)
+        return anp.dot(self._predictors(params, tokens, places), params["output"].T)
 
     def losses(self, params, tokens, places, targets):
         """Return the mean cross-entropy (nats) over the k `places` of each sequence, shape (sequences,)."""
-        losses = cross_entropy(self.logits(params, tokens, places), np.ravel(targets))
-        return anp.mean(anp.reshape(losses, targets.shape), axis=1)
+        x = self._predictors(params, tokens, places)
+        losses = cross_entropy(x, params["output"], None, np.ravel(targets))
+        return mean(anp.reshape(losses, targets.shape))
 
     def batch(self, rng, sequences, mask_token=None, share=0.15):
         """Return (tokens, places, targets): `share` of the positions, drawn at random, predict the token after them.
