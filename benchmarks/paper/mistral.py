@@ -27,8 +27,8 @@ from qnewton_sk.nets import linear_layer
 class Mistral:
     """Sizes of the model; the defaults are those of the paper's Mistral 64 x 4.
 
-    The tables of input and output embeddings are two, and are not trained. Sequences are shorter than the sliding
-    window of 4096, so that there is none.
+    The tables of input and output embeddings are two; those named in `frozen` are not trained. Sequences are shorter
+    than the sliding window of 4096, so that there is none.
     """
 
     vocabulary: int = 32_000
@@ -38,7 +38,8 @@ class Mistral:
     key_value_heads: int = 1
     intermediate: int = 256
 
-    frozen = ("embeddings", "output")
+    frozen: tuple = ("embeddings", "output")
+
     name = "mistral"
 
     def initial(self, rng, embeddings=None, dtype=float):
