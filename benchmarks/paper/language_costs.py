@@ -109,7 +109,7 @@ def _median_facts(rows):
     )
 
 
-def table_iv(curves, figures, seconds, solve_seconds, schedule):
+def table_iv(curves, figures, seconds, solve_seconds):
     """Return a row per method: steps to SGD's final loss, seconds per step and in all, under two sets of assumptions.
 
     The gradient and the low-rank solve are measured; the inverse is C N^3 at this machine's rate, and the quantum

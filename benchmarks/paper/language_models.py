@@ -129,6 +129,7 @@ def study(model, data, schedule, sweep, seeds, folders):
     about |= {"sequences": f"{schedule.batch} per batch, {data.train.shape[1]} tokens, {len(data.train)} in all"}
     chosen, rows = choose_rates(model, data, sweep, checkpoints)
     write(results / f"language_{model.name}_rates.csv", rows, about)
+    seconds, solves = step_seconds(model, data, schedule, chosen["newton"])
     curves, figures = [], []
     for seed in range(seeds):
         for rule in RULES:
@@ -137,11 +138,9 @@ def study(model, data, schedule, sweep, seeds, folders):
             labels = {"rule": rule, "seed": seed}
             curves += [{**labels, **row} for row in training.curve]
             figures += [{**labels, **row} for row in training.figures]
-        write(results / f"language_{model.name}_curves.csv", curves, about)
-        write(results / f"language_{model.name}_fisher.csv", figures, about)
-    seconds, solves = step_seconds(model, data, schedule, chosen["newton"])
-    table = table_iv(curves, figures, seconds, solves, schedule)
-    write(results / f"language_{model.name}_times.csv", table, about)
+        table = table_iv(curves, figures, seconds, solves)
+        for name, rows in {"curves": curves, "fisher": figures, "times": table}.items():
+            write(results / f"language_{model.name}_{name}.csv", rows, about | {"seeds": seed + 1})
     print_table("Steps to equal training loss (running mean of ten steps; median of the seeds)", steps_to_losses(curves))
     print_table("Modelled time to the common loss (Table IV)", table)
     return table
