@@ -4,12 +4,13 @@
     python benchmarks/evidence.py classification  accuracy, log loss, calibration error and time of classifications
     python benchmarks/evidence.py coverage        how many new points 90 % bands hold, over 100 data sets
 
-Everything that the search was tuned on was drawn from other functions such as Branin's and Ishigami's; the data sets here
-were looked at once it was done. All inputs, and the targets of regressions, are standardised by the training part.
+Everything that the search was tuned on was drawn from other functions such as Branin's and Ishigami's; the data sets
+here were looked at once it was done. All inputs, and the targets of regressions, are standardised by the training part.
 The net is the default one, 16-16. The grid search has three folds and alpha = 10^-4, .., 10^3.
 """
 
 import warnings
+from functools import partial
 
 import numpy as np
 from _common import geometric_mean, limit_threads, parser, print_table, timed, write_csv
@@ -110,7 +111,7 @@ def regression_rows(name, X, y, splits):
             y[train].reshape(len(train), -1), y[test].reshape(len(test), -1)
         ))
         for side, (estimator, has_std) in regression_sides(A, a).items():
-            fitted, seconds = timed(lambda e=estimator: e.fit(A, a))
+            fitted, seconds = timed(partial(estimator.fit, A, a))
             row = {"r2": None, "density": None, "constant": None, "seconds": seconds}
             if has_std:
                 mean, std = fitted.predict(B, return_std=True)
@@ -144,7 +145,7 @@ def classification_rows(name, X, y, splits):
     for train, test in StratifiedKFold(splits, shuffle=True, random_state=0).split(X, labels):
         A, B = scaled(X[train], X[test])
         for side, estimator in classification_sides().items():
-            fitted, seconds = timed(lambda e=estimator: e.fit(A, labels[train]))
+            fitted, seconds = timed(partial(estimator.fit, A, labels[train]))
             p = fitted.predict_proba(B)
             row = {
                 "accuracy": accuracy_score(labels[test], p.argmax(axis=1)),

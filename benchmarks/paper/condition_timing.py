@@ -4,8 +4,9 @@
     python benchmarks/paper/condition_timing.py --quick    # N to 300
 
 The matrix is a random one of known condition number, G^T G + I with G of 64 rows: like a damped Fisher matrix it has
-few large eigenvalues, is known to be positive semidefinite before the shift, and holds that shift apart. Every estimator is given a matrix without any factorisation, since the paper's estimate
-comes before the solve; the price of the factorisation that the determinant takes is therefore in its time. An
+few large eigenvalues, is known to be positive semidefinite before the shift, and holds that shift apart. Every
+estimator is given a matrix without any factorisation, since the paper's estimate comes before the solve; the price
+of the factorisation that the determinant takes is therefore in its time. An
 estimator that would need more than --seconds at a size, going by the size before, is left out there and so is "exact"
 first of all.
 """

@@ -83,7 +83,7 @@ def choose_rates(model, data, schedule, folder):
             losses.append(final_loss(finished(model, data, schedule, run, folder).curve))
             rows.append({"rule": rule, **settings, "steps": schedule.steps, "loss": losses[-1]})
         chosen[rule] = {**chosen.get("sgd", {}), **candidates[int(np.nanargmin(losses))]}
-    chosen |= {rule: chosen["newton"] for rule in ("newton_transposed", "scaled")}
+    chosen |= dict.fromkeys(("newton_transposed", "scaled"), chosen["newton"])
     return chosen, rows
 
 
@@ -141,7 +141,8 @@ def study(model, data, schedule, sweep, seeds, folders):
         table = table_iv(curves, figures, seconds, solves)
         for name, rows in {"curves": curves, "fisher": figures, "times": table}.items():
             write(results / f"language_{model.name}_{name}.csv", rows, about | {"seeds": seed + 1})
-    print_table("Steps to equal training loss (running mean of ten steps; median of the seeds)", steps_to_losses(curves))
+    title = "Steps to equal training loss (running mean of ten steps; median of the seeds)"
+    print_table(title, steps_to_losses(curves))
     print_table("Modelled time to the common loss (Table IV)", table)
     return table
 

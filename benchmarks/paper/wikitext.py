@@ -37,7 +37,8 @@ PIECES = {
         "weights/l2_supercat_256.safetensors",
         "embedding.weight",
         None,
-        "vocabulary of Llama 2 and embeddings of wordllama (256 wide), for input (fixed) and output (trained), in place of Mistral-7B's (both fixed)",
+        "vocabulary of Llama 2 and embeddings of wordllama (256 wide), for input (fixed) and output (trained), "
+        "in place of Mistral-7B's (both fixed)",
     ),
 }
 

@@ -226,6 +226,6 @@ def check_posterior(posterior, asked):
     """
     if posterior is None:
         raise ValueError(
-            f"`posterior` must be one of {list(KINDS)} when the estimator is fitted, for {asked}; the last fit has left "
-            "no posterior. Set it and call fit again"
+            f"`posterior` must be one of {list(KINDS)} when the estimator is fitted, for {asked}; the last fit has "
+            "left no posterior. Set it and call fit again"
         )

@@ -27,8 +27,10 @@ def encoder_layer(model, t, l):
     layer = torch.nn.TransformerEncoderLayer(
         h, model.heads, wide, 0.0, "gelu", layer_norm_eps=1e-12, batch_first=True, dtype=torch.float64
     )
-    own = {name: {kind: t["layers", l, name, kind] for kind in ("weight", "bias")} for name in
-           ("query", "key", "value", "output", "up", "down")}
+    own = {
+        name: {kind: t["layers", l, name, kind] for kind in ("weight", "bias")}
+        for name in ("query", "key", "value", "output", "up", "down")
+    }
     joined = [own[name] for name in ("query", "key", "value")]
     state = {
         "self_attn.in_proj_weight": torch.cat([part["weight"].T for part in joined]),
@@ -37,7 +39,10 @@ def encoder_layer(model, t, l):
     for theirs, ours in {"self_attn.out_proj": "output", "linear1": "up", "linear2": "down"}.items():
         state |= {f"{theirs}.weight": own[ours]["weight"].T, f"{theirs}.bias": own[ours]["bias"]}
     for theirs, ours in {"norm1": "attention_norm", "norm2": "norm"}.items():
-        state |= {f"{theirs}.weight": t["layers", l, ours, "scale"], f"{theirs}.bias": t["layers", l, ours, "shift"]}
+        state |= {
+            f"{theirs}.weight": t["layers", l, ours, "scale"],
+            f"{theirs}.bias": t["layers", l, ours, "shift"],
+        }
     layer.load_state_dict(state)
     return layer.train()  # in evaluation torch takes a fused path
 
@@ -48,19 +53,23 @@ def test_bert_equals_torch_encoder_layers():
     e = {name: t["embeddings", name] for name in ("tokens", "positions", "types")}
     ids = torch.from_numpy(tokens)
     x = functional.embedding(ids, e["tokens"]) + e["positions"][: ids.shape[1]] + e["types"][0]
-    x = functional.layer_norm(x, (16,), t["embeddings", "norm", "scale"], t["embeddings", "norm", "shift"], 1e-12)
+    x = functional.layer_norm(
+        x, (16,), t["embeddings", "norm", "scale"], t["embeddings", "norm", "shift"], 1e-12
+    )
     for l in range(model.layers):
         x = encoder_layer(model, t, l)(x)
-    np.testing.assert_allclose(model.hidden_states(params, tokens), x.detach().numpy(), rtol=1e-10, atol=1e-12)
-    places = np.tile([1, 5], (4, 1))
-    x = functional.linear(
-        x[:, [1, 5]], t["head", "transform", "weight"].T, t["head", "transform", "bias"]
+    np.testing.assert_allclose(
+        model.hidden_states(params, tokens), x.detach().numpy(), rtol=1e-10, atol=1e-12
     )
+    places = np.tile([1, 5], (4, 1))
+    x = functional.linear(x[:, [1, 5]], t["head", "transform", "weight"].T, t["head", "transform", "bias"])
     x = functional.layer_norm(
         functional.gelu(x), (16,), t["head", "norm", "scale"], t["head", "norm", "shift"], 1e-12
     )
     logits = functional.linear(x, e["tokens"], t["head", "bias"]).reshape(-1, 30)
-    np.testing.assert_allclose(model.logits(params, tokens, places), logits.detach().numpy(), rtol=1e-10, atol=1e-12)
+    np.testing.assert_allclose(
+        model.logits(params, tokens, places), logits.detach().numpy(), rtol=1e-10, atol=1e-12
+    )
     targets = np.random.default_rng(1).integers(30, size=(4, 2))
     losses = functional.cross_entropy(logits, torch.from_numpy(targets.ravel()), reduction="none")
     wanted = losses.reshape(4, 2).mean(dim=1).detach().numpy()
@@ -99,7 +108,9 @@ def test_mistral_equals_torch_modules():
         y = norm(x, w["norm"])
         x = x + (functional.silu(y @ w["gate"]) * (y @ w["up"])) @ w["down"]
     x = norm(x, t["norm",])
-    np.testing.assert_allclose(model.hidden_states(params, tokens), x.detach().numpy(), rtol=1e-10, atol=1e-12)
+    np.testing.assert_allclose(
+        model.hidden_states(params, tokens), x.detach().numpy(), rtol=1e-10, atol=1e-12
+    )
     logits = functional.linear(x[:, [2, 7]], t["output",]).reshape(-1, 30).detach().numpy()
     places = np.tile([2, 7], (4, 1))
     np.testing.assert_allclose(model.logits(params, tokens, places), logits, rtol=1e-10, atol=1e-12)

@@ -92,9 +92,7 @@ def test_a_run_that_was_cut_ends_as_if_it_had_not_been(rule, tmp_path):
 def test_every_rule_lowers_the_loss(rule, rate):
     model = bert.Bert(vocabulary=12, hidden=8, layers=1, heads=2, intermediate=8, positions=6)
     settings = (("rate", rate), ("block_rate", 0.1), ("eps", 10.0))
-    run = Training(
-        model, chain_data(model, 6, n=64), Schedule(60, 32, 10**9, 10**9), Run(rule, settings, 0)
-    )
+    run = Training(model, chain_data(model, 6, n=64), Schedule(60, 32, 10**9, 10**9), Run(rule, settings, 0))
     before = run.validation_loss()
     assert run.advance().validation_loss() < before - 0.02
 

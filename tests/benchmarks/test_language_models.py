@@ -103,7 +103,9 @@ def test_cross_entropy_does_not_depend_on_the_rows_held_at_one_time(monkeypatch)
     for chunk in (2, 64):
         monkeypatch.setattr(transformer, "CHUNK", chunk)
         np.testing.assert_allclose(transformer.cross_entropy(*args, targets), wanted, rtol=1e-13)
-        check_grads(lambda *a: anp.sum(transformer.cross_entropy(*a, targets) ** 2), modes=["rev"], order=1)(*args)
+        check_grads(lambda *a: anp.sum(transformer.cross_entropy(*a, targets) ** 2), modes=["rev"], order=1)(
+            *args
+        )
 
 
 @pytest.mark.parametrize("name", TINY)
@@ -111,5 +113,9 @@ def test_single_precision_stays_single(name):
     model = TINY[name]
     params = model.initial(np.random.default_rng(0), dtype="float32")
     values, gradient, samples = sample_gradients(model.losses, params, *problem(model)[1])
-    arrays = [values, *(array for _, array in parameter_leaves(gradient)), *(samples[path] for path in samples)]
+    arrays = [
+        values,
+        *(array for _, array in parameter_leaves(gradient)),
+        *(samples[path] for path in samples),
+    ]
     assert {array.dtype for array in arrays} == {np.dtype("float32")}

@@ -31,9 +31,7 @@ def problem():
 
 
 def single(params, X, y, b):
-    return dict(
-        parameter_leaves(grad(lambda p: attention_losses(p, X[b : b + 1], y[b : b + 1])[0])(params))
-    )
+    return dict(parameter_leaves(grad(lambda p: attention_losses(p, X[b : b + 1], y[b : b + 1])[0])(params)))
 
 
 def test_gradients_per_sample_equal_those_of_single_samples(problem):
@@ -92,9 +90,9 @@ def test_a_weight_that_is_used_elsewhere_is_refused(problem):
 def test_a_transformed_weight_is_left_out(problem):
     _, X, _ = problem
     params = {"w": np.ones((1, 3))}
-    gradients = sample_gradients(
-        lambda p, X: anp.sum(linear_layer(X, p["w"].T)[..., 0], axis=1), params, X
-    )[2]
+    gradients = sample_gradients(lambda p, X: anp.sum(linear_layer(X, p["w"].T)[..., 0], axis=1), params, X)[
+        2
+    ]
     assert len(gradients) == 0
 
 
