@@ -114,10 +114,10 @@ def check_parameters(parameters):
     Examples
     --------
     >>> from qnewton_sk.estimators.validation import check_parameters
-    >>> check_parameters({"alpha": -1.0})
+    >>> check_parameters({"regularization": -1.0})
     Traceback (most recent call last):
         ...
-    ValueError: `alpha` must be a finite number >= 0; got -1.0
+    ValueError: `regularization` must be a finite number >= 0; got -1.0
     """
     for name, (holds, expected) in _SIMPLE.items():
         if name in parameters and not holds(parameters[name]):

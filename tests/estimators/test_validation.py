@@ -54,6 +54,7 @@ BAD = {
     "checkpoint": [1.5, "/no/such/folder/fit.ckpt"],
     "early_stopping": ["yes", 1, None],
     "diagnostics": ["full", 1, None],
+    "posterior": ["half", 1, True],
     "validation_fraction": [0.0, 1.0, 2],
     "warm_start": ["no"],
     "shuffle": [None],
