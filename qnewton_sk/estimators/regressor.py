@@ -150,10 +150,10 @@ class QNewtonRegressor(RegressorMixin, QNewtonBase):
     converged_ : bool
         Whether no entry of the gradient on all the data exceeds `tol`, and no indefinite curvature was found there.
     stop_reason_ : str
-        Why the last call ended: "converged", "saddle" (a small gradient, but indefinite curvature),
-        "no_improvement", "evidence" (which fell on the way to the minimum), "max_iter", "early_stopping", "one_pass"
-        (of partial_fit), "callback", "interrupted", "stalled" (rounding errors hide any further decrease), "diverged",
-        "solver_failed" or "error".
+        Why the last call ended: "converged", "saddle" (a small gradient, but indefinite curvature), "saturated"
+        (a small gradient, but unscaled inputs have saturated the hidden units), "no_improvement", "evidence" (which
+        fell on the way to the minimum), "max_iter", "early_stopping", "one_pass" (of partial_fit), "callback",
+        "interrupted", "stalled" (no step lowers the loss), "diverged", "solver_failed" or "error".
     condition_number_ : float or None
         Of the last system that was solved; None where none was.
     oracle_sparsity_ : float or None

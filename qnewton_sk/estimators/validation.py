@@ -40,6 +40,10 @@ def _real_from(low):
     return lambda v: is_real(v) and v >= low
 
 
+def _is_seed(value):
+    return is_int(value) and 0 <= value < 2**32
+
+
 def _are_class_weights(value):
     weights = list(value.values()) if isinstance(value, Mapping) else []
     return any(weights) and all(is_real(weight) and weight >= 0 for weight in weights)
@@ -82,6 +86,10 @@ _SIMPLE = {
     "diagnostics": (
         lambda v: isinstance(v, (bool, np.bool_)) or (isinstance(v, str) and v == "auto"),
         'be True, False or "auto"',
+    ),
+    "random_state": (
+        lambda v: v is None or v is np.random or isinstance(v, np.random.RandomState) or _is_seed(v),
+        "be None, an int in [0, 2**32) or a numpy.random.RandomState",
     ),
     "warm_start": _BOOL,
     "shuffle": _BOOL,

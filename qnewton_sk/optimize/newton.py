@@ -16,6 +16,7 @@ from sklearn.utils import gen_batches
 from qnewton_sk.systems import SolveStatus
 
 from .records import Progress
+from .resume import Resume, Watch
 from .solve import Stages
 from .state import CONVERGED, Ending, LoopState, SolveMemory, ending
 from .steps import GradientStep, NewtonStep, QuasiNewtonStep, record_of
@@ -119,50 +120,6 @@ class Newton(BaseEstimator):
 
 
 @dataclass(frozen=True)
-class Resume:
-    """What another run needs in order to go on.
-
-    The state is that of the last arrival at its parameters; the `attempts` steps since then, rejected ones and a
-    closing one, are taken again, so that no matrix has to be kept. `last_theta` are the parameters that the run has
-    handed out.
-    """
-
-    state: LoopState
-    attempts: int
-    watch: "Watch"
-    last_theta: np.ndarray
-
-    def copy(self):
-        """Return the same with workspaces of its own."""
-        pairs = self.state.pairs
-        state = replace(self.state, blocks=None, pairs=None if pairs is None else pairs.copy())
-        return replace(self, state=state)
-
-    def without_pairs(self):
-        """Return the same without quasi-Newton pairs, which take 40 times the memory of the parameters."""
-        return replace(self, state=replace(self.state, blocks=None, pairs=None))
-
-
-@dataclass(frozen=True)
-class Watch:
-    """Watches the loss for lack of progress.
-
-    `reference` is the loss when progress was last seen, `stale` the number of epochs since, `best` the lowest loss.
-    """
-
-    reference: float = math.inf
-    best: float = math.inf
-    stale: float = 0
-
-    def after(self, loss, has_moved, tol):
-        """Return the watch after an epoch; one of rejected trials alone searches for a step and is not counted."""
-        best = min(self.best, loss)
-        if loss < self.reference - tol * abs(loss):
-            return Watch(loss, best)
-        return replace(self, best=best, stale=self.stale + 1 if has_moved else self.stale)
-
-
-@dataclass(frozen=True)
 class _Here:
     """Where a run stands between two epochs."""
 
@@ -241,12 +198,19 @@ class _Epochs:
         return here, records, end
 
     def _step(self, here, is_last):
-        """One step on all the data."""
-        state = self._with_policy(here.state, self.objective)
-        if is_last and self._is_first_order_by_choice(state):
+        """One step on all the data.
+
+        A closing step that `max_iter` alone has asked for is no arrival: another run takes a first-order step instead.
+        """
+        with np.errstate(over="ignore", invalid="ignore"):
+            state = self._evaluated(here.state)
+        if here.state.point is None:
+            here = replace(here, arrival=state)
+        closes = is_last and self._is_first_order_by_choice(state)
+        if closes:
             state = replace(state, policy=self.policy.exhausted(state.policy), is_closing=True)
         after, record, end = self._take(self.objective, state)
-        if after.point is state.point:
+        if closes or after.point is state.point:
             here = replace(here, state=after, attempts=here.attempts + 1)
         else:
             here = replace(here, state=after, arrival=after, attempts=0)

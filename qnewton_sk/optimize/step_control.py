@@ -284,7 +284,8 @@ class TrustRegion(StepControl):
         new = theta + step
         new_value = objective.value(new)
         ratio = (value - new_value) / predicted
-        length, slope = math.sqrt(step @ step), float(gradient @ step)
+        # The radius bounds the solution, of which the step may be a fraction.
+        length, slope = math.sqrt(direction.x @ direction.x), float(gradient @ step)
         shorter = length * _parabola_share(slope, new_value - value)
         if not ratio > self.accept:  # also if the value is NaN
             state = replace(self.failed(state), radius=max(shorter, MIN_RADIUS))

@@ -29,6 +29,11 @@ ROUNDING_ADVICE = (
     "(StandardScaler), raise `tol`, or fit in float64."
 )
 
+NO_DECREASE_ADVICE = (
+    "No step along the solutions lowers the loss, however short. Check that the gradient of a loss or activation of "
+    "your own is right; otherwise raise `tol` or scale the inputs (StandardScaler)."
+)
+
 SADDLE_ADVICE = (
     "The gradient is within `tol`, but the curvature is indefinite there: a saddle or a flat direction. Raise "
     "`alpha`, lower `tol` to go on, or fit from another `random_state`."
@@ -237,7 +242,8 @@ class NewtonStep:
             return None
         if state.point.has_gradient_below(self.tol):
             return Ending("saddle", False, f"step {state.step}: {SADDLE_ADVICE}")
-        return Ending("stalled", False, f"step {state.step}: stalled ({solve.status}). {ROUNDING_ADVICE}")
+        advice = ROUNDING_ADVICE if lost_in_rounding else NO_DECREASE_ADVICE
+        return Ending("stalled", False, f"step {state.step}: stalled ({solve.status}). {advice}")
 
     def _fall_back(self, objective, state, solve):
         """No usable solution: more damping, and a first-order step unless more damping makes the matrix definite."""

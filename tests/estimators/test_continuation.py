@@ -15,7 +15,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.model_selection import cross_val_score
 from sklearn.preprocessing import StandardScaler
 
-from qnewton_sk import QNewtonClassifier, QNewtonRegressor
+from qnewton_sk import QNewtonClassifier, QNewtonRegressor, TrustRegion
 from qnewton_sk.estimators import checkpoint
 from qnewton_sk.optimize import newton
 
@@ -26,6 +26,14 @@ FRIEDMAN_X, FRIEDMAN_Y = make_friedman1(150, random_state=0)
 
 FITS = {
     "first-order steps": (QNewtonClassifier((8, 8), random_state=0, tol=1e-7), *MOONS),
+    "a closing step": (QNewtonClassifier((16, 16), random_state=0, tol=1e-7), *MOONS),
+    "a first step that is rejected": (
+        QNewtonRegressor(
+            (6,), random_state=0, tol=0.0, curvature="hessian", step_control=TrustRegion(radius=1e6)
+        ),
+        FRIEDMAN_X,
+        FRIEDMAN_Y,
+    ),
     "Hessian": (QNewtonClassifier((6,), curvature="hessian", random_state=1, tol=1e-9), IRIS_X, IRIS_Y),
     "Gauss-Newton": (QNewtonRegressor((6,), random_state=0, tol=0.0), FRIEDMAN_X, FRIEDMAN_Y),
     "conjugate gradients": (
@@ -58,11 +66,11 @@ def same(a, b):
 
 def new(name, **settings):
     model, X, y = FITS[name]
-    return type(model)(**model.get_params() | settings), X, y
+    return type(model)(**model.get_params(deep=False) | settings), X, y
 
 
 @pytest.mark.parametrize("name", FITS)
-@pytest.mark.parametrize("pieces", [(4, 4), (1, 6, 1), (3, 5)])
+@pytest.mark.parametrize("pieces", [(4, 4), (1, 6, 1), (2, 3, 3), (3, 5)])
 def test_a_warm_start_goes_on_as_if_the_fit_had_not_ended(name, pieces):
     whole, X, y = new(name, max_iter=sum(pieces))
     fitted(whole, X, y)
@@ -71,6 +79,15 @@ def test_a_warm_start_goes_on_as_if_the_fit_had_not_ended(name, pieces):
         fitted(model.set_params(max_iter=epochs), X, y)
     assert same(model, whole)
     assert model.stop_reason_ == whole.stop_reason_
+
+
+def test_the_cases_are_what_they_are_called():
+    for name, rejected in (("a closing step", False), ("a first step that is rejected", True)):
+        model, X, y = new(name, max_iter=6)
+        history = fitted(model, X, y).history_
+        assert history["phase"][-1] == "newton"
+        assert (history["phase"][0] == "newton" and not history["accepted"][0]) == rejected
+        assert rejected or history["phase"][-2] == "first_order" and history["accepted"][-1]
 
 
 def test_partial_fits_get_as_far_as_one_fit():

@@ -60,14 +60,16 @@ def test_the_last_epoch_is_a_newton_step(max_iter):
 
 
 def test_a_known_negative_eigenvalue_is_no_minimum():
-    X, y = np.array([[-1.0], [1.0]]), np.array([0.0, 0.0])
-    start = QNewtonRegressor((1,), activation="tanh", alpha=0.0, warm_start=True, random_state=0, max_iter=1)
-    model, _ = start, None
+    X, y = np.array([[-1.0], [1.0]]), np.array([1.0, -1.0])
+    model = QNewtonRegressor((1,), activation="tanh", alpha=0.0, warm_start=True, random_state=0, max_iter=1)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
-        model.fit(X, np.array([1.0, -1.0]))
-    model.coefs_, model.intercepts_ = [np.zeros((1, 1))] * 2, [np.zeros(1)] * 2  # a saddle of y = x
+        model.fit(X, y)
+    model.coefs_, model.intercepts_ = (
+        [np.zeros((1, 1))] * 2,
+        [np.zeros(1)] * 2,
+    )  # a saddle: the output is zero
     model.set_params(curvature="gauss_newton", diagnostics=True, tol=1e-6)
     with pytest.warns(ConvergenceWarning, match="saddle or a flat direction"):
-        model.fit(X, np.array([1.0, -1.0]) - y)
+        model.fit(X, y)
     assert (model.stop_reason_, model.converged_) == ("saddle", False)

@@ -6,11 +6,19 @@ import autograd.numpy as anp
 import numpy as np
 import pytest
 from scipy import sparse
-from sklearn.datasets import load_iris, make_classification, make_multilabel_classification, make_regression
+from sklearn.datasets import (
+    load_breast_cancer,
+    load_diabetes,
+    load_iris,
+    load_wine,
+    make_classification,
+    make_multilabel_classification,
+    make_regression,
+)
 from sklearn.exceptions import ConvergenceWarning, NotFittedError
 from sklearn.metrics import accuracy_score, r2_score
 from sklearn.neural_network import MLPClassifier, MLPRegressor
-from sklearn.preprocessing import scale
+from sklearn.preprocessing import StandardScaler, scale
 
 from qnewton_sk import QNewtonClassifier, QNewtonRegressor, Scheduler
 from qnewton_sk.nets.duplicates import distinct_samples
@@ -385,6 +393,31 @@ def test_ctrl_c_before_the_first_epoch_leaves_the_start(monkeypatch):
     assert model.predict(IRIS_X).shape == (150,)
     assert set(model.history_) == set(COLUMNS)
     assert np.isfinite(model.loss_)
+
+
+@pytest.mark.parametrize("load", [load_wine, load_breast_cancer])
+def test_a_net_that_inputs_have_saturated_has_not_converged(load):
+    X, y = load(return_X_y=True)
+    with pytest.warns(ConvergenceWarning, match="saturated.*StandardScaler"):
+        model = QNewtonClassifier(random_state=0).fit(X, y)
+    assert (model.stop_reason_, model.converged_) == ("saturated", False)
+    assert len(set(model.predict(X))) == 1
+
+
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+@pytest.mark.parametrize("rate", [0.01, 0.1, 0.5])
+def test_a_small_learning_rate_goes_on_instead_of_stalling(rate):
+    X, y = load_diabetes(return_X_y=True)
+    X = StandardScaler().fit_transform(X)
+    model = QNewtonRegressor(random_state=0, learning_rate_init=rate, max_iter=30).fit(X, y)
+    assert (model.stop_reason_, model.n_iter_) == ("max_iter", 30)
+    assert model.loss_ < 0.8 * model.loss_curve_[0]
+
+
+def test_warnings_point_to_the_line_that_calls_fit():
+    with pytest.warns(ConvergenceWarning) as record:
+        classifier(max_iter=1, tol=0.0).fit(IRIS_X, IRIS_Y)
+    assert record[0].filename == __file__
 
 
 def test_divergence_keeps_the_last_good_model():

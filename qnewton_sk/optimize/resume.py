@@ -1,0 +1,52 @@
+"""What another run needs in order to go on from where one has ended."""
+
+import math
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from .state import LoopState
+
+
+@dataclass(frozen=True)
+class Watch:
+    """Watches the loss for lack of progress.
+
+    `reference` is the loss when progress was last seen, `stale` the number of epochs since, `best` the lowest loss.
+    """
+
+    reference: float = math.inf
+    best: float = math.inf
+    stale: float = 0
+
+    def after(self, loss, has_moved, tol):
+        """Return the watch after an epoch; one of rejected trials alone searches for a step and is not counted."""
+        best = min(self.best, loss)
+        if loss < self.reference - tol * abs(loss):
+            return Watch(loss, best)
+        return replace(self, best=best, stale=self.stale + 1 if has_moved else self.stale)
+
+
+@dataclass(frozen=True)
+class Resume:
+    """What another run needs in order to go on.
+
+    The state is that of the last arrival at its parameters; the `attempts` steps since then, rejected ones and a
+    closing one, are taken again, so that no matrix has to be kept. `last_theta` are the parameters that the run has
+    handed out.
+    """
+
+    state: LoopState
+    attempts: int
+    watch: Watch
+    last_theta: np.ndarray
+
+    def copy(self):
+        """Return the same with workspaces of its own."""
+        pairs = self.state.pairs
+        state = replace(self.state, blocks=None, pairs=None if pairs is None else pairs.copy())
+        return replace(self, state=state)
+
+    def without_pairs(self):
+        """Return the same without quasi-Newton pairs, which take 40 times the memory of the parameters."""
+        return replace(self, state=replace(self.state, blocks=None, pairs=None))
