@@ -117,7 +117,7 @@ class QNewtonRegressor(RegressorMixin, QNewtonBase):
         geometric mean over the inputs.
     alpha_intercepts_ : ndarray of shape (n_layers,)
         Penalty on the intercepts of each layer; only if the evidence was maximised.
-    alpha_per_input_ : ndarray of shape (n_features_in_,)
+    alpha_per_input_ : ndarray of shape (`n_features_in_`,)
         Penalty on the weights of each input; only with "evidence_per_input".
     log_evidence_ : float or None
         Log probability density of the targets, parameters integrated out; None if `alpha` is a number.
