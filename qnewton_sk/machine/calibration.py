@@ -6,8 +6,8 @@ import time
 import numpy as np
 from scipy import linalg
 
+from .blas import one_blas_thread
 from .rates import FLOPS, REFERENCE_RATES, Rates
-from .threads import one_blas_thread
 
 ORDERS = (16, 64, 192, 512)
 """Orders that `calibrate` measures: about a second in all. Larger ones are taken to run at the rate of the last."""
