@@ -113,8 +113,8 @@ def _square(workspace, name, n):
 
 
 MAX_GROUPS, GROUP_SAMPLES, PAIR_SAMPLES = 8, 512, 200
-"""Maximum number of groups, samples per group, and samples per group if there are two of them. On one thread eight groups
-of 1250 samples take 6 % longer than one (N = 705), and two of 221 samples 15 % longer (N = 1201); two threads halve it."""
+"""Maximum number of groups, samples per group, and samples per group if there are two of them. On one thread, eight
+groups of 1250 samples take 6 % longer than one (N = 705), two of 221 samples 15 % longer (N = 1201)."""
 
 
 def _groups(n_samples):
