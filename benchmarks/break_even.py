@@ -34,9 +34,10 @@ VIEWS = {
 
 
 def best_classical(facts, tol):
-    """The cheaper of LU (Cholesky where it is known to do) and conjugate gradients."""
-    direct = DirectCost("cholesky" if facts.positive_definite else "lu")
-    candidates = [direct] + [CGCost()] * (facts.positive_definite is True)
+    """The cheaper of LU, or Cholesky for a definite matrix, and conjugate gradients, at this machine's rates."""
+    rates = calibrate()
+    direct = DirectCost("cholesky" if facts.positive_definite else "lu", rates)
+    candidates = [direct] + [CGCost(rates)] * (facts.positive_definite is True)
     return min((cost(facts, tol) for cost in candidates), key=lambda estimate: estimate.seconds)
 
 

@@ -96,7 +96,7 @@ def measuring(n):
 
     A factorisation made while measuring counts unless the solver that is then chosen takes it over.
     """
-    b, rows, scheduler = np.ones(n), [], Scheduler(classical_backends())
+    b, rows, scheduler = np.ones(n), [], Scheduler(classical_backends(calibrate()))
     G = np.random.default_rng(1).standard_normal((n // 4, n))
     cases = {
         "indefinite": (gaussian(n), False, 0.5, "<= 0.15"),
@@ -216,14 +216,13 @@ def certified(count):
 
 
 def sparse_against_dense(n):
-    H, b, rows = gaussian(n), np.ones(n), []
-    calibrate()
+    H, b, rows, rates = gaussian(n), np.ones(n), [], calibrate()
     for d in (2, 3, 4, 6, 8, 12):
         matrix = SystemMatrix.from_entries(prune_symmetric(H, d, output="csr", keep_diagonal=True))
         definite_shift = float(abs(matrix.entries()).sum(axis=1).max())
         indefinite = unmeasured(matrix, b, 0.1)
         definite = unmeasured(matrix, b, definite_shift)
-        predicted = SparseLUCost()(indefinite.facts, 1e-8).seconds
+        predicted = SparseLUCost(rates)(indefinite.facts, 1e-8).seconds
         measured = seconds(lambda s=indefinite: SparseLU().solve(s), 1)
         cg = seconds(lambda s=definite: SparseCG().solve(s), 1)
         dense = seconds(lambda m=matrix: LDL().solve(unmeasured(m, b, 0.1)), 1)

@@ -7,6 +7,7 @@ import numpy as np
 from scipy import sparse
 from sklearn.exceptions import ConvergenceWarning
 
+from qnewton_sk.machine import one_blas_thread
 from qnewton_sk.optimize import SADDLE_ADVICE, extend, history_table
 
 from .bayes import fitted_penalty
@@ -83,6 +84,7 @@ def fitted_parameters(estimator, network, theta):
     }
 
 
+@one_blas_thread()  # eigenvalues and the posterior must not depend on the number of threads either
 def set_results(estimator, job):
     """Set the fitted attributes of a job that has run."""
     journal, before = job.journal, estimator if job.keep else None

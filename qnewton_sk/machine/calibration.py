@@ -2,12 +2,13 @@
 
 import math
 import time
+from functools import partial
 
 import numpy as np
 from scipy import linalg
 
+from .blas import one_blas_thread
 from .rates import FLOPS, REFERENCE_RATES, Rates
-from .threads import one_blas_thread
 
 ORDERS = (16, 64, 192, 512)
 """Orders that `calibrate` measures: about a second in all. Larger ones are taken to run at the rate of the last."""
@@ -90,11 +91,18 @@ def _matrix(n):
 
 
 def _kernels(A):
+    """Return each kernel on A; they write to memory that exists, as the time of new memory depends on the process."""
+    work, lapack = A.copy(order="F"), linalg.lapack
+
+    def on_copy(factorise):
+        np.copyto(work, A)
+        factorise(work, overwrite_a=1)
+
     return {
-        "gemm": lambda: A @ A,
-        "lu": lambda: linalg.lapack.dgetrf(A),
-        "cholesky": lambda: linalg.lapack.dpotrf(A, lower=1, clean=0),
-        "ldl": lambda: linalg.lapack.dsytrf(A, lower=1, lwork=64 * A.shape[0]),
+        "gemm": partial(np.matmul, A, A, out=work),
+        "lu": partial(on_copy, lapack.dgetrf),
+        "cholesky": partial(on_copy, partial(lapack.dpotrf, lower=1, clean=0)),
+        "ldl": partial(on_copy, partial(lapack.dsytrf, lower=1, lwork=64 * len(A))),
     }
 
 

@@ -27,13 +27,28 @@ SETS = {
     "digits": (QNewtonClassifier, *load_digits(return_X_y=True)),
     "moons": (QNewtonClassifier, *make_moons(300, noise=0.2, random_state=0)),
 }
+
+
+def show(*labels):
+    digest = hashlib.sha256()
+    for model in labels:
+        if hasattr(model, "coefs_"):
+            for W in model.coefs_ + model.intercepts_:
+                digest.update(W.tobytes())
+            labels += (model.loss_, model.converged_, model.condition_number_, *model.schedule_)
+    print(*(label for label in labels if not hasattr(label, "coefs_")), digest.hexdigest())
+
+
 for name, (kind, X, y) in SETS.items():
     X = StandardScaler().fit_transform(X)
     for curvature in ("auto", "hessian"):
         steps = 2 if (name, curvature) == ("digits", "hessian") else 25
         model = kind(curvature=curvature, random_state=0, max_iter=steps).fit(X, y)
-        bits = b"".join(W.tobytes() for W in model.coefs_ + model.intercepts_)
-        print(name, curvature, hashlib.sha256(bits).hexdigest(), *model.schedule_)
+        show(name, curvature, model, repr({k: v for k, v in model.hessian_summary_.items() if k != "seconds"}))
+X, y = SETS["diabetes"][1:]
+settings = dict(hidden_layer_sizes=(60,), random_state=0, max_iter=25)
+model = QNewtonRegressor(posterior="full", diagnostics=True, **settings).fit(StandardScaler().fit_transform(X), y)
+show("posterior", model, model.hessian_summary_["smallest_magnitude"], model.effective_parameters_, model.noise_std_)
 """
 
 
@@ -47,7 +62,7 @@ def test_fits_are_identical_in_fresh_processes_on_one_and_two_threads():
         )
     printed = [process.communicate()[0].splitlines() for process in processes]
     assert [process.returncode for process in processes] == [0, 0, 0]
-    assert len(printed[0]) == 8
+    assert len(printed[0]) == 9
     assert printed[0] == printed[1] == printed[2]
 
 

@@ -8,11 +8,10 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 from sklearn.exceptions import ConvergenceWarning
-from threadpoolctl import threadpool_limits
+from threadpoolctl import ThreadpoolController, threadpool_limits
 
 from qnewton_sk import Backend, QNewtonRegressor, Scheduler
-from qnewton_sk.machine import threads
-from qnewton_sk.machine.threads import available_threads, one_blas_thread, run_tasks
+from qnewton_sk.machine import available_threads, blas, one_blas_thread, run_tasks
 from qnewton_sk.solvers import LU, DirectCost
 
 
@@ -23,28 +22,9 @@ def two_threads():
 
 
 def blas_now():
-    return threads._blas.current()
-
-
-def limits_from_another_thread_hold():
-    """Whether BLAS lets a thread other than the main one set its number of threads; some builds of OpenBLAS do not."""
-    seen = []
-
-    def limit():
-        with threadpool_limits(1, "blas"):
-            seen.append(blas_now())
-
-    with threadpool_limits(2, "blas"):
-        thread = threading.Thread(target=limit)
-        thread.start()
-        thread.join()
-    return seen == [1]
-
-
-needs_limits_from_threads = pytest.mark.skipif(
-    not limits_from_another_thread_hold(),
-    reason="this BLAS ignores limits that are set outside the main thread",
-)
+    return max(
+        library.num_threads for library in ThreadpoolController().select(user_api="blas").lib_controllers
+    )
 
 
 @pytest.mark.parametrize("count", [0, 1, 2, 7])
@@ -124,7 +104,6 @@ def test_contexts_nest_and_the_last_one_out_restores(two_threads):
     assert (blas_now(), available_threads()) == (2, 2)
 
 
-@needs_limits_from_threads
 def test_an_exception_inside_one_context_leaves_the_other_undisturbed(two_threads):
     inside, failed = threading.Event(), threading.Event()
     seen = []
@@ -149,7 +128,6 @@ def test_an_exception_inside_one_context_leaves_the_other_undisturbed(two_thread
     assert blas_now() == available_threads() == 2
 
 
-@needs_limits_from_threads
 def test_a_task_that_raises_in_one_thread_leaves_tasks_of_another_undisturbed(two_threads):
     working, failed = threading.Event(), threading.Event()
     seen, errors = [], []
@@ -211,7 +189,6 @@ def watched_fit(seen, meeting=None, steps_before_error=None):
         return net.fit(X, np.sin(X[:, 0]) + X[:, 1])
 
 
-@needs_limits_from_threads
 def test_two_fits_at_once_do_not_disturb_each_others_blas_threads(two_threads):
     alone = watched_fit([])
     meeting, seen, failed_seen, fitted = threading.Barrier(2), [], [], []
@@ -224,6 +201,74 @@ def test_two_fits_at_once_do_not_disturb_each_others_blas_threads(two_threads):
     assert set(seen) == set(failed_seen) == {1} and len(failed_seen) == 3
     assert blas_now() == available_threads() == 2
     assert [W.tobytes() for W in fitted[0].coefs_] == [W.tobytes() for W in alone.coefs_]
+
+
+def test_the_last_context_to_close_restores_the_threads_in_whichever_thread_it_is(two_threads):
+    opened, closed = threading.Event(), threading.Event()
+
+    def opens_first():
+        with one_blas_thread():
+            opened.wait(10)
+        closed.set()
+
+    def closes_last():
+        with one_blas_thread():
+            opened.set()
+            closed.wait(10)
+            assert blas_now() == 1
+
+    run_in_threads(opens_first, closes_last)
+    assert blas_now() == 2
+    with threadpool_limits(1, "blas"):
+        assert blas_now() == 1  # the caller's own limits work as before
+    assert blas_now() == 2
+
+
+class PerThreadLibrary:
+    """A BLAS whose number of threads belongs to the calling thread, as with OpenMP."""
+
+    threading_layer = "openmp"
+
+    def __init__(self, default):
+        self.default, self.local = default, threading.local()
+
+    @property
+    def num_threads(self):
+        return getattr(self.local, "number", self.default)
+
+    def set_num_threads(self, number):
+        self.local.number = number
+
+
+@pytest.fixture
+def per_thread_library(monkeypatch):
+    library = PerThreadLibrary(2)
+    monkeypatch.setattr(blas, "_libraries", lambda: ([], [library]))
+    limit = blas._Limit([])
+    monkeypatch.setattr(blas, "_process_limit", lambda: limit)
+    monkeypatch.setattr(blas, "_own", threading.local())
+    return library
+
+
+def test_a_library_with_limits_per_thread_is_limited_in_every_thread(per_thread_library):
+    meeting, seen = threading.Barrier(2, timeout=10), []
+
+    def task(worker):
+        meeting.wait()
+        seen.append((worker, per_thread_library.num_threads, available_threads()))
+
+    run_tasks([task, task], ["a", "b"], 1e12)
+    assert sorted(seen) == [("a", 1, 2), ("b", 1, 2)]
+    assert per_thread_library.num_threads == available_threads() == 2
+
+    def fits():
+        with one_blas_thread():
+            meeting.wait()
+            seen.append(per_thread_library.num_threads)
+        assert per_thread_library.num_threads == 2
+
+    run_in_threads(fits, fits)
+    assert seen[2:] == [1, 1]
 
 
 def run_in_threads(*functions):
