@@ -32,7 +32,7 @@ def determinant_bound(n, log_abs_det, log_size, definite=False, eps=2.0**-52):
     Returns
     -------
     float
-        The bound; inf where it overflows.
+        The bound; inf if it overflows.
 
     References
     ----------
@@ -97,13 +97,13 @@ class OneNormCondition(ConditionEstimator):
 class ShiftCondition(ConditionEstimator):
     """(upper bound of the norm) / (lower bound of the smallest magnitude), in O(n^2).
 
-    For H positive semidefinite by structure and A = H + shift I, the smallest eigenvalue is at least the
-    shift; for any matrix it is at least what Gershgorin's discs leave. The norm is bounded by the trace, the
+    If H is positive semidefinite by structure, the smallest eigenvalue of A = H + shift I is at least the
+    shift; for any matrix Gershgorin's discs bound it from below. The norm is bounded by the trace, the
     Frobenius norm, and max_i (|H| x)_i / x_i with x = |H| 1 (Collatz, Wielandt).
     """
 
     def estimate(self, matrix):
-        """Return an upper bound, inf where nothing bounds the smallest eigenvalue away from 0."""
+        """Return an upper bound; inf if nothing bounds the smallest eigenvalue away from 0."""
         H, shift, n = matrix.entries(), matrix.shift, matrix.n
         diagonal, magnitudes = H.diagonal().astype(float), abs(H)
         sums = np.asarray(magnitudes.sum(axis=1, dtype=float)).ravel()

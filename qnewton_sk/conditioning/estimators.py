@@ -176,7 +176,7 @@ class NormOverShift(ConditionEstimator):
     @staticmethod
     def _lanczos(matrix):
         start = norm_start(matrix)
-        steps = NORM_STEPS[matrix.n > LARGE] + (start is None)
+        steps = NORM_STEPS[matrix.n > LARGE_ORDER] + (start is None)
         return block_lanczos(
             lambda V: matrix.product(V[:, 0])[:, None],
             matrix.n,
@@ -188,10 +188,10 @@ class NormOverShift(ConditionEstimator):
 
 
 NORM_STEPS = {False: 5, True: 2}
-"""Lanczos products for the norm, by whether the order is above `LARGE`; one more if there are no entries.
+"""Lanczos products for the norm, by whether the order is above `LARGE_ORDER`; one more if there are no entries.
 A product costs 1 % of an LU solve at N = 4000."""
 
-LARGE = 1500
+LARGE_ORDER = 1500
 """Order above which a product is expensive beside the overhead of a Lanczos step."""
 
 

@@ -1,4 +1,4 @@
-"""The choice: the cheapest of those that are willing, told in full; names, hardware, and backends of one's own."""
+"""The choice: the cheapest of those that are able, told in full; names, hardware, and backends of one's own."""
 
 import math
 import runpy
@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from sklearn.base import BaseEstimator, clone
+from sklearn.base import clone
 
 from qnewton_sk import (
     Backend,
@@ -30,7 +30,7 @@ from qnewton_sk.quantum.qlsa import QLSA
 from qnewton_sk.scheduling.backends import classical_backends, default_backends, quantum_backend
 from qnewton_sk.scheduling.scheduler import (
     DAMPED_SOLVES,
-    FEWEST_PRODUCTS,
+    MIN_PRODUCTS,
     TRUNCATED_DEFINITE_SOLVES,
     TRUNCATED_SOLVES,
     resolve_scheduler,
@@ -151,10 +151,10 @@ def test_no_refusing_backend_is_ever_chosen(offers):
         for i, (seconds, refuses, unpriced) in enumerate(offers)
     ]
     decision = Scheduler(offered).choose(FACTS, 1e-3)
-    willing = {str(i): seconds for i, (seconds, *rejections) in enumerate(offers) if not any(rejections)}
-    assert set(decision.estimates) == set(willing)
-    assert decision.chosen == (min(willing, key=willing.get) if willing else None)
-    assert decision.classical_seconds == min(willing.values(), default=None)
+    able = {str(i): seconds for i, (seconds, *rejections) in enumerate(offers) if not any(rejections)}
+    assert set(decision.estimates) == set(able)
+    assert decision.chosen == (min(able, key=able.get) if able else None)
+    assert decision.classical_seconds == min(able.values(), default=None)
 
 
 def test_all_refuse():
@@ -204,7 +204,7 @@ def test_an_iterative_solver_may_spend_what_a_direct_one_would():
 
 def test_a_few_products_are_always_allowed():
     offered = [backend("direct", 2.0), backend("iterative", 1.0, product_seconds=1.0)]
-    assert Scheduler(offered).choose(FACTS, 1e-3).max_products == FEWEST_PRODUCTS
+    assert Scheduler(offered).choose(FACTS, 1e-3).max_products == MIN_PRODUCTS
 
 
 @pytest.mark.parametrize(
@@ -225,7 +225,7 @@ def test_the_limit_reaches_the_solver():
     scheduler = Scheduler([Backend("cg", CG(), MyCost(1.0, product_seconds=1.0)), backend("direct", 2.0)])
     decision = scheduler.choose(given.facts, given.tol)
     solution = scheduler.solve(given, decision)
-    assert solution.status is SolveStatus.MAX_ITERATIONS and solution.products == FEWEST_PRODUCTS
+    assert solution.status is SolveStatus.MAX_ITERATIONS and solution.products == MIN_PRODUCTS
 
 
 # -- solving -------------------------------------------------------------------------------------------------
@@ -353,47 +353,6 @@ def test_a_backend_of_ones_own_competes():
     assert dear.chosen != "mine" and dear.estimates["mine"].seconds == 1e30
 
 
-class Conforming(BaseEstimator):
-    """It has the methods of a solver and of a cost, but none of the base classes."""
-
-    def rejection_reason(self, facts, tol=None):
-        return None
-
-    def solve(self, system):
-        return None
-
-    def __call__(self, facts, tol):
-        return CostEstimate(1.0)
-
-
-class Asks(MySolver):
-    needs = "everything"
-
-
-@pytest.mark.parametrize(
-    "wrong, message",
-    [
-        (
-            Backend("mine", Conforming(), MyCost()),
-            "`solver` of the backend 'mine' .* subclass of qnewton_sk.Solver",
-        ),
-        (Backend("mine", LU, MyCost()), "`solver` of the backend 'mine' must be an instance of"),
-        (Backend("mine", Asks(), MyCost()), "`solver` of the backend 'mine' must have `needs` among"),
-        (
-            Backend("mine", MySolver(), Conforming()),
-            "`cost` of the backend 'mine' .* subclass of qnewton_sk.CostM",
-        ),
-        (Backend("mine", MySolver(), MyCost), "`cost` of the backend 'mine' must be a function cost"),
-        (Backend("mine", MySolver(), 3.0), "`cost` of the backend 'mine' must be a function cost"),
-        (Backend("mine", MySolver(), MyCost(), "mystic"), "`kind` of the backend 'mine' must be one of"),
-        (Backend(None, MySolver(), MyCost()), "`name` of a Backend must be a non-empty str; got None"),
-    ],
-)
-def test_a_backend_of_wrong_parts_is_refused_with_what_to_subclass(wrong, message):
-    with pytest.raises(ValueError, match=message):
-        Scheduler([wrong]).available_backends()
-
-
 @pytest.mark.parametrize("tol", [-1, 0, 1, 2.0, math.nan, math.inf, "x", [1e-3]])
 def test_an_impossible_tolerance_is_refused_before_there_is_a_system(tol):
     with pytest.raises(ValueError, match="`tol` of a Scheduler must be None or a number in"):
@@ -404,14 +363,6 @@ def test_an_impossible_tolerance_is_refused_before_there_is_a_system(tol):
 def test_an_impossible_cost_rejects_its_backend_by_name(seconds):
     decision = Scheduler([backend("odd", seconds), backend("sane", 1.0)]).choose(FACTS, 1e-3)
     assert decision.chosen == "sane" and repr(seconds) in decision.rejections["odd"]
-
-
-def test_a_cost_that_returns_something_else_is_named():
-    offered = [Backend("mine", MySolver(), lambda facts, tol: 1.0)]
-    with pytest.raises(
-        ValueError, match="`cost` of the backend 'mine' must return a qnewton_sk.CostEstimate; got 1.0"
-    ):
-        Scheduler(offered).choose(FACTS, 1e-3)
 
 
 @pytest.mark.parametrize(
@@ -431,11 +382,6 @@ def test_a_quantum_solver_that_takes_no_reference_answers_by_itself():
     given, scheduler = system(radius=1e-3), Scheduler([backend(kind="quantum")])
     solution = scheduler.solve(given, scheduler.choose(given.facts, given.tol))
     np.testing.assert_allclose(solution.x, np.linalg.solve(given.matrix.dense(), given.rhs))
-
-
-def test_a_cost_may_be_a_function():
-    cost = lambda facts, tol: CostEstimate(facts.n * 1e-12)  # noqa: E731
-    assert Scheduler([Backend("mine", MySolver(), cost)]).choose(FACTS, 1e-3).chosen == "mine"
 
 
 def test_grid_search_reaches_into_everything():

@@ -155,7 +155,7 @@ def test_products_are_limited(limit):
 
 def test_memory_limits_the_products(monkeypatch):
     A, b = problem(0, 8)
-    monkeypatch.setattr(krylov, "KEPT_BYTES", 3 * 2 * b.nbytes)
+    monkeypatch.setattr(krylov, "MAX_PATH_BYTES", 3 * 2 * b.nbytes)
     path = KrylovPath(b)
     assert path.cut(Counted(A), math.inf, 1e-12, 100).how == "limit" and path.products == 3
 

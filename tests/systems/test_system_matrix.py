@@ -1,15 +1,11 @@
 """Matrices on demand: what is shared between shifts, what is kept for one, and what is never done twice."""
 
-import pickle
-
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy import sparse
 
-from qnewton_sk import SystemFacts
-from qnewton_sk.systems.solution import SolveStatus
 from qnewton_sk.systems.system_matrix import FACTORISATIONS, SystemMatrix
 
 N = 6
@@ -39,23 +35,6 @@ def lazy(**settings):
 
 
 # -- statuses ------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("status", SolveStatus)
-def test_every_failure_names_a_remedy(status):
-    assert (status.advice == "") == (status is SolveStatus.SUCCESS)
-    assert str(status) == status.value == status
-    assert pickle.loads(pickle.dumps(status)) is status
-
-
-def test_only_directions_of_descent_are_usable():
-    broken = {
-        SolveStatus.SINGULAR,
-        SolveStatus.NON_FINITE,
-        SolveStatus.FAILED,
-        SolveStatus.NOT_POSITIVE_DEFINITE,
-    }
-    assert {status for status in SolveStatus if not status.usable} == broken
 
 
 # -- the matrix ----------------------------------------------------------------------------------------------
@@ -160,25 +139,3 @@ def test_no_factor_is_none():
 
 
 # -- the facts -----------------------------------------------------------------------------------------------
-
-
-def test_facts_fill_in_what_follows():
-    assert SystemFacts(n=7).row_nonzeros == 7
-    assert SystemFacts(n=7).product_flops == 2 * 49
-    assert SystemFacts(n=7, nnz=9).product_flops == 18
-    assert SystemFacts(n=7, nnz=9, product_flops=1.0).product_flops == 1.0
-
-
-@pytest.mark.parametrize(
-    "wrong, message",
-    [
-        (dict(n=0), "`n` must be an int >= 1; got 0"),
-        (dict(n=3, kappa=0.5), "`kappa` must be >= 1"),
-        (dict(n=3, kappa=np.nan), "`kappa` must be >= 1"),
-        (dict(n=3, row_nonzeros=4), "`row_nonzeros` must be between 1 and n=3; got 4"),
-        (dict(n=3, row_nonzeros=0), "`row_nonzeros` must be between 1 and n=3; got 0"),
-    ],
-)
-def test_impossible_facts_are_refused(wrong, message):
-    with pytest.raises(ValueError, match=message):
-        SystemFacts(**wrong)
