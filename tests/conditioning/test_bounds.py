@@ -23,7 +23,7 @@ def test_published_value_of_the_determinant_bound():
 
 
 @pytest.mark.parametrize("scale", [1e-160, 1e160])
-def test_determinant_bound_does_not_care_for_the_scale(scale):
+def test_determinant_bound_does_not_depend_on_the_scale(scale):
     H = with_eigenvalues(np.linspace(1, 3, 40))
     with np.errstate(over="ignore"):
         assert np.linalg.det(H * scale) in (0.0, math.inf)

@@ -105,7 +105,7 @@ class Mine(BaseEstimator):
         return ConditionNumber(self.factor * matrix.n, "upper bound", "mine", matrix.n)
 
 
-def test_an_own_estimator():
+def test_a_users_estimator():
     kappa = condition_number(np.eye(3), Mine())
     assert (kappa, kappa.kind, kappa.method, kappa.flops) == (6.0, "upper bound", "mine", 3.0)
 

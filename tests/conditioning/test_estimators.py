@@ -65,13 +65,13 @@ def test_lanczos_reuses_what_is_kept_and_says_so_in_its_cost():
 
 @pytest.mark.parametrize("values, definite", [([3.0, 2.0, 1e-3], True), ([3.0, 2.0, -1e-3], False)])
 @pytest.mark.parametrize("method", ["exact", "lanczos"])
-def test_definiteness_comes_to_light(values, definite, method):
+def test_definiteness_is_found(values, definite, method):
     assert condition_number(with_eigenvalues(values), method).positive_definite is definite
 
 
 @pytest.mark.parametrize("factor", ["lu", "cholesky", "ldl"])
 @pytest.mark.parametrize("method", ["determinant", "one_norm", "lanczos"])
-def test_every_kept_factorisation_serves(factor, method):
+def test_every_factorisation_that_exists_is_used(factor, method):
     A = semidefinite(40, 40, 2.0)
     A.factorisation(factor)
     before = A.factorised

@@ -1,4 +1,4 @@
-"""Oracle sparsity and pruning against their definitions, entry by entry."""
+"""Pruning against its definition, entry by entry."""
 
 import numpy as np
 import pytest
@@ -8,7 +8,7 @@ from hypothesis.extra.numpy import arrays
 from scipy import sparse
 
 from qnewton_sk import prune_symmetric
-from qnewton_sk.conditioning import pruning as sparsity
+from qnewton_sk.conditioning import pruning
 
 
 def greedy(H, d, keep_diagonal=False):
@@ -38,8 +38,8 @@ def ties(draw, most=14):
 
 @pytest.fixture(params=[(4096, 8), (1, 1), (5, 1)], ids=["default chunks", "row chunks", "small chunks"])
 def chunks(request, monkeypatch):
-    monkeypatch.setattr(sparsity, "MIN_CHUNK", request.param[0])
-    monkeypatch.setattr(sparsity, "CHUNK_PER_ROW", request.param[1])
+    monkeypatch.setattr(pruning, "MIN_CHUNK", request.param[0])
+    monkeypatch.setattr(pruning, "CHUNK_PER_ROW", request.param[1])
 
 
 def check_pruned(P, H, d):

@@ -11,7 +11,7 @@ from qnewton_sk import oracle_sparsity
 from qnewton_sk.conditioning import sparsity
 
 
-def fewest(row, share):
+def minimum_count(row, share):
     """The definition, entry by entry."""
     falling, total, count = sorted(np.abs(row), reverse=True), 0.0, 0
     while total < share * np.abs(row).sum() * (1 - 1e-12):
@@ -22,10 +22,10 @@ def fewest(row, share):
 
 @given(arrays(float, st.tuples(st.integers(1, 6), st.integers(1, 9)), elements=st.integers(-4, 4)))
 @settings(max_examples=200, deadline=None)
-def test_oracle_sparsity_is_the_fewest_entries(H):
+def test_oracle_sparsity_is_the_minimum_number_of_entries(H):
     shares = [0.1, 0.5, 0.75, 0.9, 0.95, 1.0]
     counts = oracle_sparsity(H, shares)
-    assert counts.tolist() == [[fewest(row, share) for row in H] for share in shares]
+    assert counts.tolist() == [[minimum_count(row, share) for row in H] for share in shares]
     assert oracle_sparsity(H).tolist() == counts[1].tolist()
     assert (np.diff(counts, axis=0) >= 0).all()
     np.testing.assert_array_equal(oracle_sparsity(sparse.csr_array(H), shares), counts)
@@ -44,7 +44,7 @@ def test_oracle_sparsity_in_blocks(monkeypatch):
     np.testing.assert_array_equal(oracle_sparsity(H, [0.5, 0.9]), whole)
 
 
-def test_one_int_a_row():
+def test_the_result_has_one_int_per_row():
     counts = oracle_sparsity(np.random.default_rng(0).standard_normal((5, 5)).astype(np.float32), 0.75)
     assert counts.shape == (5,) and counts.dtype.kind == "i"
 

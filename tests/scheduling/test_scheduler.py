@@ -27,6 +27,7 @@ from qnewton_sk.conditioning.prepare import prepare
 from qnewton_sk.machine import FLOPS, Rates
 from qnewton_sk.quantum.cost import QuantumCost
 from qnewton_sk.quantum.qlsa import QLSA
+from qnewton_sk.scheduling import scheduler as scheduler_module
 from qnewton_sk.scheduling.backends import classical_backends, default_backends, quantum_backend
 from qnewton_sk.scheduling.scheduler import (
     DAMPED_SOLVES,
@@ -123,7 +124,7 @@ some_facts = st.builds(
 
 
 @given(some_facts, st.floats(1e-12, 0.5), st.sampled_from(["attosecond", "fault_tolerant", "ibm_sherbrooke"]))
-def test_the_cheapest_of_the_willing_is_chosen_and_all_is_told(facts, tol, hardware):
+def test_the_cheapest_backend_is_chosen_and_every_estimate_and_rejection_is_reported(facts, tol, hardware):
     scheduler = Scheduler(hardware=hardware)
     offered = scheduler.available_backends()
     decision = scheduler.choose(facts, tol, offered)
@@ -143,7 +144,7 @@ def test_the_cheapest_of_the_willing_is_chosen_and_all_is_told(facts, tol, hardw
 
 
 @given(st.lists(st.tuples(st.floats(1e-9, 1e9), st.booleans(), st.booleans()), min_size=1, max_size=6))
-def test_no_refusing_backend_is_ever_chosen(offers):
+def test_a_backend_that_rejects_the_system_is_never_chosen(offers):
     offered = [
         backend(
             str(i), seconds, refuses="never" if refuses else None, unpriced="no price" if unpriced else None
@@ -157,7 +158,7 @@ def test_no_refusing_backend_is_ever_chosen(offers):
     assert decision.classical_seconds == min(able.values(), default=None)
 
 
-def test_all_refuse():
+def test_no_backend_is_chosen_if_all_reject_the_system():
     decision = Scheduler([backend(refuses="not today")]).choose(FACTS, 1e-3)
     assert decision.chosen is None and decision.rejections == {"mine": "not today"} and not decision.estimates
     assert decision.break_even_gate_time is None and decision.max_products is None
@@ -232,7 +233,7 @@ def test_the_limit_reaches_the_solver():
 
 
 @pytest.mark.parametrize("name", ["lu", "cholesky", "ldl", "cg", "qlsa"])
-def test_whoever_is_chosen_solves(name):
+def test_the_chosen_backend_solves_the_system(name):
     given, scheduler = system(), Scheduler([b for b in default_backends("attosecond") if b.name == name])
     decision = scheduler.choose(given.facts, given.tol)
     assert decision.chosen == name
@@ -253,7 +254,7 @@ def test_an_ideal_quantum_solution_is_that_of_the_cheapest_classical_backend():
     assert solution.info["note"] == "mine" and solution.info["queries"] > 0
 
 
-def test_a_quantum_solution_answers_the_damped_system_even_within_a_radius():
+def test_a_quantum_solution_is_that_of_the_damped_system_even_within_a_radius():
     given = system(radius=1e-3)
     scheduler = Scheduler([backend("cg", 2.0, solver=CG()), backend("q", 1.0, solver=QLSA(), kind="quantum")])
     solution = scheduler.solve(given, scheduler.choose(given.facts, given.tol))
@@ -310,7 +311,7 @@ def test_unknown_schedulers_are_refused(wrong):
 
 
 @pytest.mark.parametrize("wrong", [[], ["lu"], [LU()], [None], (backend(), "qlsa"), 3, "lu"])
-def test_what_is_no_backend_is_refused(wrong):
+def test_anything_but_backends_is_refused(wrong):
     with pytest.raises(ValueError, match="`backends` must be None or a non-empty list of Backend"):
         Scheduler(wrong).available_backends()
 
@@ -343,7 +344,7 @@ def test_unknown_quantum_settings_are_refused(setting, message):
         Scheduler(**setting).choose(FACTS, 1e-3)
 
 
-def test_a_backend_of_ones_own_competes():
+def test_a_users_backend_competes():
     scheduler = Scheduler(default_backends() + [backend(seconds=1e-30)])
     given = system()
     decision = scheduler.choose(given.facts, given.tol)
@@ -378,7 +379,7 @@ def test_a_solver_that_returns_something_else_is_named(answer):
         scheduler.solve(given, scheduler.choose(given.facts, given.tol))
 
 
-def test_a_quantum_solver_that_takes_no_reference_answers_by_itself():
+def test_a_quantum_solver_without_a_reference_solves_by_itself():
     given, scheduler = system(radius=1e-3), Scheduler([backend(kind="quantum")])
     solution = scheduler.solve(given, scheduler.choose(given.facts, given.tol))
     np.testing.assert_allclose(solution.x, np.linalg.solve(given.matrix.dense(), given.rhs))
@@ -418,7 +419,7 @@ def test_the_example_runs(capsys):
         ("products", "shift", None, DAMPED_SOLVES),
     ],
 )
-def test_solves_that_get_less_far_are_weighed_in_the_choice_and_recorded_as_they_are(
+def test_solves_that_make_less_progress_are_weighted_in_the_choice_but_not_in_the_records(
     needs, bounds_by, definite, solves
 ):
     solver = MySolver()
@@ -434,7 +435,14 @@ def test_solves_that_get_less_far_are_weighed_in_the_choice_and_recorded_as_they
     assert without.classical_seconds == 1.0
 
 
-def test_a_quantum_solve_is_realised_by_who_solves_the_damped_system_exactly():
+def test_a_quantum_solve_is_computed_by_a_backend_that_solves_the_damped_system_exactly():
     facts = replace(FACTS, radius=1.0, positive_definite=None)
     decision = Scheduler(hardware="attosecond").choose(facts, 1e-6)
     assert decision.chosen == "qlsa" and decision.computed_by in ("cholesky", "ldl", "lu")
+
+
+def test_an_ideal_quantum_solve_fails_if_no_classical_backend_can_compute_it(monkeypatch):
+    monkeypatch.setattr(scheduler_module, "classical_backends", lambda rates: [backend(refuses="no room")])
+    given, scheduler = system(), Scheduler([backend("q", solver=QLSA(), kind="quantum")])
+    solution = scheduler.solve(given, scheduler.choose(given.facts, given.tol))
+    assert solution.status is SolveStatus.FAILED and "no classical backend" in solution.info["reason"]

@@ -127,7 +127,7 @@ def test_cholesky_says_that_a_matrix_is_not_definite(seed, n):
 @pytest.mark.parametrize("solver", [*DENSE, *SPARSE], ids=name)
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
 @pytest.mark.parametrize("place", [(0, 0), (1, 3)])
-def test_entries_that_are_no_numbers(solver, value, place):
+def test_entries_that_are_not_finite_are_reported(solver, value, place):
     H = np.eye(5) + 0.1
     H[place] = H[place[::-1]] = value
     failed(solver.solve(system(stored_for(solver, H))), SolveStatus.NON_FINITE)
@@ -140,7 +140,7 @@ def test_entries_that_are_no_numbers(solver, value, place):
     st.sampled_from([0.0, 30.0]),
     st.data(),
 )
-def test_no_place_hides_what_is_no_number(seed, n, value, definite, data):
+def test_an_entry_that_is_not_finite_is_reported_wherever_it_is(seed, n, value, definite, data):
     """Blocked or not, whatever the pivots: LAPACK's factors are looked at, not all the entries."""
     B = np.random.default_rng(seed).standard_normal((n, n))
     H = B + B.T + definite * np.eye(n)
@@ -153,7 +153,7 @@ def test_no_place_hides_what_is_no_number(seed, n, value, definite, data):
 
 @pytest.mark.parametrize("solver", [*DENSE, Woodbury()], ids=name)
 @pytest.mark.parametrize("value", [np.nan, np.inf])
-def test_a_right_hand_side_that_is_no_number(solver, value):
+def test_a_right_hand_side_that_is_not_finite_is_reported(solver, value):
     given = system(low_rank(0, 5, 2), shift=1.0)
     given.rhs[2] = value
     failed(solver.solve(given), SolveStatus.NON_FINITE)
@@ -242,7 +242,7 @@ def test_matrix_and_right_hand_side_are_left_alone(solver):
         (Woodbury(), {"rank": 2, "shift": 0.1}, None),
     ],
 )
-def test_refusals(solver, facts, reason):
+def test_rejection_reasons(solver, facts, reason):
     said = solver.rejection_reason(SystemFacts(n=5, **facts))
     assert said is None if reason is None else reason in said
 

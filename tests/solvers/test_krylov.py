@@ -161,7 +161,7 @@ def test_memory_limits_the_products(monkeypatch):
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
-def test_products_that_are_no_numbers_end_the_path(value):
+def test_products_that_are_not_finite_end_the_path(value):
     A, b = problem(0, 4)
     A[0, 0] = value
     cut = KrylovPath(b).cut(lambda v: A @ v, 1.0, 1e-8, 10)

@@ -115,7 +115,7 @@ def test_zero_right_hand_side(solver):
     assert solution.status is SolveStatus.SUCCESS and not solution.x.any() and solution.relative_residual == 0
 
 
-def test_refusals():
+def test_rejection_reasons():
     dense = SystemFacts(n=N, kappa=10.0)
     for solver in (SparseLU(), SparseCG()):
         assert "not held sparse" in solver.rejection_reason(dense)

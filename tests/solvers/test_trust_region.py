@@ -135,7 +135,7 @@ def test_a_limit_on_the_factorisations_still_gives_a_step_that_descends(monkeypa
 
 @pytest.mark.parametrize("place", ["matrix", "diagonal", "rhs"])
 @pytest.mark.parametrize("value", [math.nan, math.inf])
-def test_what_is_not_finite_is_said(place, value):
+def test_what_is_not_finite_is_reported(place, value):
     H, b = problem(0, 5, "indefinite")
     if place == "rhs":
         b[2] = value
@@ -155,7 +155,7 @@ def test_a_zero_matrix_gives_the_gradient_step_and_a_zero_right_hand_side_none()
     assert not nothing.x.any()
 
 
-def test_without_a_radius_it_refuses():
+def test_a_system_without_a_radius_is_rejected():
     system = prepare(SystemMatrix.from_entries(np.eye(2)), np.ones(2), 1e-6, 1.0)
     assert "no radius" in MoreSorensen().rejection_reason(system.facts)
 

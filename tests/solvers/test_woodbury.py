@@ -18,7 +18,7 @@ def test_woodbury_does_not_assemble():
     assert matrix.factored and not matrix.assembled
 
 
-def test_a_factor_that_is_no_number():
+def test_a_factor_that_is_not_finite_is_reported():
     matrix = low_rank(0, 5, 2)
     matrix.factor()[0, 0] = np.nan
     failed(Woodbury().solve(system(matrix, shift=1.0)), SolveStatus.NON_FINITE)
