@@ -223,7 +223,7 @@ class AutoCondition(ConditionEstimator):
 
     def choose(self, matrix, *, in_fit=False, norm_hint=None, has_radius=False):
         """Return the estimator that `estimate`, or with `in_fit` that `estimate_in_fit`, uses."""
-        if any(name in matrix.factorised for name in FACTORISATIONS):
+        if not FACTORISATIONS.keys().isdisjoint(matrix.factorised):
             return self._quick(matrix)
         known = matrix.semidefinite or not matrix.assembled or (has_radius and norm_hint is not None)
         if in_fit and matrix.shift > 0 and known:

@@ -5,7 +5,7 @@ import numbers
 import numpy as np
 from scipy import sparse
 
-from qnewton_sk.systems import max_abs, scale_for
+from qnewton_sk.systems import scale_for
 
 CHUNK_VALUES = 1 << 22
 """Maximum number of entries that are sorted at once: 32 MB of float64."""
@@ -71,8 +71,10 @@ def row_counts(rows, shares):
     """
     if rows.dtype not in (np.float32, np.float64):  # bool and unsigned integers have no negatives
         rows = rows.astype(np.float64)
-    scale = scale_for(max_abs(rows), rows.shape[1], np.float64)
-    falling = -np.sort(-np.abs(rows if scale == 1.0 else rows / scale), axis=1)
+    falling = -np.sort(-np.abs(rows), axis=1)
+    scale = scale_for(float(falling[:, :1].max(initial=0.0)), rows.shape[1], np.float64)
+    if scale != 1.0:  # the sums would overflow, or consist of denormal numbers
+        falling = falling / scale
     sums = np.cumsum(falling, axis=1, dtype=float)
     total = sums[:, -1:] * (1 - rows.shape[1] * np.finfo(float).eps)  # rounding must not ask for one more
     counts = [(sums < share * total).sum(axis=1) + (total[:, 0] > 0) for share in shares]

@@ -91,9 +91,9 @@ class SinglePrecision(Solver):
 
     def solve(self, system):
         """Return the `Solution` of a `LinearSystem`."""
-        size = euclidean_norm(system.rhs)
         solution = None
         with np.errstate(over="ignore", under="ignore", invalid="ignore"):
+            size = euclidean_norm(system.rhs)
             if 0 < size < math.inf:
                 solution = self._solve(system, size)
         if solution is not None:
