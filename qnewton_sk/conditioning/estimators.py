@@ -7,9 +7,8 @@ from scipy import linalg
 
 from qnewton_sk.systems import FACTORISATIONS, SolveStatus
 
-from .bounds import ShiftCondition
-from .lanczos import block_lanczos
-from .operators import block_product, factorised, working_dtype
+from .bounds import ShiftCondition, factorised
+from .lanczos import block_lanczos, working_dtype
 from .record import ConditionEstimator, ConditionNumber, ratio
 
 
@@ -73,7 +72,7 @@ class LanczosCondition(ConditionEstimator):
     def estimate(self, matrix):
         """Return an estimate from below for one factorisation, unless there is one, and some 10 products."""
         start = norm_start(matrix) if self.tol == 0 else None
-        high = self._run(block_product(matrix), matrix, start)
+        high = self._run(matrix.block_product(), matrix, start)
         if not np.isfinite(high.values).all():
             return ConditionNumber(math.inf, "estimate", "lanczos", high.products * matrix.product_flops)
         factorisation, flops = factorised(matrix, "ldl")
@@ -128,7 +127,7 @@ class ProductsCondition(ConditionEstimator):
         shift.
         """
         ritz = block_lanczos(
-            block_product(matrix),
+            matrix.block_product(),
             matrix.n,
             block=1,
             max_steps=self.products,

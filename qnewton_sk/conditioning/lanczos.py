@@ -7,6 +7,11 @@ import numpy as np
 from qnewton_sk.systems import scale_of
 
 
+def working_dtype(dtype):
+    """Return float32 for float32 and float64 for everything else."""
+    return np.float32 if dtype == np.float32 else np.float64
+
+
 class Ritz(NamedTuple):
     """Ritz values of a symmetric operator and what they cost.
 

@@ -8,8 +8,7 @@ from scipy import sparse
 
 from qnewton_sk.systems import Inertia, SolveStatus, SystemMatrix, checked_symmetric, scale_of
 
-from .lanczos import block_lanczos, quadrature
-from .operators import block_product, diagonal_sum, frobenius_norm, working_dtype
+from .lanczos import block_lanczos, quadrature, working_dtype
 
 
 class TraceEstimate(NamedTuple):
@@ -83,7 +82,7 @@ def extreme_eigenvalues(H, tol=1e-3, max_steps=100):
     """
     matrix = _system_matrix(H)
     ritz = block_lanczos(
-        block_product(matrix),
+        matrix.block_product(),
         matrix.n,
         block=4,
         tol=tol,
@@ -151,7 +150,7 @@ def trace(H, n_vectors=16, seed=0):
     """
     matrix = _system_matrix(H)
     if matrix.assembled:
-        return TraceEstimate(diagonal_sum(matrix), 0.0)
+        return TraceEstimate(matrix.trace(), 0.0)
     samples = [v @ matrix.product(v) for v in _signs(matrix, n_vectors, seed)]
     return TraceEstimate(float(np.mean(samples)), float(np.std(samples, ddof=1) / np.sqrt(n_vectors)))
 
@@ -192,7 +191,7 @@ def effective_rank(H, n_vectors=16, seed=0):
     if norm == 0:
         return 0.0
     if matrix.assembled:
-        return (frobenius_norm(matrix) / norm) ** 2
+        return (matrix.frobenius_norm() / norm) ** 2
     images = [matrix.product(v) / norm for v in _signs(matrix, n_vectors, seed)]
     return float(np.mean([image @ image for image in images]))
 
@@ -235,7 +234,7 @@ def spectral_density(H, n_vectors=8, steps=48, seed=0):
     True
     """
     matrix = _system_matrix(H)
-    parts = [quadrature(block_product(matrix), v, steps) for v in _signs(matrix, n_vectors, seed)]
+    parts = [quadrature(matrix.block_product(), v, steps) for v in _signs(matrix, n_vectors, seed)]
     if any(nodes is None for nodes, _ in parts):
         raise ValueError("`H` must be finite; got NaN or inf in a product with it")
     nodes, weights = (np.concatenate(column) for column in zip(*parts))

@@ -139,3 +139,27 @@ def test_no_factor_is_none():
 
 
 # -- the facts -----------------------------------------------------------------------------------------------
+
+
+# -- norms and products of several vectors ---------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("form", [np.asarray, sparse.csr_array])
+@pytest.mark.parametrize("scale", [1e-300, 1e-160, 1.0, 1e160, 1e300])
+def test_norms_and_trace_are_those_of_the_shifted_matrix_at_any_scale(form, scale):
+    matrix = SystemMatrix.from_entries(form((H - np.eye(N)) * scale), shift=0.5 * scale)
+    A = H - 0.5 * np.eye(N)
+    assert matrix.frobenius_norm() / scale == pytest.approx(np.linalg.norm(A))
+    assert matrix.one_norm() / scale == pytest.approx(np.linalg.norm(A, 1))
+    assert matrix.trace() / scale == pytest.approx(np.trace(A))
+
+
+@pytest.mark.parametrize("assembled", [True, False])
+@pytest.mark.parametrize("k", [1, 3])
+def test_a_product_of_several_vectors_is_that_of_each(assembled, k):
+    matrix, ways = lazy()
+    if assembled:
+        matrix.entries()
+    V = np.random.default_rng(1).standard_normal((N, k))
+    np.testing.assert_allclose(matrix.shifted(2.0).block_product()(V), H @ V + 2 * V, rtol=1e-12)
+    assert matrix.assembled == assembled
