@@ -2,7 +2,8 @@
 
 from .condition_number import ConditionNumber, as_estimator, condition_number
 from .prepare import prepare
-from .pruning import oracle_sparsity, prune_symmetric
+from .pruning import prune_symmetric
+from .sparsity import oracle_sparsity
 from .spectrum import extreme_eigenvalues, inertia, spectral_density, spectrum_table
 from .summary import EXACT_FLOPS, hessian_summary, sampled_row_sparsity
 

@@ -4,10 +4,53 @@ import math
 
 import numpy as np
 
-from qnewton_sk.systems import SolveStatus, scale_of
+from qnewton_sk.systems import FACTORISATIONS, SolveStatus, scale_of
 
-from .operators import diagonal_sum, factorised, frobenius_norm, one_norm, working_dtype
+from .lanczos import working_dtype
 from .record import ConditionEstimator, ConditionNumber, ratio
+
+SUPERLU_SLOWDOWN = 6.0
+"""Rate of a dense L D L^T over that of SuperLU, per operation (measured, n = 2000 to 4000)."""
+
+
+def factorised(matrix, otherwise="ldl", allow_sparse=True):
+    """Return a factorisation of A and the operations spent on it; one that exists is taken before a new one.
+
+    A new one is a Cholesky factorisation if the structure says definite, a sparse LU if that is predicted to be
+    faster, else the one named.
+
+    Parameters
+    ----------
+    matrix : SystemMatrix
+        The matrix A.
+    otherwise : {"ldl", "lu"}, default="ldl"
+        Name of the factorisation for a matrix of unknown structure.
+    allow_sparse : bool, default=True
+        Whether a sparse LU may be taken.
+
+    Returns
+    -------
+    (Factorisation, float)
+        Its status tells whether it can be used.
+    """
+    for name in FACTORISATIONS:
+        if name in matrix.factorised and (allow_sparse or name != "sparse_lu"):
+            kept = matrix.factorisation(name)
+            if kept.status is SolveStatus.SUCCESS:
+                return kept, 0.0
+    name = _new_factorisation(matrix, otherwise, allow_sparse)
+    new, flops = matrix.factorisation(name), FACTORISATIONS[name].flops(matrix)
+    if new.status is SolveStatus.NOT_POSITIVE_DEFINITE:
+        return matrix.factorisation(otherwise), flops + FACTORISATIONS[otherwise].flops(matrix)
+    return new, flops
+
+
+def _new_factorisation(matrix, otherwise, allow_sparse):
+    if allow_sparse and matrix.is_sparse:
+        if SUPERLU_SLOWDOWN * FACTORISATIONS["sparse_lu"].flops(matrix) < matrix.n**3 / 3:
+            return "sparse_lu"
+    known_definite = matrix.semidefinite and matrix.shift > 0
+    return "cholesky" if known_definite and "cholesky" not in matrix.factorised else otherwise
 
 
 def determinant_bound(n, log_abs_det, log_size, definite=False, eps=2.0**-52):
@@ -32,7 +75,7 @@ def determinant_bound(n, log_abs_det, log_size, definite=False, eps=2.0**-52):
     Returns
     -------
     float
-        The bound; inf where it overflows.
+        The bound; inf if it overflows.
 
     References
     ----------
@@ -70,7 +113,7 @@ class DeterminantCondition(ConditionEstimator):
             return ConditionNumber(math.inf, "upper bound", "determinant", flops)
         inertia = factorisation.inertia() if factorisation.name == "cholesky" else None
         definite = inertia is not None
-        size = diagonal_sum(matrix) if definite else frobenius_norm(matrix)
+        size = matrix.trace() if definite else matrix.frobenius_norm()
         bound = determinant_bound(
             matrix.n,
             factorisation.log_abs_determinant(),
@@ -89,7 +132,7 @@ class OneNormCondition(ConditionEstimator):
         factorisation, flops = factorised(matrix, "lu", allow_sparse=False)
         if factorisation.status is not SolveStatus.SUCCESS:
             return ConditionNumber(math.inf, "estimate", "one_norm", flops)
-        kappa = ratio(1.0, factorisation.reciprocal_condition(one_norm(matrix)))
+        kappa = ratio(1.0, factorisation.reciprocal_condition(matrix.one_norm()))
         definite = factorisation.name == "cholesky" or None
         return ConditionNumber(kappa, "estimate", "one_norm", flops + 12.0 * matrix.n**2, None, definite)
 
@@ -97,19 +140,19 @@ class OneNormCondition(ConditionEstimator):
 class ShiftCondition(ConditionEstimator):
     """(upper bound of the norm) / (lower bound of the smallest magnitude), in O(n^2).
 
-    For H positive semidefinite by structure and A = H + shift I, the smallest eigenvalue is at least the
-    shift; for any matrix it is at least what Gershgorin's discs leave. The norm is bounded by the trace, the
+    If H is positive semidefinite by structure, the smallest eigenvalue of A = H + shift I is at least the
+    shift; for any matrix Gershgorin's discs bound it from below. The norm is bounded by the trace, the
     Frobenius norm, and max_i (|H| x)_i / x_i with x = |H| 1 (Collatz, Wielandt).
     """
 
     def estimate(self, matrix):
-        """Return an upper bound, inf where nothing bounds the smallest eigenvalue away from 0."""
+        """Return an upper bound; inf if nothing bounds the smallest eigenvalue away from 0."""
         H, shift, n = matrix.entries(), matrix.shift, matrix.n
         diagonal, magnitudes = H.diagonal().astype(float), abs(H)
         sums = np.asarray(magnitudes.sum(axis=1, dtype=float)).ravel()
         if not np.isfinite(sums).all():
             return ConditionNumber(math.inf, "upper bound", "shift", n**2)
-        norm = min(frobenius_norm(matrix.shifted(0.0)), _collatz(magnitudes, sums))
+        norm = min(matrix.shifted(0.0).frobenius_norm(), _collatz(magnitudes, sums))
         low = float((np.abs(diagonal + shift) - (sums - np.abs(diagonal))).min())
         definite = True if low > 0 and (diagonal + shift > 0).all() else None
         slack = 4 * n * float(np.finfo(matrix.dtype).eps)  # rounding of the sums and of H itself

@@ -15,20 +15,20 @@ def condition_number(H, method="lanczos"):
     Parameters
     ----------
     H : ndarray or scipy.sparse array of shape (n, n), or SystemMatrix
-        Symmetric up to sqrt(machine epsilon) times its largest entry. A `SystemMatrix` brings along its
-        shift, what is known of its definiteness and the factorisations that it keeps.
+        Symmetric up to sqrt(machine epsilon) times its largest entry. A `SystemMatrix` has its shift, what is
+        known of its definiteness, and the factorisations that it keeps.
     method : str or object, default="lanczos"
         - "exact": all eigenvalues, 4/3 n^3 flops.
         - "determinant": the upper bound of Merikoski et al. from the determinant and the Frobenius norm. The
-          determinant is itself a factorisation of 2/3 n^3 flops (1/3 where definite) unless one is kept, and
-          the bound is loose by tens of orders of magnitude from n of about 100 on.
+          determinant takes a factorisation of 2/3 n^3 flops (1/3 if definite) unless one is kept, and the
+          bound is loose by tens of orders of magnitude from n of about 100 on.
         - "lanczos": an estimate, from below, by Lanczos on the matrix and on its factorised inverse.
         - "one_norm": LAPACK's estimate of the condition number in the 1-norm from a factorisation;
           at least the one in the 2-norm, up to the estimator's slack.
-        - "shift": an upper bound in O(n^2) where the matrix is positive semidefinite plus a shift, or
-          diagonally dominant; inf where neither gives a bound.
+        - "shift": an upper bound in O(n^2) if the matrix is positive semidefinite plus a shift, or diagonally
+          dominant; inf if neither gives a bound.
         - "products": an estimate, from below, from a few products alone.
-        - "auto": by size, structure and what has been paid for already.
+        - "auto": chosen by size, structure and the factorisations that exist.
         - an object with a method ``estimate(matrix: SystemMatrix) -> ConditionNumber``.
 
     Returns

@@ -7,9 +7,8 @@ from scipy import linalg
 
 from qnewton_sk.systems import FACTORISATIONS, SolveStatus
 
-from .bounds import ShiftCondition
-from .lanczos import block_lanczos
-from .operators import block_product, factorised, working_dtype
+from .bounds import ShiftCondition, factorised
+from .lanczos import block_lanczos, working_dtype
 from .record import ConditionEstimator, ConditionNumber, ratio
 
 
@@ -73,7 +72,7 @@ class LanczosCondition(ConditionEstimator):
     def estimate(self, matrix):
         """Return an estimate from below for one factorisation, unless there is one, and some 10 products."""
         start = norm_start(matrix) if self.tol == 0 else None
-        high = self._run(block_product(matrix), matrix, start)
+        high = self._run(matrix.block_product(), matrix, start)
         if not np.isfinite(high.values).all():
             return ConditionNumber(math.inf, "estimate", "lanczos", high.products * matrix.product_flops)
         factorisation, flops = factorised(matrix, "ldl")
@@ -128,7 +127,7 @@ class ProductsCondition(ConditionEstimator):
         shift.
         """
         ritz = block_lanczos(
-            block_product(matrix),
+            matrix.block_product(),
             matrix.n,
             block=1,
             max_steps=self.products,
@@ -176,7 +175,7 @@ class NormOverShift(ConditionEstimator):
     @staticmethod
     def _lanczos(matrix):
         start = norm_start(matrix)
-        steps = NORM_STEPS[matrix.n > LARGE] + (start is None)
+        steps = NORM_STEPS[matrix.n > LARGE_ORDER] + (start is None)
         return block_lanczos(
             lambda V: matrix.product(V[:, 0])[:, None],
             matrix.n,
@@ -188,10 +187,10 @@ class NormOverShift(ConditionEstimator):
 
 
 NORM_STEPS = {False: 5, True: 2}
-"""Lanczos products for the norm, by whether the order is above `LARGE`; one more if there are no entries.
+"""Lanczos products for the norm, by whether the order is above `LARGE_ORDER`; one more if there are no entries.
 A product costs 1 % of an LU solve at N = 4000."""
 
-LARGE = 1500
+LARGE_ORDER = 1500
 """Order above which a product is expensive beside the overhead of a Lanczos step."""
 
 
@@ -223,7 +222,7 @@ class AutoCondition(ConditionEstimator):
 
     def choose(self, matrix, *, in_fit=False, norm_hint=None, has_radius=False):
         """Return the estimator that `estimate`, or with `in_fit` that `estimate_in_fit`, uses."""
-        if any(name in matrix.factorised for name in FACTORISATIONS):
+        if not FACTORISATIONS.keys().isdisjoint(matrix.factorised):
             return self._quick(matrix)
         known = matrix.semidefinite or not matrix.assembled or (has_radius and norm_hint is not None)
         if in_fit and matrix.shift > 0 and known:

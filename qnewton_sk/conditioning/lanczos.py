@@ -7,8 +7,13 @@ import numpy as np
 from qnewton_sk.systems import scale_of
 
 
+def working_dtype(dtype):
+    """Return float32 for float32 and float64 for everything else."""
+    return np.float32 if dtype == np.float32 else np.float64
+
+
 class Ritz(NamedTuple):
-    """Ritz values of a symmetric operator, what is known of their error, and what they cost.
+    """Ritz values of a symmetric operator and what they cost.
 
     `values` are ascending; `inverse_bound` is a lower bound of the norm of the operator's inverse; `products`
     counts the products of the operator with a vector.
@@ -46,26 +51,26 @@ def block_lanczos(
     n : int
         Order of the operator.
     block : int, default=4
-        Vectors a step; products with a few at once cost hardly more than with one.
+        Vectors per step; products with a few at once cost hardly more than with one.
     max_steps : int, default=8
-        Block products at most.
+        Maximum number of block products.
     tol : float, default=0.0
-        Stop once the largest magnitude has grown by no more than this share; 0 for all steps.
+        Stop once the largest magnitude has grown by no more than this share; 0 takes all steps.
     patience : int, default=2
-        For so many steps in a row.
+        Number of such steps in a row.
     both_ends : bool, default=False
         Watch the range of the eigenvalues in place of the largest magnitude.
     start : ndarray of shape (n, block), default=None
         First vectors; by default random.
     seed : int, default=0
-        Of the random start.
+        Seed of the random start.
     dtype : dtype, default=numpy.float64
-        Of the vectors.
+        Type of the vectors.
 
     Returns
     -------
     Ritz
-        With NaN values where a product was not finite.
+        Its values are NaN if a product was not finite.
 
     References
     ----------
@@ -104,7 +109,7 @@ def quadrature(apply, start, steps):
     Returns
     -------
     (nodes, weights)
-        Each of shape (at most steps,), or (None, None) where a product was not finite.
+        Each of shape (m,) with m <= steps, or (None, None) if a product was not finite.
 
     References
     ----------
@@ -170,7 +175,7 @@ def _qr(W):
 
 
 def _orthogonalise(AV, space):
-    """Coefficients of A V in the space, and what is left; twice, as once loses digits (Kahan, Parlett)."""
+    """Coefficients of A V in the space, and the rest; computed twice, since once loses digits (Kahan, Parlett)."""
     first = space.T @ AV
     W = AV - space @ first
     second = space.T @ W
@@ -179,7 +184,7 @@ def _orthogonalise(AV, space):
 
 
 def _directions(W, room, space, AV):
-    """At most `room` orthonormal directions that W adds to the space, or None where it adds none."""
+    """At most `room` orthonormal directions that W adds to the space, or None if it adds none."""
     Q, R = _qr(W)
     size = 100 * np.finfo(W.dtype).eps * np.sqrt(W.shape[0]) * np.abs(AV).max()
     new = np.flatnonzero(np.abs(R.diagonal()) > size)[:room]

@@ -1,4 +1,4 @@
-"""From a matrix to a system with its facts: shift, prune, measure."""
+"""From a matrix to a system with its facts: shifted, pruned and measured."""
 
 import numpy as np
 from scipy import sparse
@@ -7,10 +7,11 @@ from scipy.linalg import blas
 from qnewton_sk.systems import FACTORISATIONS, LinearSystem, SystemFacts, SystemMatrix, is_finite
 
 from .condition_number import as_estimator
-from .pruning import greedy_pairs, pruned_entries, resolve_row_limit, row_counts
+from .pruning import greedy_pairs, pruned_entries
+from .sparsity import resolve_row_limit, row_counts
 
 SAMPLED_ROWS = 16
-"""Rows whose 50 % sparsity is counted; their maximum is an estimate of that of all rows."""
+"""Number of rows whose 50 % sparsity is counted; their maximum estimates that of all rows."""
 
 SPARSE_BELOW = 0.2
 """Share of nonzeros below which a pruned matrix is held in CSR: its product is faster than a dense one."""
@@ -43,28 +44,28 @@ def prepare(
     shift : float
         Damping plus regularisation, added to the diagonal.
     oracle_sparsity : int or float, default=None
-        Prune to so many nonzeros a row (int), or to that share of n (float in (0, 1]); the diagonal is kept,
-        so that the shift adds no nonzero. The pruned matrix is measured, and kept for further shifts.
+        Nonzeros per row to prune to (int), or their share of n (float in (0, 1]). The diagonal is kept, so that
+        the shift adds no nonzero. The pruned matrix is measured, and kept for further shifts.
     condition_number : str or object, default="auto"
         Name of an estimator, see `qnewton_sk.condition_number`, or an object with
         ``estimate(matrix) -> ConditionNumber``.
     norm_hint : float, default=None
-        Estimate of the spectral norm of H from a step before; saves measuring it.
+        Estimate of the spectral norm of H from an earlier step, which saves measuring it.
     iterations : float, default=None
         Products that an iterative solve is expected to take, copied to the facts.
     radius : float, default=None
-        Length at which an iterative solver may cut the step instead of adding the shift; copied to the facts.
+        Length that may bound the step in place of the shift; copied to the facts.
 
     Returns
     -------
     LinearSystem
-        Its facts hold `row_nonzeros` as the limit of the pruning, or the 50 % sparsity estimated from a
-        sample of rows, or n where there are no entries to look at.
+        Its `facts.row_nonzeros` is the limit of the pruning, or the 50 % sparsity estimated from a sample of
+        rows, or n if there are no entries.
 
     Raises
     ------
     ValueError
-        If `oracle_sparsity` or `condition_number` is none of the above.
+        If `oracle_sparsity` or `condition_number` is not as above.
 
     Examples
     --------
@@ -87,14 +88,14 @@ def prepare(
 
 
 def pruned(matrix, d):
-    """Return H pruned to `d` nonzeros a row, diagonal first, as a `SystemMatrix`; pruned once for each d.
+    """Return H pruned to `d` nonzeros per row, diagonal first, as a `SystemMatrix`; it is pruned once per d.
 
     Parameters
     ----------
     matrix : SystemMatrix
-        H; assembled if it is not.
+        H; it is assembled if it is not yet.
     d : int or float
-        Nonzeros a row, or the share of n.
+        Nonzeros per row, or their share of n.
     """
     limit = resolve_row_limit(d, matrix.n, "oracle_sparsity")
     kept = matrix.shared("pruned", dict)
@@ -130,7 +131,7 @@ def known_facts(A):
 
 
 def _measured(A, estimator, norm_hint, has_radius):
-    """Facts from measuring: kappa and its kind, norm, largest entry, sparsity, definiteness."""
+    """Measured facts: kappa and its kind, norm, largest entry, sparsity, definiteness."""
     with np.errstate(over="ignore", invalid="ignore"):  # a norm that overflows is reported as inf
         kappa = estimator.estimate_in_fit(A, norm_hint, has_radius)
     norm = kappa.norm
@@ -164,7 +165,7 @@ def _max_abs(A):
 
 
 def _row_nonzeros(A):
-    """The 50 % sparsity at most, estimated on a sample of rows; None where the rows are not finite."""
+    """The maximum 50 % sparsity of a sample of rows; None if they are not finite."""
     H = A.entries()
     chosen = _sample(A.n)
     rows = H[chosen].toarray() if sparse.issparse(H) else H[chosen]

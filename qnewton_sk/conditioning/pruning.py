@@ -1,4 +1,4 @@
-"""Oracle sparsity of a matrix, and the greedy symmetric pruning to a given one."""
+"""Greedy symmetric pruning of a matrix to a given number of entries per row."""
 
 import numbers
 
@@ -7,119 +7,7 @@ from scipy import sparse
 
 from qnewton_sk.systems import checked_symmetric, max_abs, scale_for
 
-CHUNK_VALUES = 1 << 22
-"""Entries handled at once while counting or comparing: 32 MB of float64."""
-
-
-def oracle_sparsity(H, fraction=0.5):
-    """Return, for every row, the fewest entries that hold a share of the row's absolute sum.
-
-    Parameters
-    ----------
-    H : ndarray or scipy.sparse array of shape (n, m)
-        The matrix.
-    fraction : float or sequence of float in (0, 1], default=0.5
-        The share; several are answered in one pass. The paper takes 0.5 to estimate d.
-
-    Returns
-    -------
-    ndarray of int, of shape (n,) or (len(fraction), n)
-        0 for a row of zeros. `max()` of it is the oracle sparsity d.
-
-    Raises
-    ------
-    ValueError
-        If a fraction is not in (0, 1], or H is not a finite matrix.
-
-    References
-    ----------
-    arXiv:2405.00252, section V (p%-sparsity).
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from qnewton_sk import oracle_sparsity
-    >>> H = np.array([[8.0, 1.0, 1.0], [1.0, 1.0, 1.0], [0.0, 0.0, 0.0]])
-    >>> oracle_sparsity(H, 0.5)
-    array([1, 2, 0])
-    >>> oracle_sparsity(H, [0.5, 0.9]).shape
-    (2, 3)
-    """
-    H, shares = _finite_matrix(H), _checked_shares(fraction)
-    counts = np.empty((shares.size, H.shape[0]), dtype=int)
-    rows = max(1, CHUNK_VALUES // max(H.shape[1], 1))
-    for start in range(0, H.shape[0], rows):
-        part = H[start : start + rows]
-        counts[:, start : start + rows] = row_counts(
-            part.toarray() if sparse.issparse(part) else part, shares
-        )
-    return counts[0] if np.ndim(fraction) == 0 else counts
-
-
-def row_counts(rows, shares):
-    """Return the fewest entries of each dense row that reach each share of its absolute sum.
-
-    Parameters
-    ----------
-    rows : ndarray of shape (n_rows, n)
-        Real numbers of any type.
-    shares : sequence of float
-
-    Returns
-    -------
-    ndarray of int, of shape (len(shares), n_rows)
-    """
-    if rows.dtype not in (np.float32, np.float64):  # bool and unsigned integers have no negatives
-        rows = rows.astype(np.float64)
-    scale = scale_for(max_abs(rows), rows.shape[1], np.float64)
-    falling = -np.sort(-np.abs(rows if scale == 1.0 else rows / scale), axis=1)
-    sums = np.cumsum(falling, axis=1, dtype=float)
-    total = sums[:, -1:] * (1 - rows.shape[1] * np.finfo(float).eps)  # rounding must not ask for one more
-    counts = [(sums < share * total).sum(axis=1) + (total[:, 0] > 0) for share in shares]
-    nonzeros = (falling > 0).sum(axis=1)
-    return np.array([nonzeros if share == 1 else count for share, count in zip(shares, counts)])
-
-
-def _checked_shares(fraction):
-    shares = np.atleast_1d(np.asarray(fraction, dtype=float))
-    if shares.ndim != 1 or not ((shares > 0) & (shares <= 1)).all():
-        raise ValueError(f"`fraction` must be in (0, 1], or a sequence of such; got {fraction!r}")
-    return shares
-
-
-def _finite_matrix(H):
-    H = sparse.csr_array(H) if sparse.issparse(H) else np.asarray(H)
-    if H.ndim != 2:
-        raise ValueError(f"`H` must be a matrix; got {H.ndim} dimensions")
-    if H.dtype.kind not in "biuf" or not np.isfinite(H.data if sparse.issparse(H) else H).all():
-        raise ValueError("`H` must hold finite real numbers; got NaN, inf or another type among its entries")
-    return H
-
-
-def resolve_row_limit(d, n, name="d"):
-    """Return the nonzeros per row that a setting allows: an int as it is, a float as that share of n, at least 1.
-
-    Parameters
-    ----------
-    d : int or float
-        The setting.
-    n : int
-        Order of the matrix.
-    name : str, default="d"
-        Name of the parameter that the user has set.
-
-    Raises
-    ------
-    ValueError
-        If it is neither an int in [1, n] nor a float in (0, 1].
-    """
-    if isinstance(d, numbers.Integral) and not isinstance(d, bool) and 1 <= d <= n:
-        return int(d)
-    if isinstance(d, numbers.Real) and not isinstance(d, numbers.Integral) and 0 < d <= 1:
-        return max(1, int(d * n + 1e-9))
-    raise ValueError(
-        f"`{name}` must be an int from 1 to n={n} (nonzeros per row) or a float in (0, 1] (share of n); got {d!r}"
-    )
+from .sparsity import resolve_row_limit
 
 
 def prune_symmetric(H, d=None, *, keep=None, keep_diagonal=False, output="auto"):
@@ -131,14 +19,14 @@ def prune_symmetric(H, d=None, *, keep=None, keep_diagonal=False, output="auto")
     Parameters
     ----------
     H : ndarray or scipy.sparse array of shape (n, n)
-        Symmetric; only the upper triangle is read once that is checked.
+        Symmetric; once this is checked, only the upper triangle is read.
     d : int or float, default=None
-        Nonzeros a row: an int from 1 to n, or a float in (0, 1] as share of n.
+        Nonzeros per row: an int from 1 to n, or a float in (0, 1] as share of n.
     keep : float in (0, 1], default=None
-        In place of d: the smallest d (by bisection: it serves and d - 1 does not) that keeps this share of
-        the Frobenius norm.
+        In place of d: the smallest d that keeps this share of the Frobenius norm, found by bisection (it suffices
+        and d - 1 does not).
     keep_diagonal : bool, default=False
-        Visit the diagonal first, so that a multiple of the identity can be added without a further nonzero.
+        Visit the diagonal first, so that a multiple of the identity adds no nonzero.
     output : {"auto", "dense", "csr"}, default="auto"
         Type of the result; "auto" is that of H.
 
@@ -185,14 +73,14 @@ def _checked_share(keep):
 
 
 def _smallest_limit(H, share, keep_diagonal):
-    """Bisection over d between what the largest entries of each row alone allow and n."""
+    """The smallest d that keeps a share of the Frobenius norm, by bisection."""
     n, data = H.shape[0], H.data if sparse.issparse(H) else H
     scale = scale_for(max_abs(data), data.size, np.float64)
     if scale != 1.0:  # squares would overflow or underflow; the order of the magnitudes stays
         H, data = H / scale, data / scale
     enough = share**2 * float(np.square(data, dtype=float).sum()) * (1 - n * np.finfo(float).eps)
 
-    def serves(d):
+    def suffices(d):
         rows, columns = greedy_pairs(H, d, keep_diagonal)
         squares = np.square(_values(H, rows, columns), dtype=float)
         return squares.sum() + squares[rows != columns].sum() >= enough
@@ -200,7 +88,7 @@ def _smallest_limit(H, share, keep_diagonal):
     low, high = 0, n
     while high - low > 1:
         middle = (low + high) // 2
-        low, high = (low, middle) if serves(middle) else (middle, high)
+        low, high = (low, middle) if suffices(middle) else (middle, high)
     return high
 
 
@@ -210,7 +98,7 @@ def _values(H, rows, columns):
 
 
 def pruned_entries(H, rows, columns, dense):
-    """The taken entries and their mirror images, as ndarray or csr_array of shape (n, n)."""
+    """Return the taken entries and their mirror images as an ndarray or csr_array of shape (n, n)."""
     n, values = H.shape[0], _values(H, rows, columns)
     if dense:
         pruned = np.zeros((n, n), dtype=H.dtype)
@@ -223,14 +111,14 @@ def pruned_entries(H, rows, columns, dense):
 
 
 def greedy_pairs(H, d, keep_diagonal=False):
-    """Return rows i and columns j >= i of what the greedy visit of a checked symmetric matrix takes.
+    """Return rows i and columns j >= i of the entries that the greedy visit of a symmetric matrix takes.
 
     Parameters
     ----------
     H : ndarray or csr_array of shape (n, n)
         Symmetric and finite.
     d : int
-        Nonzeros a row.
+        Nonzeros per row.
     keep_diagonal : bool, default=False
         Visit the diagonal first.
 
@@ -254,8 +142,8 @@ def greedy_pairs(H, d, keep_diagonal=False):
 def _falling(H, room, skip_diagonal):
     """Yield batches (i, j) of the upper triangle by falling magnitude, between rows that have room.
 
-    `room` changes between the batches. What lies below a threshold is not looked at before what lies above
-    has filled its rows, so that most entries are never sorted.
+    `room` changes between the batches. Entries below a threshold are not looked at before those above it have
+    filled their rows, so that most entries are never sorted.
     """
     bound = np.inf
     while (room > 0).any():
@@ -271,12 +159,12 @@ def _falling(H, room, skip_diagonal):
 
 
 MIN_CHUNK, CHUNK_PER_ROW = 4096, 8
-"""Pairs whose conflicts are resolved together, at least and at first: more mean more rounds for each, fewer
-more calls (measured at n = 4000)."""
+"""Pairs whose conflicts are resolved together: the minimum, and the initial number per row. A larger chunk takes more
+rounds, a smaller one more calls (measured at n = 4000)."""
 
 
 def _visit(i, j, room):
-    """Yield what a greedy visit of the pairs (i, j), in this order, takes, and take its `room`."""
+    """Yield the pairs that a greedy visit of (i, j), in this order, takes, and reduce `room` accordingly."""
     start, size = 0, max(MIN_CHUNK, CHUNK_PER_ROW * room.size)
     while start < i.size and (room > 0).any():
         first, second = i[start : start + size], j[start : start + size]
@@ -299,7 +187,7 @@ FEW_ROUNDS, MANY_ROUNDS = 2, 6
 
 
 def _threshold(magnitudes, wanted):
-    """Magnitude of about the `wanted`-th largest, an eighth of all at least; 0 where all are 0."""
+    """Magnitude of about the `wanted`-th largest entry, but at least of an eighth of all; 0 if all are 0."""
     size = magnitudes.size
     count = min(max(wanted, size // 8, 4 * MIN_CHUNK), size)
     at = magnitudes.max(initial=0.0) if count == 0 else np.partition(magnitudes, size - count)[size - count]
@@ -337,14 +225,13 @@ def _upper_sparse(H, rows, skip_diagonal):
 
 
 def _greedy_chunk(i, j, room):
-    """Positions that a greedy visit of the pairs (i, j), in this order, takes, and the rounds it needed.
+    """Positions that a greedy visit of the pairs (i, j), in this order, takes, and the number of rounds.
 
     A pair is taken for certain once all pairs before it that are not rejected fit into both of its rows, and
     rejected once the taken ones before it fill one of them. Every round decides at least the first open pair.
     """
-    room = np.append(
-        room, np.iinfo(np.int64).max
-    )  # a diagonal entry fills its row once: its mirror goes here
+    # a diagonal entry fills its row once: its mirror image goes into a further row
+    room = np.append(room, np.iinfo(np.int64).max)
     j = np.where(i == j, room.size - 1, j)
     candidates, rounds = np.arange(i.size), 0
     while True:
@@ -363,7 +250,7 @@ def _greedy_chunk(i, j, room):
 
 
 def _by_row(ends, n_rows):
-    """Stable order of the row numbers, themselves in this order, and where the row of each starts."""
+    """Stable order of the row numbers, the numbers in this order, and the position where the row of each starts."""
     order = np.argsort(ends.astype(np.uint16) if n_rows <= 65536 else ends, kind="stable")
     counts = np.bincount(ends, minlength=n_rows)
     grouped = ends[order]

@@ -20,13 +20,13 @@ class ConditionNumber(float):
     kind : {"exact", "upper bound", "estimate"}
         What `value` is.
     method : str, default=""
-        How it was found.
+        Name of the method.
     flops : float, default=0.0
         Floating-point operations spent, factorisations that existed before not counted.
     norm : float, default=None
-        Spectral norm, as found on the way.
+        Spectral norm, if the method met it.
     positive_definite : bool, default=None
-        Whether the matrix is, where that came to light.
+        Whether the matrix is positive definite, if the method found out.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""The spectrum on demand: extremes, signs, density, trace and effective rank; from products where need be."""
+"""The spectrum of a matrix: extremes, signs, density, trace and effective rank, from entries or from products."""
 
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -8,12 +8,11 @@ from scipy import sparse
 
 from qnewton_sk.systems import Inertia, SolveStatus, SystemMatrix, checked_symmetric, scale_of
 
-from .lanczos import block_lanczos, quadrature
-from .operators import block_product, diagonal_sum, frobenius_norm, working_dtype
+from .lanczos import block_lanczos, quadrature, working_dtype
 
 
 class TraceEstimate(NamedTuple):
-    """A trace and the standard error of its estimate; 0 where it was read off the diagonal."""
+    """A trace and the standard error of its estimate, which is 0 if it was read off the diagonal."""
 
     value: float
     standard_error: float
@@ -57,21 +56,21 @@ class SpectralDensity:
 
 
 def extreme_eigenvalues(H, tol=1e-3, max_steps=100):
-    """Return estimates of the smallest and the largest eigenvalue by Lanczos; products alone serve.
+    """Return estimates of the smallest and the largest eigenvalue by Lanczos, from products alone.
 
     Parameters
     ----------
     H : ndarray, scipy.sparse array or SystemMatrix of order n
         Symmetric.
     tol : float, default=1e-3
-        Relative to the range: stop once three block steps in a row add no more to it.
+        Stop once three block steps in a row widen the range by no more than this share.
     max_steps : int, default=100
-        Block steps of 4 products each at most.
+        Maximum number of block steps, each of 4 products.
 
     Returns
     -------
     (low, high) : tuple of float
-        Both inside the spectrum; NaN where the matrix is not finite.
+        Both inside the spectrum; NaN if the matrix is not finite.
 
     Examples
     --------
@@ -83,7 +82,7 @@ def extreme_eigenvalues(H, tol=1e-3, max_steps=100):
     """
     matrix = _system_matrix(H)
     ritz = block_lanczos(
-        block_product(matrix),
+        matrix.block_product(),
         matrix.n,
         block=4,
         tol=tol,
@@ -136,9 +135,9 @@ def trace(H, n_vectors=16, seed=0):
     H : ndarray, scipy.sparse array or SystemMatrix of order n
         Symmetric; a `SystemMatrix` that is not assembled stays so.
     n_vectors : int, default=16
-        Random signs vectors; two at least.
+        Number of random sign vectors, at least two.
     seed : int, default=0
-        Of the vectors.
+        Seed of the vectors.
 
     Returns
     -------
@@ -151,7 +150,7 @@ def trace(H, n_vectors=16, seed=0):
     """
     matrix = _system_matrix(H)
     if matrix.assembled:
-        return TraceEstimate(diagonal_sum(matrix), 0.0)
+        return TraceEstimate(matrix.trace(), 0.0)
     samples = [v @ matrix.product(v) for v in _signs(matrix, n_vectors, seed)]
     return TraceEstimate(float(np.mean(samples)), float(np.std(samples, ddof=1) / np.sqrt(n_vectors)))
 
@@ -167,9 +166,9 @@ def effective_rank(H, n_vectors=16, seed=0):
     H : ndarray, scipy.sparse array or SystemMatrix of order n
         Symmetric; a `SystemMatrix` that is not assembled stays so.
     n_vectors : int, default=16
-        Random sign vectors where there are no entries.
+        Number of random sign vectors if there are no entries.
     seed : int, default=0
-        Of the vectors.
+        Seed of the vectors.
 
     Returns
     -------
@@ -192,24 +191,24 @@ def effective_rank(H, n_vectors=16, seed=0):
     if norm == 0:
         return 0.0
     if matrix.assembled:
-        return (frobenius_norm(matrix) / norm) ** 2
+        return (matrix.frobenius_norm() / norm) ** 2
     images = [matrix.product(v) / norm for v in _signs(matrix, n_vectors, seed)]
     return float(np.mean([image @ image for image in images]))
 
 
 def spectral_density(H, n_vectors=8, steps=48, seed=0):
-    """Return the density of the eigenvalues by stochastic Lanczos quadrature; products alone serve.
+    """Return the density of the eigenvalues by stochastic Lanczos quadrature, from products alone.
 
     Parameters
     ----------
     H : ndarray, scipy.sparse array or SystemMatrix of order n
         Symmetric; a `SystemMatrix` that is not assembled stays so.
     n_vectors : int, default=8
-        Random starts; the error falls with the square root of n times their number.
+        Number of random starts; the error falls with the square root of n times their number.
     steps : int, default=48
-        Products for each.
+        Products per start.
     seed : int, default=0
-        Of the starts.
+        Seed of the starts.
 
     Returns
     -------
@@ -235,7 +234,7 @@ def spectral_density(H, n_vectors=8, steps=48, seed=0):
     True
     """
     matrix = _system_matrix(H)
-    parts = [quadrature(block_product(matrix), v, steps) for v in _signs(matrix, n_vectors, seed)]
+    parts = [quadrature(matrix.block_product(), v, steps) for v in _signs(matrix, n_vectors, seed)]
     if any(nodes is None for nodes, _ in parts):
         raise ValueError("`H` must be finite; got NaN or inf in a product with it")
     nodes, weights = (np.concatenate(column) for column in zip(*parts))
@@ -244,7 +243,7 @@ def spectral_density(H, n_vectors=8, steps=48, seed=0):
 
 
 def spectrum_table(H, parts=None, *, n_vectors=8, steps=48):
-    """Return a row of figures for the whole matrix and one for each of its diagonal blocks.
+    """Return a row of figures for the whole matrix and one per diagonal block.
 
     Parameters
     ----------
@@ -253,13 +252,13 @@ def spectrum_table(H, parts=None, *, n_vectors=8, steps=48):
     parts : mapping of str to slice, default=None
         Diagonal blocks, such as the layers.
     n_vectors, steps : int
-        See `spectral_density`; used where there are no entries.
+        See `spectral_density`; used if there are no entries.
 
     Returns
     -------
     dict of str to list
         Columns part, n, smallest, largest, negative, trace, effective_rank; `pandas.DataFrame` takes it.
-        `negative` is counted exactly where there are entries, and estimated from the density else.
+        `negative` is exact if there are entries, and estimated from the density otherwise.
 
     Examples
     --------

@@ -8,7 +8,7 @@ import numpy as np
 from qnewton_sk.systems import SolveStatus
 
 from .lanczos import projection
-from .pruning import row_counts
+from .sparsity import row_counts
 
 ENTRIES = (
     "largest_eigenvalue",

@@ -1,4 +1,4 @@
-"""Backends: solvers under a name, each with the model of its cost."""
+"""Backends: solvers under a name, each with the model of its cost, and the lists of those that ship."""
 
 from sklearn.base import BaseEstimator
 

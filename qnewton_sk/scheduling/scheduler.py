@@ -1,4 +1,4 @@
-"""Who solves a system: backends with their predicted costs, and the choice of the cheapest."""
+"""The choice of the backend that solves a system: the cheapest by predicted cost."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
@@ -9,35 +9,35 @@ from sklearn.base import BaseEstimator
 
 from qnewton_sk.machine import Rates
 from qnewton_sk.quantum import EXACT_TOL
-from qnewton_sk.systems import CostEstimate, Solution
+from qnewton_sk.systems import CostEstimate, Solution, SolveStatus, failure
 
 from .backends import Backend, classical_backends, default_backends, quantum_backend
 
-FEWEST_PRODUCTS = 5
-"""A path of conjugate gradients shorter than this is hardly better than the gradient itself."""
+MIN_PRODUCTS = 5
+"""Minimum number of products of an iterative solve: fewer are hardly better than the gradient itself."""
 
 
 @dataclass(frozen=True)
 class Decision:
-    """What a scheduler decided on one system.
+    """The decision of a scheduler on one system.
 
     Parameters
     ----------
     chosen : str or None
-        Name of the cheapest backend; None where all refused.
+        Name of the cheapest backend; None if all rejected the system.
     estimates : mapping of str to CostEstimate
-        Of every backend that did not refuse.
+        Estimates of the backends that can take the system, by name.
     rejections : mapping of str to str
-        The reason of every backend that did.
+        Reasons of the backends that cannot, by name.
     break_even_gate_time : float or None
-        Gate time in seconds at which the quantum solver would cost what the cheapest classical one does;
-        None where either is missing.
+        Gate time in seconds at which the quantum solver would cost as much as the cheapest classical one;
+        None if either is missing.
     classical_seconds, quantum_seconds : float or None
-        Modelled cost of the cheapest of each kind.
+        Predicted cost of the cheapest backend of each kind.
     computed_by : str or None
         The classical backend that computes the solution of an ideally emulated quantum solver.
     max_products : int or None
-        Where an iterative solver was chosen: the products after which a direct one would have cost less.
+        The number of products after which a direct solver would have cost less, if an iterative one was chosen.
     """
 
     chosen: str | None
@@ -56,20 +56,20 @@ class Scheduler(BaseEstimator):
     Parameters
     ----------
     backends : list of Backend, default=None
-        Who may solve; by default every classical backend and the quantum one.
+        The backends to choose from; by default every classical one and the quantum one.
     rates : {"reference"} or Rates, default="reference"
         Rates of the linear algebra that classical costs are predicted with; used if `backends` is None.
         "reference" is the record that ships with the package, so that the choice, and thus the fit, is the same on
         every machine. The result of `calibrate()` predicts the seconds of this machine (the paper's C); two
         processes measure different rates and may then choose different solvers.
     hardware : str or QuantumHardware, default="fault_tolerant"
-        The quantum computer that is priced (see `HARDWARE`); used where `backends` is None.
+        The quantum computer that is priced (see `HARDWARE`); used if `backends` is None.
     queries : str or callable, default="jennings2023"
-        Model of the query count (see `query_count`); used where `backends` is None.
+        Model of the query count (see `query_count`); used if `backends` is None.
     assumptions : str, QuantumAssumptions or dict, default="paper"
-        What a quantum solve is charged for (see `QuantumCost`); used where `backends` is None.
+        What a quantum solve is charged for (see `QuantumCost`); used if `backends` is None.
     tol : float, default=None
-        Relative error allowed in every solution. None lets the Newton loop ask for what the step needs.
+        Relative error allowed in every solution; by default the Newton loop asks for what each step needs.
 
     Examples
     --------
@@ -99,7 +99,7 @@ class Scheduler(BaseEstimator):
         self.tol = tol
 
     def available_backends(self):
-        """Return the list of `Backend` that may solve.
+        """Return the list of `Backend` to choose from.
 
         Raises
         ------
@@ -145,19 +145,19 @@ class Scheduler(BaseEstimator):
         Parameters
         ----------
         facts : SystemFacts
-            What was measured.
+            What is known about the system.
         tol : float
             Relative error allowed in the solution.
         offered : list of Backend, default=None
-            What `available_backends` returned, to save building it at every step.
+            The result of `available_backends`, which saves building it at every step.
         """
         offered = self.available_backends() if offered is None else offered
         estimates, rejections = _priced(offered, facts, tol)
-        willing = [backend for backend in offered if backend.name in estimates]
-        prices = {b.name: estimates[b.name].seconds * solves_per_exact_step(b, facts) for b in willing}
-        classical = _cheapest(willing, prices, "classical")
-        quantum = _cheapest(willing, prices, "quantum")
-        chosen = _cheapest(willing, prices)
+        able = [backend for backend in offered if backend.name in estimates]
+        prices = {b.name: estimates[b.name].seconds * solves_per_exact_step(b, facts) for b in able}
+        classical = _cheapest(able, prices, "classical")
+        quantum = _cheapest(able, prices, "quantum")
+        chosen = _cheapest(able, prices)
         break_even = None
         if quantum and classical:
             break_even = quantum.break_even_gate_time(facts, tol, estimates[classical.name].seconds)
@@ -168,15 +168,15 @@ class Scheduler(BaseEstimator):
             break_even_gate_time=break_even,
             classical_seconds=classical and estimates[classical.name].seconds,
             quantum_seconds=quantum and estimates[quantum.name].seconds,
-            computed_by=_stand_in(offered, facts) if chosen and chosen.kind == "quantum" else None,
-            max_products=_products_worth(chosen, willing, estimates, prices, facts),
+            computed_by=_exact_classical(offered, facts) if chosen and chosen.kind == "quantum" else None,
+            max_products=_max_products(chosen, able, estimates, prices, facts),
         )
 
     def solve(self, system, decision, offered=None):
         """Return the `Solution` of `system` by the backend that `decision` names.
 
         An emulated quantum solver gets its exact solution from the cheapest classical backend, so that
-        the wall time stays that of the best real solve.
+        the wall time is that of the best real solve.
         """
         by_name = {
             backend.name: backend for backend in (self.available_backends() if offered is None else offered)
@@ -214,14 +214,16 @@ def _answer(by_name, system, decision, rates):
     chosen = by_name[decision.chosen]
     if chosen.kind != "quantum":
         return chosen.solver.solve(replace(system, max_products=decision.max_products))
-    # The quantum solver answers the damped system, so its stand-in may not cut the step instead.
+    # A quantum solver solves the damped system, so the classical one behind it must not cut the step instead.
     system = replace(system, facts=replace(system.facts, radius=None))
-    if decision.computed_by is None:
-        by_name = {backend.name: backend for backend in classical_backends(rates)}
     if not chosen.solver.takes_reference:
         return chosen.solver.solve(system)
-    reference = by_name[decision.computed_by or _stand_in(by_name.values(), system.facts)]
-    return chosen.solver.solve(system, reference=reference.solver)
+    if decision.computed_by is None:
+        by_name = {backend.name: backend for backend in classical_backends(rates)}
+    name = decision.computed_by or _exact_classical(by_name.values(), system.facts)
+    if name is None:
+        return failure(system, SolveStatus.FAILED, reason="no classical backend can compute the solution")
+    return chosen.solver.solve(system, reference=by_name[name].solver)
 
 
 TRUNCATED_SOLVES, TRUNCATED_DEFINITE_SOLVES = 3.0, 3.5
@@ -230,8 +232,8 @@ definite. With the Hessian, fits of two-spirals and parity-8 took three times th
 friedman1, sin(4x)cos(3y), sinc and diabetes two to three times, and exact solves are corrected on top."""
 
 DAMPED_SOLVES = 4.0
-"""The same for solves of the damped system where it is not known to be definite: those that come out indefinite
-are refused and tried again with more damping."""
+"""The same for solves of the damped system if it is not known to be definite: a solution of an indefinite system is
+rejected, and the system is solved again with more damping."""
 
 
 def solves_per_exact_step(backend, facts):
@@ -240,8 +242,8 @@ def solves_per_exact_step(backend, facts):
     Parameters
     ----------
     backend : Backend
-        A solver that bounds steps by the radius takes exact ones if it reads entries, and truncated ones if it
-        takes products alone; any other solver takes damped steps.
+        Steps bounded by the radius are exact if the solver reads entries, and truncated if it takes products
+        alone; all other steps are damped.
     facts : SystemFacts
         Without a radius every solve is exact.
 
@@ -269,42 +271,42 @@ def _truncates(solver):
 
 
 def _cheapest(backends, prices, kind=None):
-    """The backend of lowest price, of a kind if asked; the first offered wins a tie."""
+    """The backend of lowest price, among those of a kind if one is given; the first one wins a tie."""
     candidates = [backend for backend in backends if kind in (None, backend.kind)]
     return min(candidates, key=lambda backend: prices[backend.name], default=None)
 
 
-def _products_worth(chosen, willing, estimates, prices, facts):
-    """How many products an iterative solve may take before the cheapest direct one would have cost less.
+def _max_products(chosen, able, estimates, prices, facts):
+    """The number of products after which the cheapest direct solver would have cost less than an iterative one.
 
     Stopping there bounds the loss from a wrong forecast to a factor of two, whatever the matrix (the
     ski-rental argument; Karlin, Manasse, Rudolph, Sleator 1988).
     """
     if chosen is None or estimates[chosen.name].seconds_per_product is None:
         return None
-    product_price = estimates[chosen.name].seconds_per_product * solves_per_exact_step(chosen, facts)
-    real = [backend.name for backend in willing if backend.kind == "classical"]
+    price_per_product = estimates[chosen.name].seconds_per_product * solves_per_exact_step(chosen, facts)
+    real = [backend.name for backend in able if backend.kind == "classical"]
     direct = [prices[name] for name in real if estimates[name].seconds_per_product is None]
-    if not product_price or not direct:
+    if not price_per_product or not direct:
         return None
-    return max(FEWEST_PRODUCTS, int(min(direct) / product_price))
+    return max(MIN_PRODUCTS, int(min(direct) / price_per_product))
 
 
-def _stand_in(backends, facts):
-    """Name of the classical backend that solves the damped system most cheaply, and exactly; None without one.
+def _exact_classical(backends, facts):
+    """Name of the cheapest classical backend that solves the damped system exactly; None if there is none.
 
-    Conjugate gradients stop at negative curvature with no solution, so that they need a definite matrix, or one that
-    is too large for entries.
+    Conjugate gradients stop at negative curvature without a solution. They are taken if the matrix is definite, or
+    too large for its entries.
     """
     facts = replace(facts, radius=None)
-    willing = [b for b in backends if b.kind == "classical" and b.rejection_reason(facts, EXACT_TOL) is None]
-    exact = [b for b in willing if facts.positive_definite or not _truncates(b.solver)]
-    candidates = exact if exact and facts.n <= MOST_ENTRIES else willing
+    able = [b for b in backends if b.kind == "classical" and b.rejection_reason(facts, EXACT_TOL) is None]
+    exact = [b for b in able if facts.positive_definite or not _truncates(b.solver)]
+    candidates = exact if exact and facts.n <= MAX_EMULATED_ORDER else able
     return min(candidates, key=lambda b: b.estimate(facts, EXACT_TOL).seconds).name if candidates else None
 
 
-MOST_ENTRIES = 20_000
-"""Order up to which a matrix is assembled to emulate a quantum solve: 3 GB."""
+MAX_EMULATED_ORDER = 20_000
+"""Maximum order of a matrix that is assembled to emulate a quantum solve: 3 GB."""
 
 
 _PAPER_TOL = 1e-12

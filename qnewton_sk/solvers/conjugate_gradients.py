@@ -1,4 +1,4 @@
-"""Conjugate gradients on products alone, with their cost."""
+"""Conjugate gradients, which take products of matrix and vector alone, with the model of their cost."""
 
 import math
 
@@ -11,17 +11,17 @@ from .krylov import KrylovPath
 
 
 class CG(Solver):
-    """Conjugate gradients on products alone.
+    """Conjugate gradients.
 
-    A system with a radius is solved without its shift, cut where the path leaves the ball or meets
-    negative curvature (Steihaug 1983); the products are kept on the matrix for a retry. A system without one
-    is solved with its shift; at negative curvature x is the last iterate, or the right-hand side where that
-    is the very first direction: both descend.
+    A system with a radius is solved without its shift: the path is cut where it leaves the ball or meets
+    negative curvature (Steihaug 1983), and kept on the matrix for a retry. A system without a radius is solved with
+    its shift. At negative curvature x is then the last iterate, or the right-hand side if the very first direction
+    has it; both are directions of descent.
 
     Parameters
     ----------
     max_iter : int, default=None
-        Products at most; by default 2 n, or fewer where the system says that a direct solver is then cheaper.
+        Maximum number of products; by default 2 n, or fewer if a direct solver is cheaper from some number on.
     """
 
     needs = "products"
@@ -80,7 +80,7 @@ class CG(Solver):
 
 
 def _least_shift(x, residual):
-    """The shift >= 0 of least residual: x at the boundary is nearly the solution of (H + shift I) x = rhs."""
+    """The shift >= 0 for which x, at the boundary, comes closest to solving (H + shift I) x = rhs."""
     unit, scale = scale_of(x), scale_of(residual)
     if (unit, scale) != (1.0, 1.0):
         return _least_shift(x / unit, residual / scale) * (scale / unit)
@@ -105,7 +105,7 @@ _STATUS = {
 
 
 class CGCost(CostModel):
-    """Products times their cost; their number follows from kappa and tol, or is as observed.
+    """The number of products, by kappa and tol or as observed, times the cost of one.
 
     ceil(sqrt(kappa) / 2 * ln(2 / tol)) products (Saad, Iterative Methods for Sparse Linear Systems, 2nd
     ed., equation 6.128).

@@ -1,4 +1,4 @@
-"""Conjugate gradients inside a trust region, on a path that is kept: a smaller radius costs no product."""
+"""Conjugate gradients inside a trust region on a path that is kept, so that a smaller radius costs no product."""
 
 import math
 from typing import NamedTuple
@@ -8,8 +8,8 @@ from scipy.linalg import eigvalsh_tridiagonal
 
 from qnewton_sk.systems import euclidean_norm, max_abs, power_of_two, scale_for
 
-KEPT_BYTES = 2**28
-"""Memory for the vectors of a path; it bounds the products where the unknowns are many."""
+MAX_PATH_BYTES = 2**28
+"""Memory for the vectors of a path; it limits the products if there are many unknowns."""
 
 
 class Cut(NamedTuple):
@@ -55,7 +55,7 @@ class KrylovPath:
         return len(self.directions)
 
     def norm(self):
-        """Return an estimate, from below, of ||A||_2: the largest |Ritz value| of the path; None before it has one."""
+        """Return an estimate of ||A||_2 from below, the largest |Ritz value| of the path; None before the first one."""
         if not self.lengths:
             return None
         inverse = 1 / np.array(self.lengths)
@@ -83,7 +83,7 @@ class KrylovPath:
         return Cut(cut.x * self.scale, cut.image * self.scale, cut.how)
 
     def _cut(self, product, radius, tol, max_products):
-        limit = min(max_products, max(1, KEPT_BYTES // (2 * self.b.nbytes)))
+        limit = min(max_products, max(1, MAX_PATH_BYTES // (2 * self.b.nbytes)))
         for k, norm in enumerate(self.norms[1:]):
             if math.inf > radius <= norm:
                 return self._leave(k, radius, "boundary")

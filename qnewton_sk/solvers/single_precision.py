@@ -1,8 +1,8 @@
-"""Factorise in single precision, correct in double: half the time for the matrix and for its factors.
+"""Factorisation in single precision, corrected in double: half the time for the matrix and for its factors.
 
-What a factor of low precision leaves over, r = b - A x with A's product in double precision, is solved for again
+The residual r = b - A x, with the product in double precision, is solved for again with the factor of low precision
 until it is small (Wilkinson 1963; Carson and Higham 2018, "Accelerating the solution of linear systems by iterative
-refinement in three precisions"). Each turn gains -log10(kappa u) digits, u being the rounding error of the factor.
+refinement in three precisions"). Each correction gains -log10(kappa u) digits for a factor of rounding error u.
 """
 
 import math
@@ -22,23 +22,24 @@ from qnewton_sk.systems import (
 )
 
 ROUNDING = 1e-6
-"""Relative error of a factorisation in single precision, of orders up to a few thousand: some 16 units of 6e-8."""
+"""Relative error of a factorisation in single precision, for orders up to a few thousand: some 16 units of 6e-8."""
 
-MOST_SOLVES = 3
-"""Substitutions after which the factor is held to be too rough for the system."""
+MAX_SOLVES = 3
+"""Maximum number of substitutions; if they do not suffice, the factor is too inaccurate for the system."""
 
-LOOSEST = 1e-3
-"""A residual above this is corrected even where the step would do with less: the product costs next to nothing."""
+MAX_RESIDUAL = 1e-3
+"""Maximum relative residual, whatever the tolerance: a correction costs next to nothing."""
 
-WIDEST = 1e15
-"""Lengths, relative to the right-hand side, whose squares and the shifts that belong to them fit single precision."""
+MAX_RELATIVE_RADIUS = 1e15
+"""Maximum radius relative to the right-hand side, and of its inverse: squares of such lengths, and the shifts that
+belong to them, are in the range of single precision."""
 
 PASS_CALLS = 5
-"""Calls that a pass over the data in single precision takes, before its matrix can be assembled: 0.25 ms."""
+"""Overhead of a pass over the data in single precision, which precedes its assembly, in calls: 0.25 ms."""
 
 
 def solves_needed(facts, tol):
-    """Return how many substitutions by a factor in single precision lead to the relative residual `tol`.
+    """Return how many substitutions with a factor in single precision reach the relative residual `tol`.
 
     Examples
     --------
@@ -48,13 +49,13 @@ def solves_needed(facts, tol):
     (2, 3)
     """
     digits = -math.log10(min(facts.kappa, 1.0 / ROUNDING) * ROUNDING)
-    return math.ceil(-math.log10(min(tol, LOOSEST)) / digits - 1e-9) if digits > 0 else math.inf
+    return math.ceil(-math.log10(min(tol, MAX_RESIDUAL)) / digits - 1e-9) if digits > 0 else math.inf
 
 
 class SinglePrecision(Solver):
-    """A solver by Cholesky factorisations, run on the matrix in single precision; the residual is that in double.
+    """A solver by Cholesky factorisations, run on the matrix in single precision with the residual in double.
 
-    Where that is not small enough, the solver runs again in double precision.
+    If the residual does not become small enough, the solver runs again in double precision.
 
     Parameters
     ----------
@@ -90,26 +91,27 @@ class SinglePrecision(Solver):
 
     def solve(self, system):
         """Return the `Solution` of a `LinearSystem`."""
-        size = euclidean_norm(system.rhs)
         solution = None
         with np.errstate(over="ignore", under="ignore", invalid="ignore"):
+            size = euclidean_norm(system.rhs)
             if 0 < size < math.inf:
                 solution = self._solve(system, size)
         if solution is not None:
             return solution
-        if (
-            self.solver.rejection_reason(system.facts) is not None
-        ):  # such as no room for entries of twice the size
-            return failure(system, SolveStatus.FAILED)
+        reason = self.solver.rejection_reason(system.facts)
+        if reason is not None:  # such as too little memory for entries of twice the size
+            return failure(system, SolveStatus.FAILED, reason=reason)
         return self.solver.solve(system)
 
     def _solve(self, system, size):
-        """The solution, or None where single precision has not been enough."""
+        """The solution, or None if single precision does not suffice."""
         single = system.matrix.single()
         facts = in_single_precision(system.facts)
-        if facts.radius is not None:  # the right-hand side has length one there, lest a square underflow
+        if (
+            facts.radius is not None
+        ):  # relative to the right-hand side, whose length becomes one: no square underflows
             facts = replace(facts, radius=facts.radius / size)
-            if not 1 / WIDEST < facts.radius < WIDEST:
+            if not 1 / MAX_RELATIVE_RADIUS < facts.radius < MAX_RELATIVE_RADIUS:
                 return None
         rhs = (system.rhs / size).astype(np.float32)
         found = self.solver.solve(replace(system, matrix=single, rhs=rhs, facts=facts))
@@ -117,7 +119,7 @@ class SinglePrecision(Solver):
             return None
         x, shift = size * found.x.astype(float), found.shift
         if shift is None:
-            return _refined(system, system.matrix, single, x, min(system.tol, LOOSEST))
+            return _refined(system, system.matrix, single, x, min(system.tol, MAX_RESIDUAL))
         if found.cut_at_radius:
             return _checked(system, x, found)
         solution = _refined(system, system.matrix.shifted(shift), single.shifted(shift), x, system.tol)
@@ -127,16 +129,16 @@ class SinglePrecision(Solver):
         return replace(solution, image=image, shift=shift, info={**found.info, **solution.info})
 
 
-@lru_cache(maxsize=2)  # several backends ask for the same in a row
+@lru_cache(maxsize=2)  # several backends ask for the same facts in a row
 def in_single_precision(facts):
     """Return the facts about the matrix in single precision."""
     return replace(facts, assembly_flops=facts.single_flops or 0.0, itemsize=4, factorised=())
 
 
 def _checked(system, x, found):
-    """The solution that was carried to the boundary, and so leaves a residual in any precision, if it is the same here.
+    """The solution that was carried to the boundary, or None if double precision does not confirm it.
 
-    It must descend on the model as it is in double precision.
+    It leaves a residual in any precision; the residual must be the same here, and the model must decrease.
     """
     shift = found.shift
     Hx = system.matrix.shifted(0.0).product(x)
@@ -147,17 +149,17 @@ def _checked(system, x, found):
 
 
 def _refined(system, A, single, x, tol):
-    """The solution of A x = b after as many corrections as it takes, None where they do not lead to it."""
+    """The solution of A x = b after the corrections that it takes, or None if they do not lead to it."""
     size = euclidean_norm(system.rhs)
-    for solves in range(1, MOST_SOLVES + 1):
+    for solves in range(1, MAX_SOLVES + 1):
         image = A.product(x)
         residual = system.rhs - image
         left = euclidean_norm(residual)
         if left <= tol * size:
             return Solution(x, SolveStatus.SUCCESS, left / size, image, info={"solves": solves})
-        if not left < math.inf or solves == MOST_SOLVES:
+        if not left < math.inf or solves == MAX_SOLVES:
             return None
-        # `Cholesky` has kept it; for a shift of the solution's own it is made again
+        # kept from the solve; for a shift that the solver chose itself it is computed again
         cholesky = single.factorisation("cholesky")
         if cholesky.status is not SolveStatus.SUCCESS:
             return None
@@ -165,7 +167,7 @@ def _refined(system, A, single, x, tol):
 
 
 class SinglePrecisionCost(CostModel):
-    """The cost of a solver with its matrix and factors at the speed of single precision, and of the corrections.
+    """The cost of a solver whose matrix and factors are in single precision, with the corrections.
 
     Parameters
     ----------
@@ -177,11 +179,11 @@ class SinglePrecisionCost(CostModel):
         self.cost = cost
 
     def rejection_reason(self, facts, tol):
-        """Refuse a system too ill-conditioned to be corrected, or one of unknown condition."""
+        """Return why the corrections would not converge, or None; the condition number must be known."""
         if facts.kappa is None:
             return "the condition number is not known"
-        if solves_needed(facts, tol) > MOST_SOLVES:
-            return f"single precision does not lead to {tol:.2g} at a condition number of {facts.kappa:.2g}"
+        if solves_needed(facts, tol) > MAX_SOLVES:
+            return f"single precision does not reach {tol:.2g} at a condition number of {facts.kappa:.2g}"
         return None
 
     def __call__(self, facts, tol):

@@ -23,7 +23,7 @@ from qnewton_sk.systems import (
 from .conjugate_gradients import CGCost
 
 SETUP_CALLS = 8
-"""Fixed cost of a sparse factorisation in units of one dense call (measured at n = 100)."""
+"""Fixed cost of a sparse factorisation, in calls of a dense one (measured at n = 100)."""
 
 NOT_SPARSE = "the matrix is not held sparse; set `oracle_sparsity`"
 
@@ -62,7 +62,7 @@ class SparseCG(Solver):
     Parameters
     ----------
     max_iter : int, default=None
-        Products at most; by default 2 n.
+        Maximum number of products; by default 2 n.
     """
 
     def __init__(self, max_iter=None):

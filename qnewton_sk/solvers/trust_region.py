@@ -22,26 +22,27 @@ from qnewton_sk.systems import (
 
 from .dense import FactorisationCost, FactorisationSeconds, no_room
 
-NEAR = 0.25
-"""A step whose length differs from the radius by less than this share will do: the radius is a guess itself
+RADIUS_TOLERANCE = 0.25
+"""Relative difference between the length of a step and the radius that is accepted: the radius is a guess itself
 (More and Sorensen take 0.1, MINPACK's Levenberg-Marquardt too)."""
 
-MOST_FACTORISATIONS = 12
-"""After so many the best point is taken as it is."""
+MAX_FACTORISATIONS = 12
+"""Maximum number of factorisations; the best point so far is then taken."""
 
 INVERSE_ITERATIONS = 2
-"""Inverse iterations for the lowest eigenvector, each two triangular solves."""
+"""Inverse iterations for the lowest eigenvector; each takes two triangular solves."""
 
-HARD = 1e-6
-"""Width of the bracket, relative to its upper end, at which the solution has no part along the lowest eigenvector."""
+HARD_CASE_WIDTH = 1e-6
+"""Relative width of the bracket of the shift at which the case is hard: the solution has no part along the lowest
+eigenvector, so that no shift gives the radius."""
 
 
 @dataclass
 class Secular:
     """What is known of ||x(s)|| for one matrix and one right-hand side; kept for a retry with another radius.
 
-    `indefinite` is the largest shift at which the matrix is known not to be positive definite, -inf before one
-    was met; `points` are (shift, ||x||, ||x|| / |d||x||/ds|) of the factorisations so far.
+    `indefinite` is the largest shift at which the matrix is known not to be positive definite, or -inf; `points`
+    are (shift, ||x||, ||x|| / |d||x||/ds|) of the factorisations so far.
     """
 
     b: np.ndarray
@@ -105,7 +106,7 @@ class MoreSorensen(Solver):
 
 
 class _Search:
-    """The search for the shift of one system, by one factorisation after the other."""
+    """The search for the shift of one system, one factorisation after another."""
 
     def __init__(self, system):
         self.system, self.radius = system, system.facts.radius
@@ -125,12 +126,12 @@ class _Search:
             self.system.matrix.shift, 1e-3 * scale, 1e-3 * self.size / self.radius, np.finfo(float).tiny
         )
         shift = self.secular.guess(self.radius, self.system.matrix.shift)
-        while self.taken < MOST_FACTORISATIONS:
+        while self.taken < MAX_FACTORISATIONS:
             solution = self._try(shift)
             if solution is not None:
                 return solution
             low, high = self.secular.bracket(self.radius)
-            if high - max(low, 0.0) <= HARD * high < math.inf:
+            if high - max(low, 0.0) <= HARD_CASE_WIDTH * high < math.inf:
                 break  # no shift is long enough
             shift = self.secular.guess(self.radius, default)
         if self.best is None:
@@ -139,7 +140,7 @@ class _Search:
         return self._solution(x * min(1.0, self.radius / length), shift, carried=True)
 
     def _try(self, shift):
-        """Factorise at a shift; return the solution if it will do, else note what was learned."""
+        """Factorise at a shift; return the solution if it is accepted, else note what was learned."""
         self.taken += 1
         cholesky = self.H.shifted(shift).factorisation("cholesky")
         if cholesky.status is SolveStatus.NON_FINITE:
@@ -149,9 +150,9 @@ class _Search:
         if not math.isfinite(length):
             self.secular.indefinite = max(self.secular.indefinite, shift)
             return None
-        if length <= self.radius * (1 + NEAR) and shift * length <= self.system.tol * self.size:
-            return self._solution(x, 0.0)  # it solves the undamped system as well as was asked
-        if abs(length - self.radius) <= NEAR * self.radius:
+        if length <= self.radius * (1 + RADIUS_TOLERANCE) and shift * length <= self.system.tol * self.size:
+            return self._solution(x, 0.0)  # it solves the undamped system to the tolerance
+        if abs(length - self.radius) <= RADIUS_TOLERANCE * self.radius:
             return self._solution(x, shift)
         if length < self.radius:
             x, near = _along_lowest(x, self.radius, shift, cholesky, self.secular, self.H)
@@ -187,11 +188,11 @@ def _scale(cholesky, x, length):
 
 
 def _along_lowest(x, radius, shift, cholesky, secular, H):
-    """Carry a short x on to the boundary along the lowest eigenvector; return the point and whether it will do.
+    """Carry a short x on to the boundary along the lowest eigenvector; return the point and whether it is accepted.
 
-    A step may be short because the right-hand side has little of that vector in it: then no shift gives the radius, or
-    one so close to singular that it takes many factorisations. The point is within the tolerance of the
-    minimum where the carried part adds little to the damped model (More and Sorensen, lemma 3.4).
+    A step may be short because the right-hand side has little of that vector in it. Then no shift gives the
+    radius, or only one so close to singular that it takes many factorisations. The point is within the tolerance
+    of the minimum if the carried part adds little to the damped model (More and Sorensen, lemma 3.4).
     """
     z = np.cos(np.arange(1.0, len(x) + 1)).astype(x.dtype)
     for _ in range(INVERSE_ITERATIONS):
@@ -201,10 +202,10 @@ def _along_lowest(x, radius, shift, cholesky, secular, H):
             return x, False
         z /= largest  # before its square, which may underflow
     z /= math.sqrt(z @ z)
-    bend = float(z @ H.product(z))
-    if not bend < 0:
+    curvature = float(z @ H.product(z))
+    if not curvature < 0:
         return x, False
-    secular.indefinite = max(secular.indefinite, -bend)
+    secular.indefinite = max(secular.indefinite, -curvature)
     far, z = x.astype(float), z.astype(float)  # squares in single precision may overflow
     xz, square = float(far @ z), radius * radius
     gap = square - float(far @ far)
@@ -213,14 +214,14 @@ def _along_lowest(x, radius, shift, cholesky, secular, H):
         return x, False
     carried = gap / (xz + root) if xz > 0 else gap / (xz - root)  # the smaller root, without cancellation
     damped = float(secular.b @ x) + shift * square
-    if carried * carried * max(bend + shift, 0.0) > NEAR * (2 - NEAR) * damped:
+    if carried * carried * max(curvature + shift, 0.0) > RADIUS_TOLERANCE * (2 - RADIUS_TOLERANCE) * damped:
         return x, False
     return (far + carried * z).astype(x.dtype), True
 
 
 SECULAR_FACTORISATIONS = 2.5
-"""Factorisations of an exact trust-region step: 2.2 on average over random indefinite matrices, more where the shift of
-the step before is a poor guess."""
+"""Factorisations of an exact trust-region step: 2.2 on average over random indefinite matrices, and more if the
+shift of the previous step is a poor guess."""
 
 
 class MoreSorensenCost(FactorisationCost):

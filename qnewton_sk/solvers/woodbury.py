@@ -24,7 +24,7 @@ class Woodbury(Solver):
     needs = "factor"
 
     def rejection_reason(self, facts):
-        """Refuse where there is no factor, or no shift that makes D positive."""
+        """Refuse a matrix that has no factor, or no shift that makes D positive."""
         if facts.rank is None:
             return "the matrix is not known as a low-rank product plus a diagonal"
         if facts.shift <= 0:

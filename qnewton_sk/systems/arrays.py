@@ -1,11 +1,20 @@
 """Operations on vectors and symmetric matrices that hold at any scale: lengths, products, finiteness."""
 
 import math
+from functools import lru_cache
 
 import numpy as np
 from scipy.linalg import blas
 
 _SYMV = {np.dtype(np.float32): blas.ssymv, np.dtype(np.float64): blas.dsymv}
+
+
+@lru_cache(maxsize=8)  # numpy looks the limits up anew at every call
+def _limits(dtype):
+    """Smallest normal number, largest number and rounding error of a dtype, and its extreme exponents."""
+    limits = np.finfo(dtype)
+    numbers = float(limits.tiny), float(limits.max), float(limits.eps)
+    return *numbers, int(limits.minexp), int(limits.maxexp)
 
 
 def symmetric_product(H, v):
@@ -45,6 +54,9 @@ def is_finite(A):
 def euclidean_norm(v):
     """Return the Euclidean norm of a vector, whose square may overflow or underflow.
 
+    Solvers call it under ``numpy.errstate(over="ignore", invalid="ignore")``: entering that here would take longer
+    than the norm of a short vector.
+
     Parameters
     ----------
     v : ndarray of shape (n,)
@@ -61,10 +73,9 @@ def euclidean_norm(v):
     >>> euclidean_norm(np.array([3e-200, 4e-200]))
     5e-200
     """
-    limits = np.finfo(v.dtype)
-    with np.errstate(over="ignore", invalid="ignore"):
-        square = float(v @ v)
-    if float(limits.tiny) / float(limits.eps) < square < math.inf:
+    tiny, _, eps, *_ = _limits(v.dtype)
+    square = float(v @ v)
+    if tiny / eps < square < math.inf:
         return math.sqrt(square)
     largest = float(np.abs(v).max(initial=0.0))
     if not 0 < largest < math.inf:
@@ -104,8 +115,8 @@ def max_abs(A):
 
 def scale_for(largest, size, dtype):
     """Return `scale_of` an array of so many entries of that dtype, the largest magnitude being `largest`."""
-    limits = np.finfo(dtype)
-    low, high = math.sqrt(float(limits.tiny)) / float(limits.eps), math.sqrt(float(limits.max)) / max(size, 1)
+    tiny, huge, eps, *_ = _limits(np.dtype(dtype))
+    low, high = math.sqrt(tiny) / eps, math.sqrt(huge) / max(size, 1)
     return 1.0 if low < largest < high else power_of_two(largest, dtype)
 
 
@@ -116,6 +127,6 @@ def power_of_two(largest, dtype):
     """
     if not 0 < largest < math.inf:
         return 1.0
-    limits = np.finfo(dtype)
-    exponent = min(max(math.frexp(largest)[1], int(limits.minexp)), int(limits.maxexp) - 2)
+    *_, lowest, highest = _limits(np.dtype(dtype))
+    exponent = min(max(math.frexp(largest)[1], lowest), highest - 2)
     return math.ldexp(1.0, exponent)

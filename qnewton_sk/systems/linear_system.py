@@ -10,16 +10,16 @@ from .system_matrix import SystemMatrix
 
 @dataclass(frozen=True)
 class SystemFacts:
-    """What a cost model may know about a system; plain numbers, so that costs can be drawn over grids.
+    """Plain numbers about a system: all that a cost model may depend on, so that costs can be drawn over grids.
 
     Parameters
     ----------
     n : int
         Number of unknowns.
     kappa : float, default=None
-        Condition number in the 2-norm; None where it was not measured.
+        Condition number in the 2-norm; None if it was not measured.
     row_nonzeros : int, default=None
-        Oracle sparsity d, the most entries that any row counts; by default n.
+        Oracle sparsity d, the maximum number of entries that count in a row; by default n.
     kappa_kind : {"exact", "upper bound", "estimate"}, default="exact"
         What `kappa` is.
     norm : float, default=None
@@ -27,21 +27,21 @@ class SystemFacts:
     max_abs : float, default=None
         Largest absolute entry.
     positive_definite : bool, default=None
-        True or False where it is known; None where it is not.
+        Whether the matrix is positive definite; None if it is not known.
     shift : float, default=0.0
-        Multiple of the identity that the matrix holds.
+        Multiple of the identity in the matrix.
     assembly_flops : float, default=0.0
         Floating-point operations still to be done before entries exist; 0 once they do.
     product_flops : float, default=None
         Floating-point operations of one product; by default 2 n^2.
     nnz : int, default=None
-        Stored entries where the matrix is held sparse; None where it is dense.
+        Number of stored entries of a matrix held sparse; None if it is dense.
     rank : int, default=None
-        Rows of the factor G where the matrix is G.T @ G plus a diagonal.
+        Number of rows of G if the matrix is G.T @ G plus a diagonal.
     factor_flops : float, default=0.0
         Floating-point operations still to be done before G exists.
     single_flops : float, default=None
-        Floating-point operations still to be done before entries in single precision exist; None where there is no
+        Floating-point operations still to be done before entries in single precision exist; None if there is no
         such matrix.
     factorised : tuple of str, default=()
         Factorisations that exist already and cost nothing more.
@@ -50,7 +50,7 @@ class SystemFacts:
     itemsize : int, default=8
         Bytes of one entry.
     radius : float, default=None
-        Length at which the step may be cut instead of being damped by the shift; None where it may not.
+        Length that may bound the step in place of the shift; None if it may not.
 
     Examples
     --------
@@ -95,11 +95,21 @@ class SystemFacts:
 
 @dataclass(frozen=True)
 class LinearSystem:
-    """One system A x = rhs to be solved to the relative error `tol`, with the facts measured on it.
+    """One system A x = rhs, with the relative error allowed and the facts measured on it.
 
-    `matrix` is a `SystemMatrix`, `rhs` has shape (n,). The shift of A and the `radius` are two ways to bound
-    the same step: a direct solver takes the shift; an iterative one may instead leave the shift out and stop
-    where ||x|| reaches `facts.radius`. After `max_products` products a direct solver would have been cheaper.
+    Parameters
+    ----------
+    matrix : SystemMatrix
+        A, its shift included.
+    rhs : ndarray of shape (n,)
+        Right-hand side.
+    tol : float
+        Relative error allowed in x.
+    facts : SystemFacts
+        What is known about A. Its `radius` and the shift of A are two ways to bound the same step: a solver with
+        ``bounds_by = "radius"`` leaves the shift out and takes a step of that length.
+    max_products : int, default=None
+        Number of products after which a direct solver would have been cheaper.
     """
 
     matrix: SystemMatrix
@@ -110,10 +120,17 @@ class LinearSystem:
 
 
 class Block(NamedTuple):
-    """One system of a step: `parameters`, the slice of theta that it moves, and its `SystemMatrix`.
+    """One system of a step.
 
-    ``acceleration(v)``, if there is one, is the right-hand side of a second solve that corrects a step v of
-    Gauss-Newton for the curvature of the outputs along it.
+    Parameters
+    ----------
+    parameters : slice
+        The parameters that the system moves.
+    matrix : SystemMatrix
+        Its matrix, without damping.
+    acceleration : callable, default=None
+        ``acceleration(v)`` is the right-hand side of a second solve that corrects a step v of Gauss-Newton for
+        the curvature of the outputs along it.
     """
 
     parameters: slice

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from .arrays import euclidean_norm, is_finite
+from .arrays import euclidean_norm
 from .linear_system import LinearSystem
 from .status import SolveStatus
 
@@ -104,9 +104,10 @@ def solution_of(
     >>> solution_of(system, np.ones(2)).status.value, solution_of(system, np.zeros(2)).status.value
     ('success', 'inaccurate')
     """
-    if not is_finite(x):
+    largest = float(np.abs(x).max())
+    if not math.isfinite(largest):
         return failure(system, SolveStatus.NON_FINITE, products=products, **info)
-    underflown = not x.any() and bool(system.rhs.any())
+    underflown = largest == 0 and bool(system.rhs.any())
     if underflown:  # whatever the solver has computed on its way, the solution that it returns is zero
         image, residual = np.zeros_like(x), -system.rhs
     with np.errstate(over="ignore", invalid="ignore"):  # the status tells

@@ -1,11 +1,12 @@
 """The symmetric matrix of a system: products at once, entries on demand, and a cache of what has been computed."""
 
+import math
 import time
 
 import numpy as np
 from scipy import sparse
 
-from .arrays import symmetric_product
+from .arrays import max_abs, scale_for, symmetric_product
 from .checks import checked_symmetric
 from .factorisations import CholeskyFactorisation, LDLFactorisation, LUFactorisation
 from .sparse_lu import SparseLUFactorisation
@@ -231,6 +232,39 @@ class SystemMatrix:
         by_entries = self._product is None or rule_is_dearer
         Hv = symmetric_product(self.entries(), v) if by_entries else self._product(v)
         return Hv + self.shift * v if self.shift else Hv
+
+    def block_product(self):
+        """Return the function V -> A V for V of shape (n, k): one product of matrices if the entries exist."""
+        if not self.assembled:
+            return lambda V: np.stack([self.product(v) for v in V.T], axis=1)
+        H, shift = self.entries(), self.shift
+
+        def product(V):
+            HV = symmetric_product(H, np.ascontiguousarray(V[:, 0]))[:, None] if V.shape[1] == 1 else H @ V
+            return HV + shift * V if shift else HV
+
+        return product
+
+    def trace(self):
+        """Return the sum of the diagonal of A."""
+        return float(self.entries().diagonal().sum(dtype=float)) + self.n * self.shift
+
+    def frobenius_norm(self):
+        """Return ||A||_F; no square overflows or underflows."""
+        H = self.entries()
+        data = H.data if sparse.issparse(H) else H
+        unit = scale_for(max(max_abs(data), abs(self.shift)), data.size, data.dtype)
+        data, shift = data / unit if unit != 1.0 else data, self.shift / unit
+        diagonal_sum = float((H.diagonal() / unit).sum(dtype=float))
+        squares = float(np.vdot(data, data)) + 2 * shift * diagonal_sum + self.n * shift**2
+        return unit * math.sqrt(max(squares, 0.0))
+
+    def one_norm(self):
+        """Return ||A||_1, the largest absolute column sum."""
+        H = self.entries()
+        diagonal = H.diagonal()
+        sums = np.asarray(abs(H).sum(axis=0)).ravel()
+        return float((sums - np.abs(diagonal) + np.abs(diagonal + self.shift)).max())
 
     def factor(self):
         """Return G of shape (rank, n) with H = G.T @ G + diag(factor_diagonal), or None."""

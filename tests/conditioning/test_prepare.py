@@ -211,7 +211,7 @@ class Mine:
 @pytest.mark.parametrize(
     "answer, kind", [(ConditionNumber(7.0, "upper bound", "mine"), "upper bound"), (7.0, "estimate")]
 )
-def test_an_own_estimator(answer, kind):
+def test_a_users_estimator(answer, kind):
     facts = facts_of(SystemMatrix.from_entries(symmetric()), condition_number=Mine(answer))
     assert (facts.kappa, facts.kappa_kind) == (7.0, kind)
 

@@ -155,13 +155,13 @@ def test_products_are_limited(limit):
 
 def test_memory_limits_the_products(monkeypatch):
     A, b = problem(0, 8)
-    monkeypatch.setattr(krylov, "KEPT_BYTES", 3 * 2 * b.nbytes)
+    monkeypatch.setattr(krylov, "MAX_PATH_BYTES", 3 * 2 * b.nbytes)
     path = KrylovPath(b)
     assert path.cut(Counted(A), math.inf, 1e-12, 100).how == "limit" and path.products == 3
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
-def test_products_that_are_no_numbers_end_the_path(value):
+def test_products_that_are_not_finite_end_the_path(value):
     A, b = problem(0, 4)
     A[0, 0] = value
     cut = KrylovPath(b).cut(lambda v: A @ v, 1.0, 1e-8, 10)

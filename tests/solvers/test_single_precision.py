@@ -17,7 +17,7 @@ from qnewton_sk.machine import Rates
 from qnewton_sk.solvers import dense as solvers
 from qnewton_sk.solvers.dense import LDL, Cholesky, DirectCost
 from qnewton_sk.solvers.single_precision import (
-    LOOSEST,
+    MAX_RESIDUAL,
     ROUNDING,
     SinglePrecision,
     SinglePrecisionCost,
@@ -72,7 +72,7 @@ def test_the_residual_is_that_of_double_precision(seed, n, kappa, tol, scale):
     solution = SinglePrecision(Cholesky()).solve(system_of(SystemMatrix.from_entries(H), b, tol))
     assert solution.status is SolveStatus.SUCCESS
     residual = np.linalg.norm(H @ solution.x - b) / np.linalg.norm(b)
-    assert residual <= max(min(tol, LOOSEST), 1e-15 * kappa)
+    assert residual <= max(min(tol, MAX_RESIDUAL), 1e-15 * kappa)
     assert solution.relative_residual == pytest.approx(residual, abs=1e-15 * kappa)
     np.testing.assert_allclose(solution.image, H @ solution.x, atol=1e-14 * np.abs(b).max() * kappa)
 
@@ -99,7 +99,7 @@ def test_too_ill_conditioned_systems_are_solved_in_double_precision(kappa):
 @pytest.mark.parametrize(
     "b, status", [(np.zeros(3), SolveStatus.SUCCESS), (np.full(3, np.nan), SolveStatus.NON_FINITE)]
 )
-def test_right_hand_sides_without_a_length(b, status):
+def test_right_hand_sides_of_zero_or_not_finite(b, status):
     solution = SinglePrecision(Cholesky()).solve(system_of(SystemMatrix.from_entries(np.eye(3)), b))
     assert solution.status is status
     assert not solution.x.any()
@@ -178,7 +178,7 @@ def test_numbers_out_of_the_range_of_single_precision(diagonal, b, radius, shift
     assert models[0] <= 0.5 * models[1] < 0
 
 
-def test_what_the_twin_finds_inaccurate_is_corrected():
+def test_a_solution_that_is_inaccurate_in_single_precision_is_corrected():
     H, b = definite(3, 200, 1e5), np.random.default_rng(0).standard_normal(200)
     matrix = lazy(H)
     solution = SinglePrecision(Cholesky()).solve(system_of(matrix, b, 1e-3))
@@ -186,7 +186,7 @@ def test_what_the_twin_finds_inaccurate_is_corrected():
     assert not matrix.assembled
 
 
-def test_no_fallback_where_there_is_no_room(monkeypatch):
+def test_no_fallback_to_double_precision_without_memory_for_it(monkeypatch):
     monkeypatch.setattr(solvers, "available_memory_bytes", lambda: 0)
     monkeypatch.setattr(solvers, "SMALL_ORDER", 0)
     solution = SinglePrecision(Cholesky()).solve(system_of(lazy(-np.eye(3)), np.ones(3)))
@@ -268,7 +268,7 @@ COST = SinglePrecisionCost(DirectCost("cholesky"))
         (10.0, 1e-12, None),
     ],
 )
-def test_refusals_by_condition_and_tolerance(kappa, tol, words):
+def test_rejections_by_condition_number_and_tolerance(kappa, tol, words):
     reason = COST.rejection_reason(SystemFacts(n=100, kappa=kappa, single_flops=0.0), tol)
     assert reason is None if words is None else words in reason
 

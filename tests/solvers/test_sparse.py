@@ -14,7 +14,6 @@ from qnewton_sk.machine import Rates
 from qnewton_sk.solvers.sparse import SparseCG, SparseCGCost, SparseLU, SparseLUCost
 from qnewton_sk.systems.linear_system import LinearSystem
 from qnewton_sk.systems.solution import SolveStatus
-from qnewton_sk.systems.sparse_lu import sparse_lu_core, sparse_lu_flops
 from qnewton_sk.systems.system_matrix import SystemMatrix
 
 N = 200
@@ -116,7 +115,7 @@ def test_zero_right_hand_side(solver):
     assert solution.status is SolveStatus.SUCCESS and not solution.x.any() and solution.relative_residual == 0
 
 
-def test_refusals():
+def test_rejection_reasons():
     dense = SystemFacts(n=N, kappa=10.0)
     for solver in (SparseLU(), SparseCG()):
         assert "not held sparse" in solver.rejection_reason(dense)
@@ -157,15 +156,3 @@ def test_seconds_are_the_sum_of_terms_that_name_their_unit(cost):
     estimate = cost(FACTS, 1e-6)
     assert all(name.endswith(("_seconds", "products")) for name in estimate.terms)
     assert 0 < estimate.seconds < math.inf
-
-
-@pytest.mark.parametrize("d", [4, 6, 10, 20])
-def test_predicted_core_is_that_of_superlu(d):
-    B = np.random.default_rng(d).standard_normal((600, 600))
-    H = prune_symmetric(B + B.T, d, output="csr", keep_diagonal=True)
-    lu = SystemMatrix.from_entries(H, shift=100.0).factorisation("sparse_lu").factors
-    assert sparse_lu_core(600, H.nnz) == pytest.approx(math.sqrt(lu.nnz), abs=0.08 * 600)
-
-
-def test_flops_of_a_diagonal_matrix_are_linear():
-    assert sparse_lu_flops(1000, 1000) == 200 * 1000

@@ -10,7 +10,7 @@ from systems_to_solve import unmeasured
 
 from qnewton_sk.conditioning.prepare import prepare
 from qnewton_sk.solvers import trust_region as more_sorensen
-from qnewton_sk.solvers.trust_region import NEAR, MoreSorensen
+from qnewton_sk.solvers.trust_region import RADIUS_TOLERANCE, MoreSorensen
 from qnewton_sk.systems.solution import SolveStatus
 from qnewton_sk.systems.system_matrix import SystemMatrix
 
@@ -74,8 +74,8 @@ def test_it_is_as_good_as_the_exact_step_in_a_slightly_smaller_ball(seed, n, kin
     solution, system = solve(H, b, radius, shift)
     x = solution.x
     assert solution.status is SolveStatus.SUCCESS
-    assert np.linalg.norm(x) <= radius * (1 + NEAR) * (1 + 1e-9)
-    least = (1 - NEAR) ** 2 * exact_minimum(H, b, radius)  # More and Sorensen, section 4
+    assert np.linalg.norm(x) <= radius * (1 + RADIUS_TOLERANCE) * (1 + 1e-9)
+    least = (1 - RADIUS_TOLERANCE) ** 2 * exact_minimum(H, b, radius)  # More and Sorensen, section 4
     assert model(H, b, x) <= least + 1e-6 * abs(least)
     np.testing.assert_allclose(solution.image, H @ x + shift * x, atol=1e-9 * np.abs(H).max() * (1 + radius))
     s = solution.shift
@@ -105,7 +105,7 @@ def test_a_retry_with_a_smaller_radius_starts_from_what_is_known(monkeypatch):
         system = unmeasured(matrix, b, 1e-10, 1e-3, radius=radius)
         solution = MoreSorensen().solve(system)
         alone, _ = solve(H, b, radius)
-        assert abs(model(H, b, solution.x)) >= 0.9 * abs(exact_minimum(H, b, radius * (1 - NEAR)))
+        assert abs(model(H, b, solution.x)) >= 0.9 * abs(exact_minimum(H, b, radius * (1 - RADIUS_TOLERANCE)))
         taken.append((solution.info["factorisations"], alone.info["factorisations"]))
     assert sum(retry for retry, _ in taken[1:]) < sum(alone for _, alone in taken[1:])
     other = MoreSorensen().solve(unmeasured(matrix, -2 * b, 1e-10, 1e-3, radius=0.25))
@@ -123,19 +123,19 @@ def test_few_factorisations_do_where_the_shift_is_a_good_guess():
 
 
 def test_a_limit_on_the_factorisations_still_gives_a_step_that_descends(monkeypatch):
-    monkeypatch.setattr(more_sorensen, "MOST_FACTORISATIONS", 3)
+    monkeypatch.setattr(more_sorensen, "MAX_FACTORISATIONS", 3)
     for seed in range(30):
         H, b = problem(seed, 10, "indefinite")
         solution, _ = solve(H, b, 1e-2)
         if solution.status.usable:
-            assert np.linalg.norm(solution.x) <= 1e-2 * (1 + NEAR) and model(H, b, solution.x) < 0
+            assert np.linalg.norm(solution.x) <= 1e-2 * (1 + RADIUS_TOLERANCE) and model(H, b, solution.x) < 0
         else:
             assert solution.status is SolveStatus.NOT_POSITIVE_DEFINITE
 
 
 @pytest.mark.parametrize("place", ["matrix", "diagonal", "rhs"])
 @pytest.mark.parametrize("value", [math.nan, math.inf])
-def test_what_is_not_finite_is_said(place, value):
+def test_what_is_not_finite_is_reported(place, value):
     H, b = problem(0, 5, "indefinite")
     if place == "rhs":
         b[2] = value
@@ -150,12 +150,12 @@ def test_a_zero_matrix_gives_the_gradient_step_and_a_zero_right_hand_side_none()
     b = np.array([3.0, 4.0])
     solution, _ = solve(np.zeros((2, 2)), b, 2.0)
     np.testing.assert_allclose(solution.x / np.linalg.norm(solution.x), b / 5, atol=1e-12)
-    assert abs(np.linalg.norm(solution.x) - 2.0) <= 2 * NEAR
+    assert abs(np.linalg.norm(solution.x) - 2.0) <= 2 * RADIUS_TOLERANCE
     nothing, _ = solve(np.eye(2), np.zeros(2), 1.0)
     assert not nothing.x.any()
 
 
-def test_without_a_radius_it_refuses():
+def test_a_system_without_a_radius_is_rejected():
     system = prepare(SystemMatrix.from_entries(np.eye(2)), np.ones(2), 1e-6, 1.0)
     assert "no radius" in MoreSorensen().rejection_reason(system.facts)
 

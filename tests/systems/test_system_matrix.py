@@ -1,15 +1,11 @@
 """Matrices on demand: what is shared between shifts, what is kept for one, and what is never done twice."""
 
-import pickle
-
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy import sparse
 
-from qnewton_sk import SystemFacts
-from qnewton_sk.systems.solution import SolveStatus
 from qnewton_sk.systems.system_matrix import FACTORISATIONS, SystemMatrix
 
 N = 6
@@ -39,23 +35,6 @@ def lazy(**settings):
 
 
 # -- statuses ------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("status", SolveStatus)
-def test_every_failure_names_a_remedy(status):
-    assert (status.advice == "") == (status is SolveStatus.SUCCESS)
-    assert str(status) == status.value == status
-    assert pickle.loads(pickle.dumps(status)) is status
-
-
-def test_only_directions_of_descent_are_usable():
-    broken = {
-        SolveStatus.SINGULAR,
-        SolveStatus.NON_FINITE,
-        SolveStatus.FAILED,
-        SolveStatus.NOT_POSITIVE_DEFINITE,
-    }
-    assert {status for status in SolveStatus if not status.usable} == broken
 
 
 # -- the matrix ----------------------------------------------------------------------------------------------
@@ -162,23 +141,25 @@ def test_no_factor_is_none():
 # -- the facts -----------------------------------------------------------------------------------------------
 
 
-def test_facts_fill_in_what_follows():
-    assert SystemFacts(n=7).row_nonzeros == 7
-    assert SystemFacts(n=7).product_flops == 2 * 49
-    assert SystemFacts(n=7, nnz=9).product_flops == 18
-    assert SystemFacts(n=7, nnz=9, product_flops=1.0).product_flops == 1.0
+# -- norms and products of several vectors ---------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    "wrong, message",
-    [
-        (dict(n=0), "`n` must be an int >= 1; got 0"),
-        (dict(n=3, kappa=0.5), "`kappa` must be >= 1"),
-        (dict(n=3, kappa=np.nan), "`kappa` must be >= 1"),
-        (dict(n=3, row_nonzeros=4), "`row_nonzeros` must be between 1 and n=3; got 4"),
-        (dict(n=3, row_nonzeros=0), "`row_nonzeros` must be between 1 and n=3; got 0"),
-    ],
-)
-def test_impossible_facts_are_refused(wrong, message):
-    with pytest.raises(ValueError, match=message):
-        SystemFacts(**wrong)
+@pytest.mark.parametrize("form", [np.asarray, sparse.csr_array])
+@pytest.mark.parametrize("scale", [1e-300, 1e-160, 1.0, 1e160, 1e300])
+def test_norms_and_trace_are_those_of_the_shifted_matrix_at_any_scale(form, scale):
+    matrix = SystemMatrix.from_entries(form((H - np.eye(N)) * scale), shift=0.5 * scale)
+    A = H - 0.5 * np.eye(N)
+    assert matrix.frobenius_norm() / scale == pytest.approx(np.linalg.norm(A))
+    assert matrix.one_norm() / scale == pytest.approx(np.linalg.norm(A, 1))
+    assert matrix.trace() / scale == pytest.approx(np.trace(A))
+
+
+@pytest.mark.parametrize("assembled", [True, False])
+@pytest.mark.parametrize("k", [1, 3])
+def test_a_product_of_several_vectors_is_that_of_each(assembled, k):
+    matrix, ways = lazy()
+    if assembled:
+        matrix.entries()
+    V = np.random.default_rng(1).standard_normal((N, k))
+    np.testing.assert_allclose(matrix.shifted(2.0).block_product()(V), H @ V + 2 * V, rtol=1e-12)
+    assert matrix.assembled == assembled
