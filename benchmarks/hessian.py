@@ -77,7 +77,7 @@ def autograd_hessian(objective, theta):
     import autograd
     import autograd.numpy as anp
 
-    X, y = objective.X, objective.y
+    X, y = objective.X, objective.targets
     hessian = autograd.hessian(lambda t: total_loss(anp, objective, t, X, y, 1 / len(X)))
     return lambda: hessian(theta)
 
@@ -88,7 +88,7 @@ def jax_hessian(objective, theta):
     import numpy as np
 
     jax.config.update("jax_enable_x64", True)
-    X, y = objective.X, objective.y
+    X, y = objective.X, objective.targets
     n, missing = len(X), -len(X) % JAX_BATCH
     weight = np.pad(np.full(n, 1 / n), (0, missing))
     X, y = (np.pad(array, ((0, missing), (0, 0))) for array in (X, y))
@@ -108,7 +108,7 @@ def torch_hessian(objective, theta):
     from torch.func import jacrev
 
     torch.set_num_threads(max(lib["num_threads"] for lib in threadpool_info()))
-    X, y, t = (torch.from_numpy(array) for array in (objective.X, objective.y, theta))
+    X, y, t = (torch.from_numpy(array) for array in (objective.X, objective.targets, theta))
     loss = partial(total_loss, torch, objective, X=X, y=y, weight=1 / len(X))
     hessian = jacrev(jacrev(loss), chunk_size=TORCH_CHUNK)
     return lambda: hessian(t).numpy()

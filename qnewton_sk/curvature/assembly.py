@@ -1,8 +1,13 @@
 """Entries of the exact Hessian and of the Gauss-Newton matrix, block by block of layers."""
 
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
 import numpy as np
+from numpy.typing import NDArray
 
 from qnewton_sk.machine import NUMBER_FLOPS, available_threads, one_blas_thread, run_tasks, workspaces_of
+from qnewton_sk.nets import Network, Objective, Pass
 
 from .input_tiles import Tile, all_pairs, input_tiles, pair_tiles
 from .layer_blocks import (
@@ -11,26 +16,35 @@ from .layer_blocks import (
     cross_by_units,
     diagonal_by_inputs,
     diagonal_by_pairs,
-    pairs_a_piece,
+    pairs_per_piece,
 )
 from .sample_derivatives import SampleCurvature, floats_per_sample
 
+Array = NDArray[Any]
+
 TEMPORARY_BYTES = 2**27
-"""Memory for what an assembly holds beside its result; samples are taken in chunks that fit."""
+"""Memory for what an assembly holds beside its result, in bytes; samples are taken in chunks that fit."""
 
 KEPT_BYTES = 2**27
-"""Products of inputs follow from X alone and are kept from step to step up to this size."""
+"""Memory up to which products of inputs, which follow from X alone, are kept from step to step, in bytes."""
 
 
-def assemble(objective, theta, *, exact=True, layer=None, temporary_bytes=TEMPORARY_BYTES):
-    """Return the Hessian of the objective, or its Gauss-Newton matrix, penalty included.
+def assemble(
+    objective: Objective,
+    theta: Array,
+    *,
+    exact: bool = True,
+    layer: int | None = None,
+    temporary_bytes: int = TEMPORARY_BYTES,
+) -> Array:
+    """Return the Hessian of the objective, or its Gauss-Newton matrix; the penalty is included.
 
-    With u_l a perturbation of z_l, S_ij = d2 loss / du_i du_j and J_ki = d a_i / d u_k for every sample,
+    Let u_l be a perturbation of z_l, S_ij = d2 loss / du_i du_j and J_ki = d a_i / d u_k for every sample. Then
 
         H[(s,r),(q,p)] = sum_n abar_{k-1}[s] (abar_{i-1}[q] S_ki[r,p] + J_k,i-1[r,q] delta_i[p])
 
-    is the block of layers k < i, weights being in S and delta; the second term has no bias row q and is
-    absent for k = i. Gauss-Newton leaves it out, and f'' in S. (S is the pre-activation Hessian of
+    is the block of layers k < i, where S and delta hold the weights; the second term has no bias row q and is
+    absent for k = i. Gauss-Newton leaves out this term, and f'' in S. (S is the pre-activation Hessian of
     Botev, Ritter, Barber 2017, arXiv:1706.03662, equations 5 to 8, here between all pairs of layers.)
 
     Parameters
@@ -38,13 +52,13 @@ def assemble(objective, theta, *, exact=True, layer=None, temporary_bytes=TEMPOR
     objective : Objective
         The data and the net.
     theta : ndarray of shape (n_params,)
-        Where.
+        The parameters.
     exact : bool, default=True
-        The Hessian; False for Gauss-Newton.
+        Whether the matrix is the Hessian; False for Gauss-Newton.
     layer : int, default=None
-        The diagonal block of one layer only.
+        The layer whose diagonal block is meant; by default the whole matrix.
     temporary_bytes : int, default=TEMPORARY_BYTES
-        Memory for temporaries.
+        Memory for temporaries, in bytes.
 
     Returns
     -------
@@ -52,18 +66,18 @@ def assemble(objective, theta, *, exact=True, layer=None, temporary_bytes=TEMPOR
         C-contiguous, symmetric to the bit.
     """
     network = objective.network
-    layers = range(network.n_layers) if layer is None else [layer]
+    layers: Sequence[int] = range(network.n_layers) if layer is None else [layer]
     start = network.layer_slices[layers[0]].start
     n = network.layer_slices[layers[-1]].stop - start
     H = np.zeros((n, n), objective.dtype)
     targets = _targets(H, network, layers, start)
     arrays = [workspace.array for workspace in workspaces_of(objective, available_threads())]
-    with one_blas_thread():
-        for p, rows, position in _chunks(objective, theta, temporary_bytes):
+    with one_blas_thread(), np.errstate(over="ignore", invalid="ignore"):
+        for p, rows in _pieces(objective, theta, temporary_bytes):
             curvature = SampleCurvature(p, rows, exact, layers, arrays[0])
-            tasks = []
+            tasks: list[Any] = []
             for (k, i), target in targets.items():
-                tasks += _block_tasks(objective, curvature, k, i, target, position)
+                tasks += _block_tasks(objective, curvature, k, i, target, p.position(rows))
             flops = matrix_product_flops(network, curvature.n_samples, exact=exact, layer=layer)
             run_tasks(tasks, arrays, flops)
     _mirror_blocks(H, network, layers, start)
@@ -71,7 +85,7 @@ def assemble(objective, theta, *, exact=True, layer=None, temporary_bytes=TEMPOR
     return H
 
 
-def _targets(H, network, layers, start):
+def _targets(H: Array, network: Network, layers: Sequence[int], start: int) -> dict[tuple[int, int], Array]:
     """Return (k, i) -> view of the block of layers k <= i, of shape (inputs, units, inputs, units)."""
     shapes = [(a + 1, b) for a, b in zip(network.widths, network.widths[1:])]
     return {
@@ -84,25 +98,25 @@ def _targets(H, network, layers, start):
     }
 
 
-def _view(H, rows, columns, start):
+def _view(H: Array, rows: slice, columns: slice, start: int) -> Array:
     return H[rows.start - start : rows.stop - start, columns.start - start : columns.stop - start]
 
 
-def _chunks(objective, theta, temporary_bytes):
-    """Yield (pass, slice of its samples, slice of all samples) such that temporaries stay in the budget."""
-    network, passed = objective.network, 0
+def _pieces(objective: Objective, theta: Array, temporary_bytes: int) -> Iterator[tuple[Pass, slice]]:
+    """Yield (pass, slice of its samples), so many samples that temporaries stay within their memory."""
+    network = objective.network
     P, h = network.widths[0] + 1, network.widths[1]
     floats = floats_per_sample(network) + (_pairs(P) if by_pairs(P, h) else 0)
     size = max(1, int(temporary_bytes // (objective.dtype.itemsize * floats)))
     for p in objective.passes(theta):
-        for start in range(0, p.n_samples, size):
-            stop = min(start + size, p.n_samples)
-            yield p, slice(start, stop), slice(passed + start, passed + stop)
-        passed += p.n_samples
+        for rows in p.pieces(size):
+            yield p, rows
 
 
-def _block_tasks(objective, curvature, k, i, target, position):
-    """Return what adds the block of layers k <= i for some samples, as independent tasks."""
+def _block_tasks(
+    objective: Objective, curvature: SampleCurvature, k: int, i: int, target: Array, position: slice
+) -> list[Any]:
+    """Return independent tasks that add the block of layers k <= i for some samples."""
     S, first, exact = curvature.S[k, i], position.start == 0, curvature.exact
     narrow = by_pairs(*target.shape[:2])
     inputs, x = curvature.nonzero_inputs(k)
@@ -113,69 +127,73 @@ def _block_tasks(objective, curvature, k, i, target, position):
         return diagonal_by_pairs(target, x, S, first, _pair_tiles(objective, x, k, position, len(S)))
     a = curvature.inputs(i)
     if exact and i > k + 1:
-        J, delta = curvature.J[k, i - 1], curvature.delta(i)
-        return cross_by_units(target, inputs, x, a, S, first, J=J, delta=delta)
-    slope, delta = (curvature.slope(k), curvature.delta(i)) if exact else (None, None)
+        J = curvature.J[k, i - 1]
+        return cross_by_units(target, inputs, x, a, S, first, J=J, delta=curvature.delta(i))
+    derivative, delta = (curvature.derivative(k), curvature.delta(i)) if exact else (None, None)
     if narrow and len(x) <= S.shape[0] * S.shape[1]:
         tiles = _input_tiles(objective, curvature.inputs(k), k, position)
-        return cross_by_inputs(target, tiles, a, S, first, shared=(slope, delta) if exact else None)
-    return cross_by_units(target, inputs, x, a, S, first, slope=slope, delta=delta)
+        return cross_by_inputs(target, tiles, a, S, first, shared=(derivative, delta) if exact else None)
+    return cross_by_units(target, inputs, x, a, S, first, derivative=derivative, delta=delta)
 
 
-def _pairs(n):
+def _pairs(n: int) -> int:
     return n * (n + 1) // 2
 
 
-def _pair_tiles(objective, x, k, position, h):
-    """Return the products of inputs, to be formed as they are needed; those of X itself are kept."""
+def _pair_tiles(objective: Objective, x: Array, k: int, position: slice, h: int) -> list[Tile]:
+    """Return the products of inputs, which are formed when they are needed; those of X itself are kept."""
     if k > 0 or _pairs(len(x)) * objective.n_samples * x.itemsize > KEPT_BYTES:
-        return all_pairs(len(x), pairs_a_piece(h, x.shape[1], x.itemsize))
+        return all_pairs(len(x), pairs_per_piece(h, x.shape[1], x.itemsize))
     return _kept(objective, ("pair tiles", position.start, position.stop), lambda: pair_tiles(x))
 
 
-def _input_tiles(objective, x, k, position):
-    """Return the inputs; how those of X itself are cut is kept."""
+def _input_tiles(objective: Objective, x: Array, k: int, position: slice) -> list[Tile]:
+    """Return the inputs in tiles; those of X itself are kept."""
     if k > 0 or len(x) * objective.n_samples * x.itemsize > KEPT_BYTES:
         return [Tile(np.arange(len(x)), None, x)]
     return _kept(objective, ("input tiles", position.start, position.stop), lambda: input_tiles(x))
 
 
-def _kept(objective, key, make):
+def _kept(objective: Objective, key: Any, make: Callable[[], list[Tile]]) -> list[Tile]:
     if key not in objective.memo:
         objective.memo[key] = make()
     return objective.memo[key]
 
 
-def _mirror_blocks(H, network, layers, start):
-    """Copy the blocks above the diagonal ones to below."""
+def _mirror_blocks(H: Array, network: Network, layers: Sequence[int], start: int) -> None:
+    """Copy the blocks above the diagonal to below it."""
     for k in layers:
         rows = network.layer_slices[k]
         right = slice(rows.stop, start + len(H))
         copy_transposed(_view(H, rows, right, start), _view(H, right, rows, start))
 
 
-def copy_transposed(source, target, tile=256):
-    """Write source.T into target, tile by tile so that both stay in the cache."""
+def copy_transposed(source: Array, target: Array, tile: int = 256) -> None:
+    """Write source.T into target, tile by tile, so that both stay in the cache."""
     for a in range(0, source.shape[0], tile):
         for b in range(0, source.shape[1], tile):
             target[b : b + tile, a : a + tile] = source[a : a + tile, b : b + tile].T
 
 
-def assembly_flops(network, n_samples, *, exact=True, layer=None):
+def assembly_flops(
+    network: Network, n_samples: int, *, exact: bool = True, layer: int | None = None
+) -> float:
     """Return the floating-point operations of `assemble`; a number built or moved counts `NUMBER_FLOPS`."""
     products, numbers, entries = _counts(network, exact, layer)
     return n_samples * products + NUMBER_FLOPS * (n_samples * numbers + entries)
 
 
-def matrix_product_flops(network, n_samples, *, exact=True, layer=None):
-    """Return the floating-point operations of the matrix products in `assemble`, no input being zero."""
+def matrix_product_flops(
+    network: Network, n_samples: int, *, exact: bool = True, layer: int | None = None
+) -> float:
+    """Return the floating-point operations of the matrix products in `assemble` if no input is zero."""
     return n_samples * _counts(network, exact, layer)[0]
 
 
-def _counts(network, exact, layer):
-    """Return operations of matrix products and numbers built, both a sample, and entries written."""
+def _counts(network: Network, exact: bool, layer: int | None) -> tuple[float, float, float]:
+    """Return operations of matrix products and numbers built, both per sample, and entries written."""
     widths = network.widths
-    layers = range(network.n_layers) if layer is None else [layer]
+    layers: Sequence[int] = range(network.n_layers) if layer is None else [layer]
     products = numbers = entries = 0.0
     for k in layers:
         for i in range(k, layers[-1] + 1):

@@ -1,60 +1,84 @@
-"""The curvature of "auto": which kind of step comes next, by the progress that each has bought for its cost."""
+"""The policy of "auto": it chooses the kind of the next step by the progress that each kind has made for its cost."""
 
 import math
 from dataclasses import dataclass, replace
+from typing import Any
+
+from numpy.typing import NDArray
 
 from qnewton_sk.machine import NUMBER_FLOPS
+from qnewton_sk.nets import Network, Objective
+from qnewton_sk.systems import Block
 
 from .assembly import assembly_flops
 from .base import Curvature
 from .matrices import GaussNewton, Hessian
 
+Array = NDArray[Any]
+
 NEWTON_GAIN = 0.05
-"""Fall of log(loss) that a Newton step brings where first-order steps are stuck: 50 to 100 exact
-trust-region steps take two-spirals and parity from log 2 to where L-BFGS ends, some 4 in log(loss)."""
+"""Decrease of log(loss) per Newton step on a plateau of first-order steps: 50 to 100 exact trust-region steps take
+two-spirals and parity from log 2 to where L-BFGS ends, which is about 4 in log(loss)."""
 
-HIGH_UP = 0.2
-"""Share of the first loss down to which being stuck means such a plateau. Further down it may be the end, where a
-penalised loss creeps whatever the steps, or a few samples left on the wrong side of a saturated net: Newton steps
-leave that plateau in no fewer steps than gradients are needed (200 of each on parity-8)."""
+PLATEAU_SHARE = 0.2
+"""Share of the first loss above which a stall is taken for such a plateau. Below it, the stall may be the end: a
+penalised loss creeps whatever the steps are, or a few samples are left on the wrong side of a saturated net. Newton
+steps leave that plateau in no fewer steps than gradients are needed (200 of each on parity-8)."""
 
-CREEPING_GAIN, PATIENCE = 0.0005, 3
-"""As `NEWTON_GAIN`, further down, and the poor windows in a row after which Newton steps finish there."""
+STALL_GAIN = 0.0005
+"""The same as `NEWTON_GAIN`, for a loss below `PLATEAU_SHARE` of the first."""
 
-CHEAP_STEP = 10.0
-"""Gradients up to which a Newton step is cheap: quasi-Newton steps need as many to learn anything."""
+MAX_POOR_WINDOWS = 3
+"""Number of windows in a row below `STALL_GAIN` after which Newton steps finish the fit."""
 
-SHORTEST_WINDOW, LONGEST_WINDOW = 15.0, 60.0
-"""Gradients over which the progress of first-order steps is judged: what half a Newton step costs, within these, and
-the longest further down. Shorter ones see the noise; longer ones high up go on where the steps have led into a
-plateau, out of which Newton steps take three times as long as from where they would have begun (parity-8)."""
+MAX_CHEAP_STEP_COST = 10.0
+"""Cost in gradients up to which a Newton step is cheap: quasi-Newton steps need as many to learn anything."""
 
-DEAREST_STEP = 120.0
-"""Gradients that a Newton step costs at most: some 20 products of conjugate gradients, each two gradients, three
-times over, in place of a factorisation."""
+MIN_WINDOW, MAX_WINDOW = 15.0, 60.0
+"""Gradients over which the progress of first-order steps is judged: half the cost of a Newton step within these bounds,
+and the maximum for a loss below `PLATEAU_SHARE` of the first. Shorter windows see the noise. Longer ones on a plateau
+let the steps go further into it, and Newton steps take three times as long out of it as from where they would have
+begun (parity-8)."""
 
-CALL_FLOPS = 2.5e6, 1.5e7
+MAX_STEP_COST = 120.0
+"""Maximum cost of a Newton step in gradients: about 20 products of conjugate gradients, two gradients each, three times
+over, in place of a factorisation."""
+
+GRADIENT_OVERHEAD_FLOPS, ASSEMBLY_OVERHEAD_FLOPS = 2.5e6, 1.5e7
 """Operations in the time that a gradient and an assembly take whatever their size: 0.05 and 0.3 ms of Python."""
 
-LATE_GAIN = 0.005
-"""Mean fall of log(loss) in a Gauss-Newton step below which it is held to leave out too much."""
+MIN_GAUSS_NEWTON_GAIN = 0.005
+"""Mean decrease of log(loss) per Gauss-Newton step below which Gauss-Newton is held to leave out too much."""
 
-LATE_WINDOW = 10
-"""Steps over which that mean is taken."""
+GAUSS_NEWTON_WINDOW = 10
+"""Number of steps over which that mean is taken."""
 
 
 @dataclass(frozen=True)
 class AutoState:
-    """The kind of step in use, what the present window has gained and spent, and how many were poor in a row.
+    """What the policy remembers from step to step.
 
-    `step_cost` is that of a Newton step in gradients, `first_loss` the loss at the start.
+    Parameters
+    ----------
+    kind : {"first_order", "gauss_newton", "hessian"}
+        The kind of step in use.
+    gained : float, default=0.0
+        The decrease of log(loss) in the present window.
+    spent : float, default=0.0
+        What the present window has cost: gradients, or steps of Gauss-Newton.
+    poor : int, default=0
+        The number of windows in a row with too little progress.
+    step_cost : float, default=MAX_STEP_COST
+        The cost of a Newton step in gradients.
+    first_loss : float, default=None
+        The loss at the start; None before the first step.
     """
 
     kind: str
     gained: float = 0.0
     spent: float = 0.0
     poor: int = 0
-    step_cost: float = DEAREST_STEP
+    step_cost: float = MAX_STEP_COST
     first_loss: float | None = None
 
 
@@ -62,22 +86,22 @@ class AutoCurvature(Curvature):
     """Chooses the next step: first-order, Newton with Gauss-Newton, or Newton with the exact Hessian.
 
     A sum of squares starts with Gauss-Newton, which is cheaper than the Hessian, never indefinite, and exact
-    in the limit where the sum vanishes; it gives way to the Hessian where the loss hardly falls (the idea of
+    in the limit in which the sum vanishes; it gives way to the Hessian when the loss hardly decreases (the idea of
     Fletcher and Xu 1987, "Hybrid methods for nonlinear least squares").
 
-    Every other loss starts with the early phase of first-order (quasi-Newton) steps, unless a Newton step costs
-    no more than ten gradients (arXiv:2405.00252, section IV-B). The first window in which its steps lower the loss by
-    less than Newton steps of the same modelled cost would ends it (further down, the third in a row), and the exact
-    Hessian takes over: the plateaus on which first-order steps are stuck are saddles, where what Gauss-Newton leaves
-    out decides.
+    Every other loss starts with an early phase of first-order (quasi-Newton) steps, unless a Newton step costs
+    no more than ten gradients (arXiv:2405.00252, section IV-B). The phase ends with the first window in which its steps
+    lower the loss by less than Newton steps of the same modelled cost would (at a low loss, with the third such window
+    in a row). Then the exact Hessian takes over: the plateaus on which first-order steps stall are saddles, where
+    the part that Gauss-Newton leaves out decides.
 
-    Which solver takes a Newton step is the scheduler's choice, step by step. What a step
-    cost is counted in gradients and steps, never timed in a fit.
+    The scheduler chooses the solver of each Newton step. The cost of a step is counted in gradients and steps,
+    and never timed in a fit.
 
     Parameters
     ----------
     partition : {"full", "layer"}, default="full"
-        As of the curvatures.
+        One block for all parameters, or one per layer.
 
     Examples
     --------
@@ -86,46 +110,52 @@ class AutoCurvature(Curvature):
     GaussNewton()
     """
 
-    def __init__(self, partition="full"):
+    def __init__(self, partition: str = "full"):
         self.partition = partition
 
-    def initial(self, objective, batches=False):
+    def initial(self, objective: Objective, batches: bool = False) -> AutoState:
         """Return the state before the first step.
 
-        Mini-batches start with Gauss-Newton whatever the loss: pairs of different batches make no
+        Mini-batches start with Gauss-Newton whatever the loss: gradients of different batches make no pair for a
         quasi-Newton step, and the Hessian of a few samples is indefinite more often than not.
+
+        Parameters
+        ----------
+        objective : Objective
+            The objective of the first step.
+        batches : bool, default=False
+            Whether the steps see mini-batches.
         """
         if batches or objective.network.loss.is_sum_of_squares:
             return AutoState("gauss_newton")
         cost = newton_step_cost(objective.network, objective.n_samples)
-        return AutoState("hessian" if cost <= CHEAP_STEP else "first_order", step_cost=cost)
+        return AutoState("hessian" if cost <= MAX_CHEAP_STEP_COST else "first_order", step_cost=cost)
 
-    def next_curvature(self, state):
-        """Return the curvature of the next step, None where it is a first-order one."""
+    def next_curvature(self, state: AutoState) -> Curvature | None:
+        """Return the curvature of the next step, or None if it is a first-order step."""
         if state.kind == "first_order":
             return None
         return (Hessian if state.kind == "hessian" else GaussNewton)(self.partition)
 
-    def blocks(self, objective, theta):
-        """Return the blocks of the first Newton step."""
-        state = self.initial(objective)
-        part = self.next_curvature(AutoState("hessian") if state.kind == "first_order" else state)
-        return part.blocks(objective, theta)
+    def blocks(self, objective: Objective, theta: Array) -> list[Block]:
+        """Return the blocks of the exact Hessian, which is what one matrix of this policy means."""
+        return Hessian(self.partition).blocks(objective, theta)
 
-    def exhausted(self, state):
-        """Return the state after a first-order step failed: Newton steps finish."""
+    def exhausted(self, state: AutoState) -> AutoState:
+        """Return the state after a first-order step has failed: Newton steps finish the fit."""
         return AutoState("hessian")
 
-    def after(self, state, before, value, gradients):
+    def after(self, state: AutoState, before: float, value: float, gradients: float) -> AutoState:
         """Return the state after a step.
 
         Parameters
         ----------
         state : AutoState
+            The state before the step.
         before, value : float
             The loss before and after.
         gradients : float
-            Gradients computed, a loss alone counting as half of one.
+            Number of gradients that were computed; a loss alone counts as half of one.
         """
         if state.kind == "hessian":
             return state
@@ -133,49 +163,48 @@ class AutoCurvature(Curvature):
         if state.kind == "first_order":
             first = before if state.first_loss is None else state.first_loss
             state = AutoState(state.kind, gained, state.spent + gradients, state.poor, state.step_cost, first)
-            return _judged(state, value)
+            return _judged(state, value, first)
         state = replace(state, gained=gained, spent=state.spent + 1)
-        if state.spent < LATE_WINDOW:
+        if state.spent < GAUSS_NEWTON_WINDOW:
             return state
-        poor = state.poor + 1 if gained < LATE_GAIN * LATE_WINDOW else 0
+        poor = state.poor + 1 if gained < MIN_GAUSS_NEWTON_GAIN * GAUSS_NEWTON_WINDOW else 0
         # One poor window may be a plateau on the way; the second says that it is not.
         return AutoState("hessian") if poor == 2 else AutoState(state.kind, poor=poor)
 
 
-def _judged(state, value):
-    """The state after a first-order step, judged where its window is full."""
-    high_up = value > HIGH_UP * state.first_loss
-    window = min(max(state.step_cost / 2, SHORTEST_WINDOW), LONGEST_WINDOW) if high_up else LONGEST_WINDOW
+def _judged(state: AutoState, value: float, first_loss: float) -> AutoState:
+    """Return the state after a first-order step, which is judged when its window is full."""
+    is_high = value > PLATEAU_SHARE * first_loss
+    window = min(max(state.step_cost / 2, MIN_WINDOW), MAX_WINDOW) if is_high else MAX_WINDOW
     if state.spent < window:
         return state
-    gain = NEWTON_GAIN if high_up else CREEPING_GAIN
+    gain = NEWTON_GAIN if is_high else STALL_GAIN
     poor = 0 if state.gained >= gain * state.spent / state.step_cost else state.poor + 1
-    if poor and high_up or poor == PATIENCE:
+    if poor and is_high or poor == MAX_POOR_WINDOWS:
         return AutoState("hessian")
-    return AutoState("first_order", poor=poor, step_cost=state.step_cost, first_loss=state.first_loss)
+    return AutoState("first_order", poor=poor, step_cost=state.step_cost, first_loss=first_loss)
 
 
-def newton_step_cost(network, n_samples):
-    """Return what a Newton step with the exact Hessian costs, in gradients.
+def newton_step_cost(network: Network, n_samples: int) -> float:
+    """Return the cost of a Newton step with the exact Hessian, in gradients.
 
-    From the operations of the assembly and of an exact trust-region step, some 2.5 Cholesky factorisations at half
-    the rate of products; `DEAREST_STEP` where products alone cost less.
+    It follows from the operations of the assembly and of an exact trust-region step, about 2.5 Cholesky factorisations
+    at half the rate of products; it is `MAX_STEP_COST` if products alone cost less.
 
     Examples
     --------
     >>> from qnewton_sk.curvature.auto import newton_step_cost
-    >>> from qnewton_sk.nets.losses import LogisticCrossEntropy
-    >>> from qnewton_sk.nets.network import Network
+    >>> from qnewton_sk.nets import LogisticCrossEntropy, Network
     >>> small, large = (Network([h, 1], [], LogisticCrossEntropy()) for h in (2, 500))
     >>> newton_step_cost(small, 200) < newton_step_cost(large, 200)
     True
     """
     factorise = 2.5 * 2 * network.n_params**3 / 3
-    step = assembly_flops(network, n_samples) + factorise + CALL_FLOPS[1]
-    return min(step / gradient_flops(network, n_samples), DEAREST_STEP)
+    step = assembly_flops(network, n_samples) + factorise + ASSEMBLY_OVERHEAD_FLOPS
+    return min(step / gradient_flops(network, n_samples), MAX_STEP_COST)
 
 
-def gradient_flops(network, n_samples):
+def gradient_flops(network: Network, n_samples: int) -> float:
     """Return the floating-point operations of a gradient, the overhead of the call included."""
     numbers = NUMBER_FLOPS * 8 * sum(network.widths[1:])  # activations and their derivatives
-    return n_samples * (6.0 * network.n_params + numbers) + CALL_FLOPS[0]
+    return n_samples * (6.0 * network.n_params + numbers) + GRADIENT_OVERHEAD_FLOPS

@@ -1,6 +1,11 @@
 """The base class of curvatures, which is also the policy that always chooses the same one."""
 
+from typing import Any
+
+from numpy.typing import NDArray
 from sklearn.base import BaseEstimator
+
+from qnewton_sk.systems import Block
 
 
 class Curvature(BaseEstimator):
@@ -17,7 +22,7 @@ class Curvature(BaseEstimator):
     True
     """
 
-    def blocks(self, objective, theta):
+    def blocks(self, objective: Any, theta: NDArray[Any]) -> list[Block]:
         """Return the blocks at `theta`, lazy: neither products nor entries are computed here.
 
         Parameters
@@ -33,19 +38,19 @@ class Curvature(BaseEstimator):
         """
         raise NotImplementedError(f"{type(self).__name__} must define `blocks`")
 
-    def initial(self, objective, in_batches=False):
+    def initial(self, objective: Any, batches: bool = False) -> Any:
         """Return the state of the policy before the first step."""
         return ()
 
-    def next_curvature(self, state):
+    def next_curvature(self, state: Any) -> "Curvature | None":
         """Return the curvature of the next step, or None if it is a first-order step."""
         return self
 
-    def after(self, state, before, value, gradients):
+    def after(self, state: Any, before: float, value: float, gradients: float) -> Any:
         """Return the state after a step that changed the objective from `before` to `value`."""
         return state
 
-    def exhausted(self, state):
+    def exhausted(self, state: Any) -> Any:
         """Return the state after first-order steps have become useless."""
         return state
 
@@ -59,9 +64,9 @@ class WrappedCurvature(Curvature):
         ``blocks(objective, theta) -> [Block]``.
     """
 
-    def __init__(self, curvature):
+    def __init__(self, curvature: Any):
         self.curvature = curvature
 
-    def blocks(self, objective, theta):
+    def blocks(self, objective: Any, theta: NDArray[Any]) -> list[Block]:
         """Return the blocks of the object."""
         return self.curvature.blocks(objective, theta)

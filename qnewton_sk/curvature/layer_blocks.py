@@ -1,43 +1,49 @@
 """Hessian blocks of a pair of layers, as tasks: matrix products in whichever order is cheapest.
 
-A block's target has the shape (inputs of k, units of k, inputs of i, units of i), indices s, r, q, p. The
+The target of a block has the shape (inputs of k, units of k, inputs of i, units of i), with the indices s, r, q, p. The
 tasks of a block write to different places; each is called with the function `array` of a `Workspace`.
 """
 
+from collections.abc import Callable, Iterator
 from functools import lru_cache, partial
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from .input_tiles import DENSE_SHARE
+from .input_tiles import DENSE_SHARE, Tile
+
+Array = NDArray[Any]
+Task = Callable[[Callable[..., Array]], None]
 
 PIECE_BYTES = 2**24
-"""Largest factor or result of one matrix product: two or three of them fit a 32 MB cache, and at 2000
-samples each still has 10^3 rows, where the product runs at full speed."""
+"""Maximum size of a factor or result of one matrix product: two or three of them fit into a 32 MB cache, and at 2000
+samples each still has 10^3 rows, with which the product runs at full speed."""
 
 TILE_BYTES = 2**23
 """The same for a few inputs times S: the fewer inputs, the more samples in which they are all zero."""
 
 UNIT_BYTES = 2**21
-"""The same for factors that are built up in several passes; two fit a 1 MB cache per core nearly."""
+"""The same for factors that are built up in several passes; two nearly fit into a 1 MB cache per core."""
 
-ROWS_A_TASK = 512
-"""Rows of a product in one task: enough for full speed, few enough to keep all threads busy to the end."""
+ROWS_PER_TASK = 512
+"""Number of rows of a product in one task: enough for full speed, few enough to keep all threads busy to the end."""
 
 SMALL_INPUTS = 32
-"""Up to so many inputs the products of all pairs cost less than the calls that would avoid them."""
+"""Number of inputs up to which the products of all pairs cost less than the calls that would avoid them."""
 
 
-def by_pairs(P, h):
+def by_pairs(P: int, h: int) -> bool:
     """Whether a diagonal block is cheaper from products of inputs than from products of inputs and S."""
     return P <= SMALL_INPUTS or P + 1 <= h * (h + 1)
 
 
-def pairs_a_piece(h, n_samples, itemsize):
+def pairs_per_piece(h: int, n_samples: int, itemsize: int) -> int:
     """Return how many pairs of inputs, at all the samples, make one task."""
-    return max(1, min(ROWS_A_TASK, PIECE_BYTES // (max(h * h, n_samples) * itemsize)))
+    return max(1, min(ROWS_PER_TASK, PIECE_BYTES // (max(h * h, n_samples) * itemsize)))
 
 
-def diagonal_by_pairs(target, x, S, first, tiles):
+def diagonal_by_pairs(target: Array, x: Array, S: Array, first: bool, tiles: list[Tile]) -> list[Task]:
     """Return tasks that add sum_n x[s] x[q] S[r, p] to a target (P, h, P, h), from products of inputs.
 
     Parameters
@@ -49,17 +55,17 @@ def diagonal_by_pairs(target, x, S, first, tiles):
     S : ndarray of shape (h, h, samples)
         Symmetric in its units; only its upper triangle is read.
     first : bool
-        Whether the target may be overwritten; it must be zero where inputs are left out.
+        Whether the target is overwritten; it must be zero for the inputs that are left out.
     tiles : list of Tile
         The pairs, as from `pair_tiles` or `all_pairs`.
     """
     h, m = len(S), x.shape[1]
     packed = S.reshape(h * h, m)[_packing(h)[0]]
-    pieces = [piece for tile in tiles for piece in _pieces(tile, pairs_a_piece(h, m, x.itemsize))]
+    pieces = [piece for tile in tiles for piece in _pieces(tile, pairs_per_piece(h, m, x.itemsize))]
     return [partial(_add_pairs, target, tile, x, packed, first) for tile in pieces]
 
 
-def _pieces(tile, size):
+def _pieces(tile: Tile, size: int) -> Iterator[Tile]:
     """Cut a tile into some of at most `size` rows."""
     rows, samples, values = tile
     for a in range(0, rows.shape[-1], size):
@@ -67,7 +73,9 @@ def _pieces(tile, size):
         yield tile._replace(rows=rows[..., part], values=None if values is None else values[part])
 
 
-def _add_pairs(target, tile, x, packed, first, array):
+def _add_pairs(
+    target: Array, tile: Tile, x: Array, packed: Array, first: bool, array: Callable[..., Array]
+) -> None:
     (s, q), h = tile.rows, target.shape[1]
     values, factor = tile.values, _at(packed, tile.samples, array)
     if values is None:
@@ -83,7 +91,7 @@ def _add_pairs(target, tile, x, packed, first, array):
     _store(target, (q, slice(None), s), entries, first)
 
 
-def diagonal_by_inputs(target, inputs, x, S, first):
+def diagonal_by_inputs(target: Array, inputs: Any, x: Array, S: Array, first: bool) -> list[Task]:
     """Return tasks as `diagonal_by_pairs` does, from products of inputs and S; `inputs` are the rows in x."""
     h, (P, m) = len(S), x.shape
     packed = S.reshape(h * h, m)[_packing(h)[0]]
@@ -93,7 +101,15 @@ def diagonal_by_inputs(target, inputs, x, S, first):
     return [partial(_add_inputs, target, inputs, x, packed, first, cut) for cut in cuts]
 
 
-def _add_inputs(target, inputs, x, packed, first, cut, array):
+def _add_inputs(
+    target: Array,
+    inputs: Array,
+    x: Array,
+    packed: Array,
+    first: bool,
+    cut: slice,
+    array: Callable[..., Array],
+) -> None:
     a, b, h = cut.start, cut.stop, target.shape[1]
     right, factor = _nonzero_samples(x[a:], b - a, packed, array)
     left = array("left", b - a, *factor.shape)
@@ -109,8 +125,8 @@ def _add_inputs(target, inputs, x, packed, first, cut, array):
         _store(target, (inputs[s + 1 :], slice(None), inputs[s]), entries[1:], first)
 
 
-def _nonzero_samples(x, count, packed, array):
-    """Return x and packed without the samples in which the first `count` inputs are all zero, if many are."""
+def _nonzero_samples(x: Array, count: int, packed: Array, array: Callable[..., Array]) -> tuple[Array, Array]:
+    """Return x and packed without the samples in which the first `count` inputs are all zero, if there are many."""
     kept = np.flatnonzero(x[:count].any(axis=0))
     if len(kept) > DENSE_SHARE * x.shape[1]:
         return x, packed
@@ -118,7 +134,14 @@ def _nonzero_samples(x, count, packed, array):
     return few, _at(packed, kept, array)
 
 
-def cross_by_inputs(target, tiles, a, S, first, shared=None):
+def cross_by_inputs(
+    target: Array,
+    tiles: list[Tile],
+    a: Array,
+    S: Array,
+    first: bool,
+    shared: tuple[Any, Any] | None = None,
+) -> list[Task]:
     """Return tasks that add sum_n x[s] a[q] S[r, p] to a target (P, R, Q, T), by products of the inputs.
 
     Parameters
@@ -132,21 +155,28 @@ def cross_by_inputs(target, tiles, a, S, first, shared=None):
     S : ndarray of shape (R, T, samples)
         Second derivatives.
     first : bool
-        Whether the target may be overwritten; it must be zero where inputs are left out.
+        Whether the target is overwritten; it must be zero for the inputs that are left out.
     shared : (ndarray of shape (R, samples), ndarray of shape (T, samples)), default=None
-        Slopes and gradients of neighbouring layers: adds x[s] slope[r] delta[p] where q = r, what layer k
-        hands to the weights of layer k + 1.
+        f' of layer k and delta of layer k + 1: adds x[s] f'[r] delta[p] for q = r, the dependence of the inputs of
+        layer k + 1 on layer k.
     """
     Q, (R, T, m) = len(a), S.shape
     right = S.reshape(R * T, m)
-    if shared is not None:
-        shared = np.multiply(shared[0][:, None], shared[1]).reshape(R * T, m)
-    step = min(ROWS_A_TASK, PIECE_BYTES // (max(m, R * T) * a.itemsize)) // Q
+    product = None if shared is None else np.multiply(shared[0][:, None], shared[1]).reshape(R * T, m)
+    step = min(ROWS_PER_TASK, PIECE_BYTES // (max(m, R * T) * a.itemsize)) // Q
     pieces = [piece for tile in tiles for piece in _pieces(tile, max(1, step))]
-    return [partial(_add_cross, target, tile, a, right, first, shared) for tile in pieces]
+    return [partial(_add_cross, target, tile, a, right, first, product) for tile in pieces]
 
 
-def _add_cross(target, tile, a, right, first, shared, array):
+def _add_cross(
+    target: Array,
+    tile: Any,
+    a: Array,
+    right: Array,
+    first: bool,
+    shared: Array | None,
+    array: Callable[..., Array],
+) -> None:
     P, R, Q, T = target.shape
     rows, x = tile.rows, tile.values
     a = _at(a, tile.samples, array, "few")
@@ -159,34 +189,58 @@ def _add_cross(target, tile, a, right, first, shared, array):
         target[rows[:, None], units, units] += term.reshape(len(x), R, T)
 
 
-def cross_by_units(target, inputs, x, a, S, first, slope=None, J=None, delta=None):
+def cross_by_units(
+    target: Array,
+    inputs: Any,
+    x: Array,
+    a: Array,
+    S: Array,
+    first: bool,
+    derivative: Array | None = None,
+    J: Array | None = None,
+    delta: Array | None = None,
+) -> list[Task]:
     """Return tasks that add sum_n x[s] (a[q] S[r, p] + J[r, q] delta[p]) to a target (P, R, Q, T).
 
-    For many inputs x, and wherever J is full: both terms go into one product. `inputs` are the rows in x; with
-    `slope` in place of J, J is diagonal.
+    It serves many inputs x, and every full J: both terms go into one product. `inputs` are the rows in x; if
+    `derivative` is given in place of J, J is diagonal.
     """
     m, Q, (R, T) = x.shape[1], len(a), S.shape[:2]
     step = max(1, min(R, UNIT_BYTES // (Q * T * m * x.itemsize)))
     cuts = [slice(start, min(start + step, R)) for start in range(0, R, step)]
-    return [partial(_add_units, target, inputs, x, a, S, first, slope, J, delta, units) for units in cuts]
+    return [
+        partial(_add_units, target, inputs, x, a, S, first, derivative, J, delta, units) for units in cuts
+    ]
 
 
-def _add_units(target, inputs, x, a, S, first, slope, J, delta, units, array):
+def _add_units(
+    target: Array,
+    inputs: Any,
+    x: Array,
+    a: Array,
+    S: Array,
+    first: bool,
+    derivative: Array | None,
+    J: Array | None,
+    delta: Any,
+    units: slice,
+    array: Callable[..., Array],
+) -> None:
     (Q, m), T = a.shape, S.shape[1]
     right = array("left", units.stop - units.start, Q, T, m)
     np.multiply(a[:, None], S[units, None], out=right)
     if J is not None:
         shared = array("shared", units.stop - units.start, Q - 1, T, m)
         right[:, :-1] += np.multiply(J[units, :, None], delta, out=shared)
-    elif slope is not None:
+    elif derivative is not None:
         for r in range(units.start, units.stop):
-            right[r - units.start, r] += slope[r] * delta
+            right[r - units.start, r] += derivative[r] * delta
     right = right.reshape(-1, m)
     product = np.matmul(x, right.T, out=array("product", len(x), len(right)))
     _store(target, (inputs, units), product.reshape(len(x), -1, Q, T), first)
 
 
-def _at(rows, samples, array, name="factor"):
+def _at(rows: Array, samples: Array | None, array: Callable[..., Array], name: str = "factor") -> Array:
     """Return the columns of some samples, or `rows` itself for all."""
     if samples is None:
         return rows
@@ -194,15 +248,15 @@ def _at(rows, samples, array, name="factor"):
 
 
 @lru_cache(maxsize=64)
-def _packing(h):
-    """Return the flat places of the upper triangle, and for every place its position in there."""
+def _packing(h: int) -> tuple[Array, Array]:
+    """Return the flat indices of the upper triangle, and for every index its position among them."""
     r, p = np.triu_indices(h)
     square = np.empty((h, h), np.intp)
     square[r, p] = square[p, r] = np.arange(len(r))
     return r * h + p, square.ravel()
 
 
-def _store(target, place, entries, first):
+def _store(target: Array, place: Any, entries: Array, first: bool) -> None:
     if first:
         target[place] = entries
     else:

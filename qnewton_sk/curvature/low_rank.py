@@ -1,47 +1,64 @@
 """Factors G with A = G^T G plus a diagonal: rows of per-sample gradients, and of weighted output Jacobians.
 
-They are built as G^T, parameters first and rows last, where every operation runs along the samples.
+They are built as G^T, parameters first and rows last, so that every operation runs along the samples.
 """
 
+from collections.abc import Callable
 from functools import partial
 from threading import Lock
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from sklearn.utils import gen_even_slices
 
-from qnewton_sk.machine import (
-    NUMBER_FLOPS,
-    available_threads,
-    one_blas_thread,
-    run_tasks,
-    workspaces_of,
-)
+from qnewton_sk.machine import NUMBER_FLOPS, available_threads, one_blas_thread, run_tasks, workspaces_of
+from qnewton_sk.nets import Network, Objective, Pass, dense_inputs
 
-from .products import inverse_weight
-from .sample_derivatives import inputs_of
+Array = NDArray[Any]
 
 TEMPORARY_BYTES = 2**26
-"""Columns of G^T held at once for a Gram matrix: at N = 10^4 still 10^3 of them, where the product runs at
-full speed."""
+"""Memory for the columns of G^T that exist at a time for a Gram matrix, in bytes: at N = 10^4 these are still 10^3
+columns, with which the product runs at full speed."""
 
 
-def gradient_rows(objective, theta, layer=None):
-    """Return the rows sqrt(w_n) g_n of the empirical Fisher matrix, g_n the gradient of sample n's loss.
+def gradient_rows(objective: Objective, theta: Array, layer: int | None = None) -> Array:
+    """Return the rows sqrt(w_n) g_n of the empirical Fisher matrix, where g_n is the gradient of sample n's loss.
+
+    Parameters
+    ----------
+    objective : Objective
+        The data and the net.
+    theta : ndarray of shape (n_params,)
+        The parameters.
+    layer : int, default=None
+        The layer of whose parameters the columns are; by default all.
 
     Returns
     -------
     ndarray of shape (n, n_params), or (n, size of the layer), in Fortran order
     """
     GT = np.empty((_size(objective, layer), objective.n_samples), objective.dtype)
-    for p, rows, position in _chunks(objective, theta, objective.n_samples):
-        _write_gradients(p, rows, GT[:, position], layer)
+    with np.errstate(over="ignore", invalid="ignore"):
+        for p in objective.passes(theta):
+            rows = slice(0, p.n_samples)
+            _write_gradients(p, rows, GT[:, p.position(rows)], layer)
     return GT.T
 
 
-def jacobian_rows(objective, theta, layer=None):
+def jacobian_rows(objective: Objective, theta: Array, layer: int | None = None) -> Array:
     """Return the rows C_n J_n of Gauss-Newton, with J_n = dz_L / dtheta and C_n^T C_n the loss's Hessian.
 
     The loss must be convex. Weights are included; the rows of one output stand together.
+
+    Parameters
+    ----------
+    objective : Objective
+        The data and the net.
+    theta : ndarray of shape (n_params,)
+        The parameters.
+    layer : int, default=None
+        The layer of whose parameters the columns are; by default all.
 
     Returns
     -------
@@ -49,30 +66,43 @@ def jacobian_rows(objective, theta, layer=None):
     """
     n, outputs = objective.n_samples, objective.network.widths[-1]
     GT = np.empty((_size(objective, layer), outputs, n), objective.dtype)
-    for p, rows, position in _chunks(objective, theta, n):
-        for j, root in enumerate(_loss_roots(p, rows)):
-            _write_jacobian(p, rows, root, GT[:, j, position], layer)
+    with np.errstate(over="ignore", invalid="ignore"):
+        for p in objective.passes(theta):
+            rows = slice(0, p.n_samples)
+            for j, root in enumerate(_loss_roots(p, rows)):
+                _write_jacobian(p, rows, root, GT[:, j, p.position(rows)], layer)
     return GT.reshape(len(GT), -1).T
 
 
-def gradient_gram(objective, theta, layer=None, temporary_bytes=TEMPORARY_BYTES):
-    """Return sum_n w_n g_n g_n^T, symmetric to the bit; the gradients exist a chunk at a time."""
+def gradient_gram(
+    objective: Objective, theta: Array, layer: int | None = None, temporary_bytes: int = TEMPORARY_BYTES
+) -> Array:
+    """Return sum_n w_n g_n g_n^T, symmetric to the bit; the gradients exist one chunk at a time."""
     return _gram(objective, theta, layer, temporary_bytes, lambda p, rows: [None], _write_gradient_column)
 
 
-def jacobian_gram(objective, theta, layer=None, temporary_bytes=TEMPORARY_BYTES):
-    """Return sum_n J_n^T C_n^T C_n J_n, symmetric to the bit; the Jacobians exist a chunk at a time."""
+def jacobian_gram(
+    objective: Objective, theta: Array, layer: int | None = None, temporary_bytes: int = TEMPORARY_BYTES
+) -> Array:
+    """Return sum_n J_n^T C_n^T C_n J_n, symmetric to the bit; the Jacobians exist one chunk at a time."""
     return _gram(objective, theta, layer, temporary_bytes, _loss_roots, _write_jacobian)
 
 
-def gram_flops(network, rows, *, layer=None):
+def gram_flops(network: Network, rows: int, *, layer: int | None = None) -> float:
     """Return the floating-point operations of the Gram matrix of `rows` rows, one triangle, and of G."""
     sizes = [part.stop - part.start for part in network.layer_slices]
     n = float(sum(sizes) if layer is None else sizes[layer])
     return rows * (n * n + NUMBER_FLOPS * n)
 
 
-def _gram(objective, theta, layer, temporary_bytes, roots, write):
+def _gram(
+    objective: Objective,
+    theta: Array,
+    layer: int | None,
+    temporary_bytes: int,
+    roots: Callable[[Pass, slice], list[Any]],
+    write: Callable[..., None],
+) -> Any:
     """Return G^T G, summed over groups of samples.
 
     The groups depend on the sizes alone, and their sums are added in order, so that the result is the same to the last
@@ -83,7 +113,7 @@ def _gram(objective, theta, layer, temporary_bytes, roots, write):
     workspaces = workspaces_of(objective, available_threads())
     total = _OrderedSum()
 
-    def add(p, rows, number, workspace):
+    def add(p: Pass, rows: slice, number: int, workspace: Any) -> None:
         part, gram = (_square(workspace, name, n) for name in ("part", "gram"))
         target = part
         for start in range(rows.start, rows.stop, size):
@@ -97,16 +127,16 @@ def _gram(objective, theta, layer, temporary_bytes, roots, write):
                 target = gram
         total.add(number, part)
 
-    with one_blas_thread():
+    with one_blas_thread(), np.errstate(over="ignore", invalid="ignore"):
         for p in objective.passes(theta):
             groups = list(gen_even_slices(p.n_samples, _groups(p.n_samples)))
             tasks = [partial(add, p, rows, number) for number, rows in enumerate(groups, start=total.count)]
-            rows = p.n_samples * objective.network.widths[-1]
-            run_tasks(tasks, workspaces, gram_flops(objective.network, rows, layer=layer))
+            n_rows = p.n_samples * objective.network.widths[-1]
+            run_tasks(tasks, workspaces, gram_flops(objective.network, n_rows, layer=layer))
     return total.value
 
 
-def _square(workspace, name, n):
+def _square(workspace: Any, name: str, n: int) -> Array:
     """Return an array of shape (n, n), one that is reused unless it is large."""
     kept = n * n * workspace.dtype.itemsize <= TEMPORARY_BYTES
     return workspace.array(name, n, n) if kept else np.empty((n, n), workspace.dtype)
@@ -117,7 +147,7 @@ MAX_GROUPS, GROUP_SAMPLES, PAIR_SAMPLES = 8, 512, 200
 groups of 1250 samples take 6 % longer than one (N = 705), two of 221 samples 15 % longer (N = 1201)."""
 
 
-def _groups(n_samples):
+def _groups(n_samples: int) -> int:
     """Return the number of groups of samples that are added up."""
     return max(1, min(2, n_samples // PAIR_SAMPLES), min(MAX_GROUPS, n_samples // GROUP_SAMPLES))
 
@@ -125,11 +155,13 @@ def _groups(n_samples):
 class _OrderedSum:
     """A sum whose terms arrive in any order and are added in the order of their numbers."""
 
-    def __init__(self):
-        self.value, self.count = None, 0
-        self._waiting, self._lock = {}, Lock()
+    def __init__(self) -> None:
+        self.value: Any = None
+        self.count = 0
+        self._waiting: dict[int, Any] = {}
+        self._lock = Lock()
 
-    def add(self, number, term):
+    def add(self, number: int, term: Any) -> None:
         """Add the term `number`, or a copy of it later, after all terms before it."""
         with self._lock:
             if number > self.count:
@@ -141,45 +173,35 @@ class _OrderedSum:
                 term = self._waiting.pop(self.count, None)
 
 
-def _size(objective, layer):
+def _size(objective: Objective, layer: int | None) -> int:
     part = slice(0, objective.n_params) if layer is None else objective.network.layer_slices[layer]
     return part.stop - part.start
 
 
-def _chunks(objective, theta, size):
-    """Yield (pass, slice of its samples, slice of all samples)."""
-    passed = 0
-    for p in objective.passes(theta):
-        for start in range(0, p.n_samples, size):
-            stop = min(start + size, p.n_samples)
-            yield p, slice(start, stop), slice(passed + start, passed + stop)
-        passed += p.n_samples
-
-
-def _write_gradients(p, rows, out, layer):
-    scale = np.sqrt(inverse_weight(p)[rows])
+def _write_gradients(p: Pass, rows: slice, out: Array, layer: int | None) -> None:
+    scale = np.sqrt(p.inverse_weights(rows))
     for l, target in _layer_rows(p, out, layer):
-        np.multiply(inputs_of(p, l, rows)[:, None], p.deltas[l][:, rows] * scale, out=target)
+        np.multiply(dense_inputs(p.inputs[l], rows)[:, None], p.deltas[l][:, rows] * scale, out=target)
 
 
-def _write_gradient_column(p, rows, root, out, layer):
+def _write_gradient_column(p: Pass, rows: slice, root: Any, out: Array, layer: int | None) -> None:
     _write_gradients(p, rows, out, layer)
 
 
-def _write_jacobian(p, rows, root, out, layer):
+def _write_jacobian(p: Pass, rows: slice, root: Array, out: Array, layer: int | None) -> None:
     """Carry the row `root` of the loss's root, of shape (K, samples), back through the layers."""
     targets = dict(_layer_rows(p, out, layer))
     u = root
     for l in range(len(p.layers) - 1, min(targets) - 1, -1):
         if l in targets:
-            np.multiply(inputs_of(p, l, rows)[:, None], u, out=targets[l])
+            np.multiply(dense_inputs(p.inputs[l], rows)[:, None], u, out=targets[l])
         if l:
             W = p.layers[l][:-1]
             u = W * u if W.shape[1] == 1 else W @ u
-            u *= p.slopes[l - 1][:, rows]
+            u *= p.derivatives[l - 1][:, rows]
 
 
-def _layer_rows(p, out, layer):
+def _layer_rows(p: Pass, out: Array, layer: int | None) -> list[tuple[int, Array]]:
     """Return (l, view of `out` of shape (h_{l-1} + 1, h_l, samples)) for each layer that it holds."""
     layers = range(len(p.layers)) if layer is None else [layer]
     start, views = 0, []
@@ -190,18 +212,18 @@ def _layer_rows(p, out, layer):
     return views
 
 
-def _loss_roots(p, rows):
+def _loss_roots(p: Pass, rows: slice) -> list[Any]:
     """Return K arrays of shape (K, samples): row j of C_n with C_n^T C_n = w_n times the loss's Hessian.
 
-    Outer-product Cholesky, all samples at once (Golub and Van Loan, 4th ed., algorithm 4.2.1); a pivot
-    that is zero to rounding, such as the last one of softmax, gives a zero row.
+    It is the outer-product Cholesky factorisation of all samples at once (Golub and Van Loan, 4th ed., algorithm
+    4.2.1); a pivot that is zero to rounding, such as the last one of softmax, gives a row of zeros.
     """
     loss, outputs = p.network.loss, len(p.z[-1])
     weight = np.broadcast_to(np.asarray(p.weight, p.z[-1].dtype), (p.n_samples,))[rows]
-    if loss.diagonal:
-        roots = np.sqrt(loss.hessian(p.raw[rows], p.y[rows]).T * weight)
+    if loss.has_diagonal_hessian:
+        roots = np.sqrt(loss.hessian(p.raw[rows], p.targets[rows]).T * weight)
         return [root * np.eye(outputs, dtype=root.dtype)[:, j : j + 1] for j, root in enumerate(roots)]
-    H = loss.hessian(p.raw[rows], p.y[rows]).transpose(1, 2, 0) * weight
+    H = loss.hessian(p.raw[rows], p.targets[rows]).transpose(1, 2, 0) * weight
     tiny = outputs * np.finfo(H.dtype).eps * np.einsum("kkn->n", H)
     roots = []
     for j in range(outputs):

@@ -1,39 +1,50 @@
 """The curvature of an objective as lazy blocks: exact Hessian, Gauss-Newton, empirical Fisher."""
 
+from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from qnewton_sk.machine import NUMBER_FLOPS
+from qnewton_sk.nets import Objective
 from qnewton_sk.systems import Block, SystemMatrix
 
 from .assembly import assemble, assembly_flops
 from .base import Curvature, WrappedCurvature
-from .geodesic import acceleration
+from .directional import acceleration
 from .low_rank import gradient_gram, gradient_rows, gram_flops, jacobian_gram, jacobian_rows
 from .products import CurvatureProduct, FisherProduct, fisher_product_flops, product_flops
 
+Array = NDArray[Any]
+
 
 class _NetCurvature(Curvature):
-    """A curvature of a net, whole or layer by layer."""
+    """A curvature of a net, for all parameters at once or layer by layer."""
 
-    def __init__(self, partition="full"):
+    def __init__(self, partition: str = "full"):
         self.partition = partition
 
-    def blocks(self, objective, theta):
-        """Return one `Block` for all parameters, or one a layer.
+    def blocks(self, objective: Objective, theta: Array) -> list[Block]:
+        """Return one `Block` for all parameters, or one per layer.
 
         Parameters
         ----------
         objective : Objective
             The data and the net.
         theta : ndarray of shape (n_params,)
-            Where; it is copied.
+            The parameters; they are copied.
 
         Returns
         -------
         list of Block
             Their matrices are lazy: neither products nor entries are computed here.
+
+        Raises
+        ------
+        ValueError
+            If `partition` is neither "full" nor "layer".
         """
         theta = theta.copy()
         if self.partition == "full":
@@ -44,14 +55,27 @@ class _NetCurvature(Curvature):
             return [Block(part, self._matrix(objective, theta, l)) for l, part in enumerate(parts)]
         raise ValueError(f'`partition` must be "full" or "layer"; got {self.partition!r}')
 
-    def _acceleration(self, objective, theta):
+    def _matrix(self, objective: Objective, theta: Array, layer: int | None) -> SystemMatrix:
+        raise NotImplementedError
+
+    def _acceleration(self, objective: Objective, theta: Array) -> Callable[[Array], Array] | None:
+        """Return what makes the right-hand side of a second-order correction, if there is one."""
         return None
 
-    def _single(self, objective, theta, layer):
-        """What makes the same matrix in single precision, None where it is so already."""
+    def _single(
+        self, objective: Objective, theta: Array, layer: int | None
+    ) -> Callable[[], SystemMatrix] | None:
+        """Return what makes the same matrix in single precision, None if it is in single precision already."""
         if objective.dtype == np.float32:
             return None
-        return lambda: self._matrix(objective.single(), theta.astype(np.float32), layer)
+
+        def make() -> SystemMatrix:
+            with np.errstate(
+                over="ignore"
+            ):  # what exceeds single precision is infinite, and the solver refuses it
+                return self._matrix(objective.single(), theta.astype(np.float32), layer)
+
+        return make
 
 
 class Hessian(_NetCurvature):
@@ -60,38 +84,41 @@ class Hessian(_NetCurvature):
     Parameters
     ----------
     partition : {"full", "layer"}, default="full"
-        One block for all parameters, or one a layer.
+        One block for all parameters, or one per layer.
     """
 
-    def _matrix(self, objective, theta, layer):
+    def _matrix(self, objective: Objective, theta: Array, layer: int | None) -> SystemMatrix:
         return _second_order(
             objective, theta, layer, exact=True, single=self._single(objective, theta, layer)
         )
 
 
 class GaussNewton(_NetCurvature):
-    """J^T H_loss J, positive semidefinite where the loss is convex in the raw outputs.
+    """J^T H_loss J, positive semidefinite if the loss is convex in the raw outputs.
+
+    For a sum of squares, its steps may be corrected for the acceleration of the outputs along them (see
+    `qnewton_sk.curvature.directional`); the loop decides.
 
     Parameters
     ----------
     partition : {"full", "layer"}, default="full"
-        One block for all parameters, or one a layer.
+        One block for all parameters, or one per layer.
     """
 
-    def _acceleration(self, objective, theta):
+    def _acceleration(self, objective: Objective, theta: Array) -> Callable[[Array], Array] | None:
         if objective.network.loss.is_sum_of_squares and objective.network.n_layers > 1:
             return partial(acceleration, objective, theta)
         return None
 
-    def _matrix(self, objective, theta, layer):
+    def _matrix(self, objective: Objective, theta: Array, layer: int | None) -> SystemMatrix:
         network, n = objective.network, objective.n_samples
         single = self._single(objective, theta, layer)
-        if not network.loss.convex:
+        if not network.loss.is_convex:
             return _second_order(objective, theta, layer, exact=False, single=single)
         rank = n * network.widths[-1]
         by_blocks = assembly_flops(network, n, exact=False, layer=layer)
         by_factor = gram_flops(network, rank, layer=layer)
-        changes = {}
+        changes: dict[str, Any] = {}
         if by_factor < by_blocks:
             changes = {
                 "assemble": lambda: _plus_diagonal(
@@ -118,10 +145,10 @@ class EmpiricalFisher(_NetCurvature):
     Parameters
     ----------
     partition : {"full", "layer"}, default="full"
-        One block for all parameters, or one a layer.
+        One block for all parameters, or one per layer.
     """
 
-    def _matrix(self, objective, theta, layer):
+    def _matrix(self, objective: Objective, theta: Array, layer: int | None) -> SystemMatrix:
         m, diagonal = objective.n_samples, _penalty(objective, layer)
         n = len(diagonal)
         return SystemMatrix(
@@ -140,13 +167,15 @@ class EmpiricalFisher(_NetCurvature):
         )
 
 
-def _second_order(objective, theta, layer, exact, **changes):
+def _second_order(
+    objective: Objective, theta: Array, layer: int | None, exact: bool, **changes: Any
+) -> SystemMatrix:
     network, m, diagonal = objective.network, objective.n_samples, _penalty(objective, layer)
-    settings = {
+    settings: dict[str, Any] = {
         "assemble": lambda: assemble(objective, theta, exact=exact, layer=layer),
         "product": CurvatureProduct(objective, theta, exact=exact, layer=layer),
         "factor_diagonal": diagonal,
-        "semidefinite": not exact and network.loss.convex,
+        "semidefinite": not exact and network.loss.is_convex,
         "assembly_flops": assembly_flops(network, m, exact=exact, layer=layer),
         "product_flops": product_flops(network, m, exact=exact, layer=layer),
         "dtype": objective.dtype,
@@ -154,27 +183,42 @@ def _second_order(objective, theta, layer, exact, **changes):
     return SystemMatrix(len(diagonal), **{**settings, **changes})
 
 
-def _penalty(objective, layer):
+def _penalty(objective: Objective, layer: int | None) -> Array:
     part = slice(None) if layer is None else objective.network.layer_slices[layer]
     return objective.penalties[part]
 
 
-def _plus_diagonal(H, diagonal):
+def _plus_diagonal(H: Array, diagonal: Array) -> Array:
     H.reshape(-1)[:: H.shape[0] + 1] += diagonal
     return H
 
 
-CURVATURES = {"hessian": Hessian, "gauss_newton": GaussNewton, "empirical_fisher": EmpiricalFisher}
+CURVATURES: dict[str, type[_NetCurvature]] = {
+    "hessian": Hessian,
+    "gauss_newton": GaussNewton,
+    "empirical_fisher": EmpiricalFisher,
+}
 """Curvatures by the name that a user gives."""
 
 
-def resolve_curvature(curvature, partition="full"):
-    """Return the part for a name, or the object itself where it has a method `blocks`.
+def resolve_curvature(curvature: Any, partition: str = "full") -> Curvature:
+    """Return the curvature of a name, the object itself if it is a `Curvature`, or else a wrapper of its `blocks`.
+
+    Parameters
+    ----------
+    curvature : str or object
+        A name, or an object with a method ``blocks(objective, theta) -> [Block]``.
+    partition : {"full", "layer"}, default="full"
+        For a name: one block for all parameters, or one per layer.
+
+    Returns
+    -------
+    Curvature
 
     Raises
     ------
     ValueError
-        For an unknown name or another type.
+        For an unknown name, another type, or an unknown partition.
 
     Examples
     --------

@@ -222,8 +222,8 @@ class QNewtonBase(CallbackSupportMixin, BaseEstimator):
             Targets.
         sample_weight : array-like of shape (n_samples,), default=None
             Nonnegative weights.
-        curvature : {"hessian", "gauss_newton", "empirical_fisher"} or object, default="hessian"
-            Which matrix.
+        curvature : {"hessian", "gauss_newton", "empirical_fisher", "auto"} or object, default="hessian"
+            The matrix; "auto" means the exact Hessian, with which its fits end.
 
         Returns
         -------
@@ -236,7 +236,8 @@ class QNewtonBase(CallbackSupportMixin, BaseEstimator):
             If the data are not as they must be, or the matrix exceeds the memory.
         """
         check_is_fitted(self, "coefs_")
-        part = resolve_curvature(curvature, "full")
+        is_auto = isinstance(curvature, str) and curvature == "auto"
+        part = resolve_curvature("hessian" if is_auto else curvature, "full")
         X, y = validate_data(self, X, y, multi_output=True, reset=False, **self._target_checks, **DATA_CHECKS)
         targets = self._encode(self._checked_targets(y), X.dtype)
         weight = check_sample_weight(sample_weight, X.shape[0], X.dtype)

@@ -357,9 +357,18 @@ class QNewtonRegressor(RegressorMixin, QNewtonBase):
         """Return the targets of shape (n_samples, n_outputs)."""
         loss = resolve_loss(self.loss)
         probe_loss(self.loss, loss)
-        if loss.name == "poisson" and (y < 0).any():
-            raise ValueError(f'`{name}` must be >= 0 for loss="poisson"; got {y.min()}. Use loss="huber"')
-        return (y[:, None] if y.ndim == 1 else y).astype(dtype)
+        if (y < loss.min_target).any():
+            raise ValueError(
+                f'`{name}` must be >= {loss.min_target:g} for loss="{loss.name}"; got {y.min()}. Use loss="huber"'
+            )
+        with np.errstate(over="ignore"):
+            targets = (y[:, None] if y.ndim == 1 else y).astype(dtype)
+        if not np.isfinite(targets).all():
+            raise ValueError(
+                f"`{name}` must be within the range of {targets.dtype}, the type of X; got {np.abs(y).max():g}. "
+                "Scale it, or pass X as float64"
+            )
+        return targets
 
     def _score_raw(self, loss, z, targets, weight):
         """R^2; NaN where a prediction overflows."""

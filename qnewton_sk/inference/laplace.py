@@ -143,7 +143,7 @@ def laplace(objective, theta, groups, penalties):
 
 def log_likelihood(objective, deviance, beta):
     """Return the log likelihood of the targets; `deviance` as in `Laplace`."""
-    loss, y, weight = objective.network.loss, objective.y, objective.sample_weight
+    loss, y, weight = objective.network.loss, objective.targets, objective.weight
     constants = loss.log_normaliser(np.asarray(y, float))
     constant = float(constants.sum() if weight is None else constants @ weight)
     if loss.is_sum_of_squares:

@@ -32,14 +32,14 @@ def natural_penalties(objective, groups):
     Penalties
         `beta` is one over the variance of the targets, all outputs together, for squared errors.
     """
-    weight = np.ones(objective.n_samples) if objective.sample_weight is None else objective.sample_weight
+    weight = np.ones(objective.n_samples) if objective.weight is None else objective.weight
     share = np.asarray(weight, float) / np.sum(weight, dtype=float)
     alpha, beta = np.ones(groups.count), 1.0
     spread = _variances(objective.X, share)
     overall = spread.mean() or 1.0
     alpha[list(groups.layers[0])] = np.where(spread > 0, spread, overall) if groups.inputs else overall
     if objective.network.loss.is_sum_of_squares:
-        variance = float(_variances(objective.y, share).mean()) or 1.0
+        variance = float(_variances(objective.targets, share).mean()) or 1.0
         beta = 1 / variance
         alpha[list(groups.layers[-1])] *= beta
     return Penalties(alpha, beta)

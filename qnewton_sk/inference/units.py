@@ -27,7 +27,7 @@ class TargetUnits:
     @classmethod
     def of(cls, objective):
         """Return the units of the targets of an objective; other losses than squared errors keep theirs."""
-        y, weight = np.asarray(objective.y, float), objective.sample_weight
+        y, weight = np.asarray(objective.targets, float), objective.weight
         if not objective.network.loss.is_sum_of_squares:
             return cls(np.zeros(y.shape[1]))
         centre = np.average(y, axis=0, weights=weight)
@@ -38,8 +38,8 @@ class TargetUnits:
 
     def objective(self, objective):
         """Return the objective with targets in these units, without a penalty."""
-        y = ((objective.y - self.centre) / self.scale).astype(objective.dtype)
-        same = objective.network, objective.X, y, objective.sample_weight
+        y = ((objective.targets - self.centre) / self.scale).astype(objective.dtype)
+        same = objective.network, objective.X, y, objective.weight
         return Objective(*same, chunk_bytes=objective.chunk_bytes, dtype=objective.dtype)
 
     def theta_from_user(self, network, theta):
@@ -70,7 +70,7 @@ class TargetUnits:
 
     def evidence_to_user(self, objective, evidence):
         """Return the evidence in the user's units: a density of n K targets, and a flat prior of the intercepts."""
-        observations = objective.total_weight * objective.y.shape[1]
+        observations = objective.total_weight * objective.targets.shape[1]
         return replace(
             evidence,
             theta=self.theta_to_user(objective.network, evidence.theta),

@@ -1,12 +1,18 @@
 """Activations with their first and second derivatives."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
+import autograd.numpy as anp
 import numpy as np
 from autograd import elementwise_grad
+from numpy.typing import NDArray
 from scipy.special import erf, expit
+
+from .user_functions import UserFunction
+
+Array = NDArray[Any]
 
 _SQRT_HALF = 0.7071067811865476
 _INV_SQRT_2PI = 0.3989422804014327
@@ -19,74 +25,90 @@ class Activation:
     Parameters
     ----------
     name : str
-        How a user asks for it.
+        How a user asks for it; nothing follows from it.
     value : callable
         ``value(z) -> a``; z is an ndarray of any shape.
-    slope : callable
-        ``slope(z, a) -> f'(z)``.
-    bend : callable or None
-        ``bend(z, a, slope) -> f''(z)``; None where f'' is zero almost everywhere.
+    derivative : callable
+        ``derivative(z, a) -> f'(z)``, a new array.
+    second_derivative : callable, default=None
+        ``second_derivative(z, a, derivative) -> f''(z)``, where the last argument is the array f'(z); None if f'' is
+        zero almost everywhere.
+    glorot_factor : float, default=6.0
+        The weights of a layer begin uniform in +-sqrt(glorot_factor / (fan_in + fan_out)) (Glorot and Bengio 2010).
     """
 
     name: str
     value: Callable[[Any], Any]
-    slope: Callable[[Any, Any], Any]
-    bend: Callable[[Any, Any, Any], Any] | None = None
+    derivative: Callable[[Any, Any], Any]
+    second_derivative: Callable[[Any, Any, Any], Any] | None = None
+    glorot_factor: float = 6.0
 
 
-def _tanh_slope(z, a):
-    slope = a * a
-    return np.subtract(1, slope, out=slope)
+def _tanh_derivative(z: Array, a: Array) -> Array:
+    derivative = a * a
+    return np.subtract(1, derivative, out=derivative)
 
 
-def _softplus(z):
+def _softplus(z: Array) -> Array:
     return np.logaddexp(0, z, dtype=z.dtype)
 
 
-def _silu_slope(z, a):
+def _silu_derivative(z: Array, a: Array) -> Array:
     s = expit(z)
     return s + a * (1 - s)
 
 
-def _silu_bend(z, a, slope):
+def _silu_second_derivative(z: Array, a: Array, derivative: Array) -> Array:
     s = expit(z)
     return s * (1 - s) * (2 + z * (1 - 2 * s))
 
 
-def _gelu(z):
+def _gelu(z: Array) -> Array:
     return z * (0.5 * (1 + erf(z * _SQRT_HALF)))
 
 
-def _density(z):
+def _density(z: Array) -> Array:
     return _INV_SQRT_2PI * np.exp(-0.5 * z * z)
 
 
-def _gelu_slope(z, a):
+def _gelu_derivative(z: Array, a: Array) -> Array:
     return 0.5 * (1 + erf(z * _SQRT_HALF)) + z * _density(z)
 
 
-ACTIVATIONS = {
-    a.name: a
-    for a in (
+def _gelu_second_derivative(z: Array, a: Array, derivative: Array) -> Array:
+    square = np.minimum(z * z, 1e4)  # the density is zero there, and infinity times zero would be NaN
+    return (2 - square) * _density(z)
+
+
+ACTIVATIONS: dict[str, Activation] = {
+    f.name: f
+    for f in (
         Activation("identity", lambda z: z, lambda z, a: np.ones_like(z)),
-        Activation("logistic", expit, lambda z, a: a * (1 - a), lambda z, a, slope: slope * (1 - 2 * a)),
-        Activation("tanh", np.tanh, _tanh_slope, lambda z, a, slope: -2 * a * slope),
+        Activation("logistic", expit, lambda z, a: a * (1 - a), lambda z, a, d: d * (1 - 2 * a), 2.0),
+        Activation("tanh", np.tanh, _tanh_derivative, lambda z, a, d: -2 * a * d),
         Activation("relu", lambda z: np.maximum(z, 0), lambda z, a: (z > 0).astype(z.dtype)),
-        Activation("softplus", _softplus, lambda z, a: expit(z), lambda z, a, slope: slope * (1 - slope)),
-        Activation("silu", lambda z: z * expit(z), _silu_slope, _silu_bend),
-        Activation("gelu", _gelu, _gelu_slope, lambda z, a, slope: (2 - z * z) * _density(z)),
+        Activation("softplus", _softplus, lambda z, a: expit(z), lambda z, a, d: d * (1 - d)),
+        Activation("silu", lambda z: z * expit(z), _silu_derivative, _silu_second_derivative),
+        Activation("gelu", _gelu, _gelu_derivative, _gelu_second_derivative),
     )
 }
-"""Activations by name; gelu is the exact one, z Phi(z) (Hendrycks and Gimpel, arXiv:1606.08415)."""
+"""Activations by name. The weights of logistic units begin as in scikit-learn's MLP, with a factor of 2 instead of 6;
+gelu is the exact one, z Phi(z) (Hendrycks and Gimpel, arXiv:1606.08415)."""
 
 
-def resolve_activation(activation):
+def resolve_activation(activation: str | Activation | Callable[..., Any]) -> Activation:
     """Return the `Activation` of a name, or one built by autograd from an elementwise callable.
+
+    Faults of a function that does not belong to this module are reported as a ValueError that names `activation`.
 
     Parameters
     ----------
     activation : str, Activation or callable
         A callable must be elementwise and written with autograd.numpy.
+
+    Returns
+    -------
+    Activation
 
     Raises
     ------
@@ -100,20 +122,38 @@ def resolve_activation(activation):
     'tanh'
     """
     if isinstance(activation, Activation):
-        return activation
+        return activation if activation in ACTIVATIONS.values() else _checked(activation)
     if isinstance(activation, str) and activation in ACTIVATIONS:
         return ACTIVATIONS[activation]
     if callable(activation):
-        return _from_callable(activation)
+        return _checked(_from_callable(activation))
     raise ValueError(
         f"`activation` must be one of {sorted(ACTIVATIONS)}, a callable written with autograd.numpy, or a "
         f"sequence of these, one per hidden layer; got {activation!r}"
     )
 
 
-def _from_callable(f):
-    # autograd warns where a derivative does not depend on z, as f'' of a linear f; a cubic of weight zero hides it
-    first = elementwise_grad(lambda z: f(z) + 0.0 * z**3)
+def _from_callable(f: Callable[..., Any]) -> Activation:
+    # autograd warns if a derivative does not depend on z, as f'' of a linear f; the sine of weight zero prevents that
+    first = elementwise_grad(lambda z: f(z) + 0.0 * anp.sin(z))
     second = elementwise_grad(first)
-    name = getattr(f, "__name__", type(f).__name__)
-    return Activation(name, f, lambda z, a: first(z), lambda z, a, slope: second(z))
+    name = UserFunction.of("activation", f).name
+    return Activation(name, f, lambda z, a: first(z), lambda z, a, derivative: second(z))
+
+
+def _checked(f: Activation) -> Activation:
+    """Return the same activation with every result checked; the derivatives must exist where the value is finite."""
+    user = UserFunction("activation", f.name)
+    second = f.second_derivative
+
+    def value(z: Array) -> Array:
+        return user.call(f.value, z, shape=z.shape, what="one value per argument")
+
+    def derivative(z: Array, a: Array) -> Array:
+        return user.call(f.derivative, z, a, shape=z.shape, what="a derivative")
+
+    def second_derivative(z: Array, a: Array, d: Array) -> Array:
+        assert second is not None
+        return user.call(second, z, a, d, shape=z.shape, what="a second derivative")
+
+    return replace(f, value=value, derivative=derivative, second_derivative=second and second_derivative)

@@ -86,11 +86,11 @@ def test_the_memory_of_one_theta_does_not_leak_into_the_next(exact):
 @pytest.mark.parametrize("case", cases.CASES, ids=str)
 @pytest.mark.parametrize("make", [assemble, partial(assemble, exact=False), jacobian_gram, gradient_gram])
 def test_threads_change_nothing(case, make, monkeypatch):
-    if make is jacobian_gram and not case.network().loss.convex:
+    if make is jacobian_gram and not case.network().loss.is_convex:
         pytest.skip("a loss that is not convex has no such factor")
     alone = make(case.objective(), case.theta())
     monkeypatch.setattr(threads, "MIN_PARALLEL_FLOPS", 0.0)
-    monkeypatch.setattr(layer_blocks, "ROWS_A_TASK", 2)
+    monkeypatch.setattr(layer_blocks, "ROWS_PER_TASK", 2)
     monkeypatch.setattr(layer_blocks, "UNIT_BYTES", 100)
     with threadpool_limits(2, "blas"):
         together = make(case.objective(), case.theta())

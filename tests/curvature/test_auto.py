@@ -3,6 +3,8 @@
 import math
 from dataclasses import replace
 
+import autograd.numpy as anp
+import cases
 import numpy as np
 import pytest
 from cases import LOSSES, NETS
@@ -11,16 +13,16 @@ from hypothesis import strategies as st
 from sklearn.base import clone
 
 from qnewton_sk.curvature.auto import (
-    CHEAP_STEP,
-    CREEPING_GAIN,
-    DEAREST_STEP,
-    HIGH_UP,
-    LATE_GAIN,
-    LATE_WINDOW,
-    LONGEST_WINDOW,
+    GAUSS_NEWTON_WINDOW,
+    MAX_CHEAP_STEP_COST,
+    MAX_POOR_WINDOWS,
+    MAX_STEP_COST,
+    MAX_WINDOW,
+    MIN_GAUSS_NEWTON_GAIN,
+    MIN_WINDOW,
     NEWTON_GAIN,
-    PATIENCE,
-    SHORTEST_WINDOW,
+    PLATEAU_SHARE,
+    STALL_GAIN,
     AutoCurvature,
     AutoState,
     newton_step_cost,
@@ -48,7 +50,7 @@ def kinds(*arguments, **settings):
 def test_squares_start_with_gauss_newton_all_else_by_the_cost_of_a_newton_step(case):
     objective = case.objective()
     cost = newton_step_cost(objective.network, objective.n_samples)
-    otherwise = "hessian" if cost <= CHEAP_STEP else "first_order"
+    otherwise = "hessian" if cost <= MAX_CHEAP_STEP_COST else "first_order"
     assert AUTO.initial(objective).kind == ("gauss_newton" if case.loss == "squared_error" else otherwise)
     assert AUTO.initial(objective, batches=True).kind == "gauss_newton"
 
@@ -56,7 +58,7 @@ def test_squares_start_with_gauss_newton_all_else_by_the_cost_of_a_newton_step(c
 def test_large_nets_start_with_first_order_steps_at_the_price_of_products():
     case = LOGISTIC.but(widths=(300, 40, 3), n=200, activations=("tanh",))
     state = AUTO.initial(case.objective())
-    assert (state.kind, state.step_cost) == ("first_order", DEAREST_STEP)
+    assert (state.kind, state.step_cost) == ("first_order", MAX_STEP_COST)
 
 
 @pytest.mark.parametrize("partition", ["full", "layer"])
@@ -68,25 +70,36 @@ def test_the_curvature_of_each_kind(partition):
         assert type(part) is curvature and part.partition == partition
 
 
-@pytest.mark.parametrize("case, exact", [(SQUARES, False), (LOGISTIC, True)], ids=str)
-def test_its_blocks_are_those_of_the_first_newton_step(case, exact):
+@pytest.mark.parametrize("case", [SQUARES, LOGISTIC], ids=str)
+@pytest.mark.parametrize("partition", ["full", "layer"])
+def test_its_blocks_are_those_of_the_exact_hessian(case, partition):
     objective, theta = case.objective(), case.theta()
-    truth = (Hessian() if exact else GaussNewton()).blocks(objective, theta)[0].matrix.entries()
-    np.testing.assert_array_equal(AUTO.blocks(objective, theta)[0].matrix.entries(), truth)
+    own, exact = (c(partition).blocks(objective, theta) for c in (AutoCurvature, Hessian))
+    assert len(own) == len(exact)
+    for block, truth in zip(own, exact):
+        np.testing.assert_array_equal(block.matrix.entries(), truth.matrix.entries())
 
 
-FAR_DOWN = AutoState("first_order", first_loss=2 / HIGH_UP)  # `follow` starts at a loss of one
-WINDOW = round(LONGEST_WINDOW)
+def test_a_users_loss_called_squared_error_does_not_start_with_gauss_newton():
+    def squared_error(y, z):
+        return anp.sum((z - y) ** 2, axis=1)
+
+    case = cases.Case("own", (300, 40, 2), ("tanh",), squared_error, n=100)
+    assert AUTO.initial(case.objective()).kind == "first_order"
+
+
+FAR_DOWN = AutoState("first_order", first_loss=2 / PLATEAU_SHARE)  # `follow` starts at a loss of one
+WINDOW = round(MAX_WINDOW)
 
 
 def test_poor_windows_far_down_lead_to_the_hessian():
-    flat = kinds(FAR_DOWN, [0.0] * PATIENCE * WINDOW)
-    assert flat == ["first_order"] * (PATIENCE * WINDOW - 1) + ["hessian"]
+    flat = kinds(FAR_DOWN, [0.0] * MAX_POOR_WINDOWS * WINDOW)
+    assert flat == ["first_order"] * (MAX_POOR_WINDOWS * WINDOW - 1) + ["hessian"]
 
 
-@pytest.mark.parametrize("step_cost", [12.0, 50.0, DEAREST_STEP])
+@pytest.mark.parametrize("step_cost", [12.0, 50.0, MAX_STEP_COST])
 def test_a_plateau_high_up_leads_to_the_hessian_after_half_the_price_of_a_newton_step(step_cost):
-    window = round(min(max(step_cost / 2, SHORTEST_WINDOW), LONGEST_WINDOW))
+    window = round(min(max(step_cost / 2, MIN_WINDOW), MAX_WINDOW))
     state = AutoState("first_order", step_cost=step_cost)
     assert kinds(state, [0.0] * window) == ["first_order"] * (window - 1) + ["hessian"]
     enough = NEWTON_GAIN / step_cost
@@ -95,15 +108,15 @@ def test_a_plateau_high_up_leads_to_the_hessian_after_half_the_price_of_a_newton
 
 
 def test_two_poor_windows_of_gauss_newton_lead_to_the_hessian():
-    flat = kinds(AutoState("gauss_newton"), [LATE_GAIN / 2] * 2 * LATE_WINDOW)
-    assert flat == ["gauss_newton"] * (2 * LATE_WINDOW - 1) + ["hessian"]
+    flat = kinds(AutoState("gauss_newton"), [MIN_GAUSS_NEWTON_GAIN / 2] * 2 * GAUSS_NEWTON_WINDOW)
+    assert flat == ["gauss_newton"] * (2 * GAUSS_NEWTON_WINDOW - 1) + ["hessian"]
 
 
 @pytest.mark.parametrize(
     "state, gain, window",
     [
-        (FAR_DOWN, CREEPING_GAIN * WINDOW / DEAREST_STEP, WINDOW),
-        (AutoState("gauss_newton"), LATE_GAIN * LATE_WINDOW, LATE_WINDOW),
+        (FAR_DOWN, STALL_GAIN * WINDOW / MAX_STEP_COST, WINDOW),
+        (AutoState("gauss_newton"), MIN_GAUSS_NEWTON_GAIN * GAUSS_NEWTON_WINDOW, GAUSS_NEWTON_WINDOW),
     ],
 )
 def test_progress_keeps_the_kind(state, gain, window):
@@ -111,7 +124,8 @@ def test_progress_keeps_the_kind(state, gain, window):
 
 
 @pytest.mark.parametrize(
-    "state, window, patience", [(FAR_DOWN, WINDOW, PATIENCE), (AutoState("gauss_newton"), LATE_WINDOW, 2)]
+    "state, window, patience",
+    [(FAR_DOWN, WINDOW, MAX_POOR_WINDOWS), (AutoState("gauss_newton"), GAUSS_NEWTON_WINDOW, 2)],
 )
 def test_a_good_window_between_poor_ones_forgives(state, window, patience):
     poor, good = [0.0] * window, [0.5] * window
@@ -124,10 +138,11 @@ def test_a_good_window_between_poor_ones_forgives(state, window, patience):
 def test_first_order_windows_count_gradients_newton_windows_steps():
     cheap = kinds(FAR_DOWN, [0.0] * 500, gradients=0.5)
     dear = kinds(FAR_DOWN, [0.0] * 100, gradients=3.0)
-    assert cheap.index("hessian") + 1 == 2 * PATIENCE * WINDOW
-    assert dear.index("hessian") + 1 == PATIENCE * WINDOW // 3
+    assert cheap.index("hessian") + 1 == 2 * MAX_POOR_WINDOWS * WINDOW
+    assert dear.index("hessian") + 1 == MAX_POOR_WINDOWS * WINDOW // 3
     assert (
-        kinds(AutoState("gauss_newton"), [0.0] * 100, gradients=0.5).index("hessian") + 1 == 2 * LATE_WINDOW
+        kinds(AutoState("gauss_newton"), [0.0] * 100, gradients=0.5).index("hessian") + 1
+        == 2 * GAUSS_NEWTON_WINDOW
     )
 
 

@@ -60,7 +60,7 @@ def test_where_there_is_a_factor_it_gives_the_matrix(kind, case, partition):
     for _, matrix, _ in PARTS[kind](partition).blocks(case.objective(), case.theta()):
         G = matrix.factor()
         if G is None:
-            assert kind == "hessian" or not case.network().loss.convex
+            assert kind == "hessian" or not case.network().loss.is_convex
             continue
         assert G.shape == (matrix.rank, matrix.n)
         rebuilt = G.T @ G + np.diag(matrix.factor_diagonal)
@@ -74,7 +74,7 @@ def test_what_is_called_semidefinite_is(kind, case):
     lowest, *_, highest = np.linalg.eigvalsh(matrix.entries())
     assert not matrix.semidefinite or lowest > -1e-13 * highest
     assert matrix.semidefinite == (
-        kind == "empirical_fisher" or kind == "gauss_newton" and case.network().loss.convex
+        kind == "empirical_fisher" or kind == "gauss_newton" and case.network().loss.is_convex
     )
 
 
@@ -153,7 +153,7 @@ def test_fisher_and_factors_add_over_chunks(case, chunk_bytes):
         assert cases.relative_error(many, one) < 1e-12
 
 
-@pytest.mark.parametrize("case", [case for case in cases.CASES if case.network().loss.convex], ids=str)
+@pytest.mark.parametrize("case", [case for case in cases.CASES if case.network().loss.is_convex], ids=str)
 def test_both_ways_to_gauss_newton_agree(case):
     theta, penalty = case.theta(), only_block("gauss_newton", case).matrix.factor_diagonal
     by_factor = jacobian_gram(case.objective(), theta) + np.diag(penalty)

@@ -58,7 +58,7 @@ def test_value_gradient_hessian_and_product(name, n, K, seed):
 
 
 @given(
-    st.sampled_from([name for name in LOSSES if LOSSES[name].convex]),
+    st.sampled_from([name for name in LOSSES if LOSSES[name].is_convex]),
     st.integers(1, 4),
     st.integers(0, 10**6),
 )
@@ -104,6 +104,94 @@ def test_predictions_are_the_mean_of_the_target():
     np.testing.assert_allclose(LOSSES["binary_log_loss"].predict(z), expit(z))
     np.testing.assert_allclose(LOSSES["poisson"].predict(z), np.exp(z))
     np.testing.assert_array_equal(LOSSES["squared_error"].predict(z), z)
+
+
+def squared_error(y, z):
+    return anp.sum((z - y) ** 2, axis=1)
+
+
+def poisson(y, z):
+    return anp.sum(anp.exp(z) - y * z, axis=1)
+
+
+@pytest.mark.parametrize("function", [squared_error, poisson])
+def test_nothing_follows_from_the_name_of_a_users_loss(function):
+    loss = resolve_loss(function)
+    assert loss.name == function.__name__
+    assert not (loss.is_sum_of_squares or loss.is_convex or loss.has_diagonal_hessian)
+    assert loss.min_target == -np.inf and loss.likelihood_scale(2) is None
+
+
+def test_only_the_squared_error_is_a_sum_of_squares():
+    assert [name for name, loss in LOSSES.items() if loss.is_sum_of_squares] == ["squared_error"]
+
+
+@every_loss
+def test_the_curvature_has_the_size_that_the_loss_says(name):
+    loss, (z, y) = LOSSES[name], sample(name, 5, 3, 0)
+    assert loss.curvature(z, y).size == 5 * loss.curvature_size(3)
+
+
+@pytest.mark.parametrize("name", ["poisson", "log_loss", "binary_log_loss"])
+def test_predictions_of_outputs_of_any_size_give_no_warning(name):
+    z = np.array([[1e300, -1e300], [np.inf, 0.0]])
+    assert np.isfinite(LOSSES[name].predict(z[:1])).all() or name == "poisson"
+    LOSSES[name].predict(z)
+    assert resolve_loss("poisson").predict(z).tolist() == [[np.inf, 0.0], [np.inf, 1.0]]
+
+
+MESSAGES = {
+    "shape": (
+        lambda y, z: z,
+        r"must have one value per sample of shape \(4,\); got shape \(4, 2\) from mine",
+    ),
+    "scalar": (lambda y, z: anp.sum(z), r"must have one value per sample of shape \(4,\); got shape \(\)"),
+    "nan": (
+        lambda y, z: anp.log(z[:, 0]),
+        "must have one value per sample for all finite arguments; got NaN from",
+    ),
+    "error": (lambda y, z: z[:, 7], "must have one value per sample; mine raised IndexError"),
+}
+
+
+@pytest.mark.parametrize("kind", MESSAGES)
+def test_a_fault_of_a_users_loss_names_the_parameter_and_the_function(kind):
+    function, message = MESSAGES[kind]
+    function.__name__ = "mine"
+    with pytest.raises(ValueError, match="`loss` " + message):
+        CustomLoss(function).value(-np.ones((4, 2)), np.ones((4, 2)))
+
+
+def test_a_loss_without_a_gradient_at_a_point_is_named():
+    z = np.zeros((3, 1))
+    with pytest.raises(ValueError, match="`loss` must have a gradient for all .* got NaN from root"):
+        CustomLoss(root).gradient(z, z)
+    with pytest.raises(ValueError, match="`loss` must have a Hessian for all .* got NaN from root"):
+        CustomLoss(root).hessian(z, z)
+
+
+def root(y, z):
+    return anp.sqrt(anp.sqrt((y - z)[:, 0] ** 4))
+
+
+def test_derivatives_need_not_exist_where_the_loss_is_infinite():
+    def barrier(y, z):
+        return anp.where(z[:, 0] > 0, -anp.log(z[:, 0]), np.inf)
+
+    z = np.array([[-1.0], [2.0]])
+    gradient = CustomLoss(barrier).gradient(z, z)
+    assert gradient[1, 0] == pytest.approx(-0.5)
+
+
+def test_a_loss_that_overflows_on_the_way_is_not_at_fault():
+    naive = CustomLoss(lambda y, z: anp.sum(anp.exp(z) / anp.exp(z), axis=1))
+    assert np.isnan(naive.value(np.full((1, 1), 1000.0), np.ones((1, 1)))).all()
+
+
+def test_a_users_loss_has_a_hessian_for_outputs_of_any_size():
+    linear = CustomLoss(lambda y, z: anp.sum(3.0 * z, axis=1))
+    z = np.array([[1e200, -1e250]])
+    assert not linear.hessian(z, z).any() and (linear.gradient(z, z) == 3.0).all()
 
 
 def test_names_objects_and_callables_resolve():

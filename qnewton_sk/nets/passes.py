@@ -1,0 +1,161 @@
+"""What one chunk of samples leaves at one theta: a forward pass, a backward pass, derivatives as they are needed."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .inputs import outer_product, weighted_inputs
+from .network import Network
+
+Array = NDArray[Any]
+
+
+@dataclass
+class Pass:
+    """The net on one chunk of samples at one theta. Arrays have units first and samples last.
+
+    Parameters
+    ----------
+    network : Network
+        The net and its loss.
+    layers : list of ndarray
+        Wbar_1, .., Wbar_L.
+    weight : ndarray of shape (n,) or float
+        Weights of the samples, which sum to one over all chunks.
+    targets : ndarray of shape (n, K)
+        Encoded targets; losses work on samples first.
+    inputs : list
+        abar_0, .., abar_{L-1}; the first one is a sparse array of shape (n, h_0 + 1) if X is kept sparse.
+    z : list of ndarray
+        The pre-activations z_1, .., z_L.
+    start : int, default=0
+        The place of the first sample in the data.
+
+    Attributes
+    ----------
+    deltas : list of ndarray or None
+        The gradients in z_1, .., z_L, sample weights included; None before `backward`.
+    errors : list of ndarray
+        The gradients in a_1, .., a_{L-1}.
+    """
+
+    network: Network
+    layers: list[Array]
+    weight: Any
+    targets: Array
+    inputs: list[Any]
+    z: list[Array]
+    start: int = 0
+    deltas: Any = None
+    errors: list[Array] = field(default_factory=list)
+    _value: float | None = None
+    _prediction: Array | None = None
+
+    @classmethod
+    def forward(
+        cls, network: Network, layers: list[Array], inputs: Any, targets: Array, weight: Any, start: int
+    ) -> "Pass":
+        """Return the pass of samples with the first layer's inputs abar_0."""
+        all_inputs, z = [inputs], []
+        for layer, W in enumerate(layers):
+            z.append(weighted_inputs(all_inputs[-1], W))
+            if layer < len(layers) - 1:
+                all_inputs.append(_activated(network, layer, z[-1]))
+        return cls(network, layers, weight, targets, all_inputs, z, start)
+
+    @property
+    def n_samples(self) -> int:
+        """The number of samples in the chunk."""
+        return self.z[-1].shape[1]
+
+    @property
+    def raw(self) -> Array:
+        """The raw outputs of shape (n, K)."""
+        return self.z[-1].T
+
+    @cached_property
+    def derivatives(self) -> list[Array]:
+        """f'_l(z_l) of the hidden layers, each of shape (h_l, n)."""
+        hidden = zip(self.network.activations, self.z, self.inputs[1:])
+        return [f.derivative(z, abar[:-1]) for f, z, abar in hidden]
+
+    @cached_property
+    def second_derivatives(self) -> list[Array | None]:
+        """f''_l(z_l) of the hidden layers, None if it is zero almost everywhere."""
+        hidden = zip(self.network.activations, self.z, self.inputs[1:], self.derivatives)
+        return [f.second_derivative and f.second_derivative(z, abar[:-1], d) for f, z, abar, d in hidden]
+
+    @cached_property
+    def loss_curvature(self) -> Array:
+        """What the loss needs for products with its Hessian in z_L; weights are not included."""
+        return self.network.loss.curvature(self.raw, self.targets, self.prediction)
+
+    def value(self) -> float:
+        """Return the weighted sum of the chunk's losses."""
+        if self._value is None:
+            losses, self._prediction = self.network.loss.evaluate(self.raw, self.targets)
+            weighted = (
+                losses @ self.weight if isinstance(self.weight, np.ndarray) else losses.sum() * self.weight
+            )
+            self._value = float(weighted)
+        return self._value
+
+    @property
+    def prediction(self) -> Any:
+        """The prediction of shape (n, K)."""
+        self.value()
+        return self._prediction
+
+    def backward(self) -> None:
+        """Fill `deltas` and `errors`, once."""
+        if self.deltas is not None:
+            return
+        delta = np.multiply(
+            self.network.loss.gradient(self.raw, self.targets, self.prediction).T, self.weight, order="C"
+        )
+        deltas, errors = [delta], []
+        for W, derivative in zip(self.layers[:0:-1], self.derivatives[::-1]):
+            errors.append(W[:-1] * delta if len(delta) == 1 else W[:-1] @ delta)
+            delta = errors[-1] * derivative
+            deltas.append(delta)
+        self.deltas, self.errors = deltas[::-1], errors[::-1]
+
+    def gradient(self, out: Array) -> None:
+        """Add the chunk's part of the gradient to `out` of shape (n_params,)."""
+        self.backward()
+        for part, abar, delta in zip(self.network.layer_slices, self.inputs, self.deltas):
+            out[part] += outer_product(abar, delta).ravel()
+
+    def weights_of(self, rows: slice) -> Any:
+        """Return the weights of some of the samples: an array, or one number for all."""
+        return self.weight[rows] if isinstance(self.weight, np.ndarray) else self.weight
+
+    def inverse_weights(self, rows: slice) -> Array:
+        """Return 1 / w_n for some of the samples, 0 if w_n = 0: products of two deltas hold w_n twice."""
+        w = np.broadcast_to(np.asarray(self.weight, self.z[-1].dtype), (self.n_samples,))[rows]
+        return np.divide(1, w, out=np.zeros_like(w), where=w > 0)
+
+    def pieces(self, size: int) -> Iterator[slice]:
+        """Yield slices of at most `size` samples that make up the chunk."""
+        for start in range(0, self.n_samples, size):
+            yield slice(start, min(start + size, self.n_samples))
+
+    def position(self, rows: slice) -> slice:
+        """Return where the samples `rows` of the chunk stand in the data."""
+        return slice(self.start + rows.start, self.start + rows.stop)
+
+
+def _activated(network: Network, layer: int, z: Array) -> Array:
+    """Return [f(z); 1]; tanh, the default, writes its values in place."""
+    f = network.activations[layer]
+    abar = np.empty((len(z) + 1, z.shape[1]), z.dtype)
+    if f.value is np.tanh:
+        np.tanh(z, out=abar[:-1])
+    else:
+        abar[:-1] = f.value(z)
+    abar[-1] = 1
+    return abar
