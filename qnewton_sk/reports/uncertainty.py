@@ -192,8 +192,8 @@ class RelevanceDisplay:
     Examples
     --------
     >>> from qnewton_sk import RelevanceDisplay
-    >>> RelevanceDisplay([1.0, 4.0]).plot().bars_[1].get_width()
-    0.5
+    >>> RelevanceDisplay([1.0, 4.0]).plot().relevance
+    array([1. , 0.5])
     """
 
     def __init__(self, penalties, names=None):
