@@ -107,9 +107,10 @@ def regression_rows(name, X, y, splits):
     rows = {}
     for train, test in KFold(splits, shuffle=True, random_state=0).split(X):
         A, B = scaled(X[train], X[test])
-        a, b = (column[:, 0] if y.ndim == 1 else column for column in scaled(
-            y[train].reshape(len(train), -1), y[test].reshape(len(test), -1)
-        ))
+        a, b = (
+            column[:, 0] if y.ndim == 1 else column
+            for column in scaled(y[train].reshape(len(train), -1), y[test].reshape(len(test), -1))
+        )
         for side, (estimator, has_std) in regression_sides(A, a).items():
             fitted, seconds = timed(partial(estimator.fit, A, a))
             row = {"r2": None, "density": None, "constant": None, "seconds": seconds}
@@ -133,7 +134,12 @@ def classification_sides():
         "default": net,
         "grid": GridSearchCV(net, {"alpha": ALPHAS}, cv=3, scoring="neg_log_loss"),
         "logistic": LogisticRegressionCV(
-            Cs=ALPHAS, cv=3, scoring="neg_log_loss", max_iter=2000, l1_ratios=(0,), use_legacy_attributes=False
+            Cs=ALPHAS,
+            cv=3,
+            scoring="neg_log_loss",
+            max_iter=2000,
+            l1_ratios=(0,),
+            use_legacy_attributes=False,
         ),
         "trees": HistGradientBoostingClassifier(random_state=0),
     }

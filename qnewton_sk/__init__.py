@@ -15,7 +15,14 @@ from qnewton_sk.quantum import (
     logical_qubits,
     query_count,
 )
-from qnewton_sk.reports import BreakEvenDisplay, HessianDisplay, LossCurveDisplay, ScheduleDisplay
+from qnewton_sk.reports import (
+    BreakEvenDisplay,
+    HessianDisplay,
+    LossCurveDisplay,
+    RelevanceDisplay,
+    ScheduleDisplay,
+    UncertaintyDisplay,
+)
 from qnewton_sk.scheduling import (
     Backend,
     Decision,
@@ -40,8 +47,6 @@ from qnewton_sk.systems import (
 from qnewton_sk.versions import __version__, show_versions
 
 __all__ = [
-    "HARDWARE",
-    "REFERENCE_RATES",
     "AutoCurvature",
     "Backend",
     "Block",
@@ -55,6 +60,7 @@ __all__ = [
     "EmpiricalFisher",
     "FixedStep",
     "GaussNewton",
+    "HARDWARE",
     "Hessian",
     "HessianDisplay",
     "LineSearch",
@@ -66,7 +72,9 @@ __all__ = [
     "QuantumAssumptions",
     "QuantumCost",
     "QuantumHardware",
+    "REFERENCE_RATES",
     "Rates",
+    "RelevanceDisplay",
     "ScheduleDisplay",
     "Scheduler",
     "Solution",
@@ -77,6 +85,7 @@ __all__ = [
     "SystemMatrix",
     "Trial",
     "TrustRegion",
+    "UncertaintyDisplay",
     "calibrate",
     "classical_backends",
     "condition_number",

@@ -1,6 +1,7 @@
 """The summary of the Hessian that a fit leaves, within the share of its cost that `diagnostics` allows."""
 
 import math
+from dataclasses import dataclass
 
 from qnewton_sk.conditioning import EXACT_FLOPS, hessian_summary
 from qnewton_sk.curvature import Hessian, assembly_flops, gradient_flops, newton_step_cost
@@ -16,7 +17,15 @@ MAX_PRODUCTS = 200
 """Products of a summary without a budget, if the entries do not fit into memory."""
 
 
-def summarise(diagnostics, objective, theta, state):
+@dataclass(frozen=True)
+class Spent:
+    """What a fit has cost, as of a `LoopState`: gradients computed and Newton steps taken."""
+
+    gradients: float
+    newton_steps: int
+
+
+def summarise(diagnostics, objective, theta, spent):
     """Return the `hessian_summary_` of a fit, or None.
 
     Parameters
@@ -29,14 +38,14 @@ def summarise(diagnostics, objective, theta, state):
         The training objective.
     theta : ndarray of shape (n_params,)
         The fitted parameters.
-    state : LoopState or None
-        State of the loop at the end; None if the fit did not come to a step.
+    spent : LoopState, Spent or None
+        What the fit has cost; None if it did not come to a step.
     """
-    if diagnostics is False or state is None:
+    if diagnostics is False or spent is None:
         return None
     matrix = Hessian().blocks(objective, theta)[0].matrix
     network, n_samples = objective.network, objective.n_samples
-    gradients = state.gradients + state.newton_steps * newton_step_cost(network, n_samples)
+    gradients = spent.gradients + spent.newton_steps * newton_step_cost(network, n_samples)
     budget = math.inf if diagnostics is True else SHARE_OF_FIT * gradients
     flops = assembly_flops(network, n_samples) + EXACT_FLOPS * float(matrix.n) ** 3
     exact = flops <= budget * gradient_flops(network, n_samples) and _fits_into_memory(matrix)

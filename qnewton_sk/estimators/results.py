@@ -11,7 +11,7 @@ from qnewton_sk.machine import one_blas_thread
 from qnewton_sk.optimize import SADDLE_ADVICE, extend, history_table
 
 from .bayes import fitted_penalty
-from .diagnostics import summarise
+from .diagnostics import Spent, summarise
 
 TABLE = {
     "step": (4, "d"),
@@ -123,8 +123,11 @@ def _summary(estimator, job):
     if (job.incremental or journal.stop_reason in ("interrupted", "error")) and diagnostics is not True:
         return None
     objective = job.objective.with_alpha(fitted_penalty(job.network, estimator.alpha, estimator._penalties))
-    state = None if journal.resume is None else journal.resume.state
-    return summarise(diagnostics, objective, journal.theta, state)
+    spent = None if journal.resume is None else journal.resume.state
+    if job.inference.is_evidence:  # whose steps are those of many short runs
+        accepted = sum(step.accepted for step in journal.steps)
+        spent = Spent(float(accepted), accepted) if accepted else None
+    return summarise(diagnostics, objective, journal.theta, spent)
 
 
 def _set_sparsity(estimator):

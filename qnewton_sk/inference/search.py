@@ -145,6 +145,7 @@ class Search:
     ended: bool = False
     updates: int = 0
     waited: int = 0
+    peak: float = -math.inf  # the highest evidence, which small falls that are accepted do not lower
 
     def __post_init__(self):
         self.control = _Carried(self.newton.step_control)
@@ -168,6 +169,7 @@ class Search:
     def _keep(self, found):
         numbers = found.log_evidence, found.effective, found.flat
         self.best = Evidence(self.theta, self.groups, self.penalties, *numbers)
+        self.peak = max(self.peak, found.log_evidence)
 
     def penalised(self):
         """Return the objective with the present penalties."""
@@ -233,7 +235,7 @@ class Search:
             found = laplace(self.objective, self.theta, self.groups, self.penalties)
         except LinAlgError:
             return False
-        if found.log_evidence < self.log_evidence - NEGLIGIBLE:
+        if found.log_evidence < self.peak - NEGLIGIBLE:
             return False
         self._keep(found)
         return True

@@ -288,6 +288,14 @@ def test_hessian_holds_the_penalties_that_were_found(regressor):
     np.testing.assert_allclose(difference[16:24], regressor.alpha_[1], rtol=1e-5)
 
 
+def test_summary_of_the_hessian_holds_the_penalties_that_were_found(regressor):
+    X, y = wave()
+    model = clone(regressor).set_params(diagnostics=True).fit(X, y)
+    eigenvalues = np.linalg.eigvalsh(model.hessian(X, y))
+    assert model.hessian_summary_["largest_eigenvalue"] == pytest.approx(eigenvalues[-1], rel=1e-6)
+    assert model.hessian_summary_["n_negative"] == (eigenvalues < 0).sum()
+
+
 @pytest.mark.parametrize(
     "settings, message",
     [

@@ -1,5 +1,7 @@
 """The Laplace approximation against exact integrals, BayesianRidge, and finite differences."""
 
+from functools import partial
+
 import numpy as np
 import pytest
 from scipy import integrate, linalg
@@ -139,7 +141,7 @@ def central(f, x, step=1e-5):
 
 
 def test_gradient_of_the_evidence_is_that_of_the_recomputed_one(linear):
-    """At the minimum they are (gamma - alpha ||w||^2) / 2 and (n - gamma - beta residuals) / 2 in the logarithms."""
+    """(gamma - alpha ||w||^2) / 2 in log alpha and (n - gamma - beta residuals) / 2 in log beta, at the minimum."""
     _, y, objective = linear
     groups = penalty_groups(objective.network)
 
@@ -158,6 +160,12 @@ def test_gradient_of_the_evidence_is_that_of_the_recomputed_one(linear):
     assert by_beta == pytest.approx(0.5 * (len(y) - gamma - penalties.beta * found.deviance), rel=1e-6)
 
 
+def evidence_along(objective, theta, groups, base, direction, x):
+    """The log evidence where log alpha has moved by x along a direction."""
+    penalties = Penalties(base.alpha * np.exp(x * direction), base.beta)
+    return laplace(objective, theta, groups, penalties).log_evidence
+
+
 @pytest.mark.parametrize("outputs, n", [(1, 40), (2, 40), (2, 8)])
 def test_updates_are_the_stationary_points_of_the_evidence_at_fixed_parameters(outputs, n):
     rng = np.random.default_rng(3)
@@ -170,14 +178,7 @@ def test_updates_are_the_stationary_points_of_the_evidence_at_fixed_parameters(o
     found = laplace(objective, theta, groups, base)
     for g in range(groups.count):
         change = np.eye(groups.count)[g]
-        slope = central(
-            lambda x, change=change: (
-                laplace(
-                    objective, theta, groups, Penalties(base.alpha * np.exp(x * change), base.beta)
-                ).log_evidence
-            ),
-            0.0,
-        )
+        slope = central(partial(evidence_along, objective, theta, groups, base, change), 0.0)
         assert slope == pytest.approx(
             0.5 * (found.effective[g] - base.alpha[g] * found.squares[g]), rel=1e-5, abs=1e-7
         )

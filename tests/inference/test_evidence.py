@@ -1,0 +1,121 @@
+"""The search for the evidence: what it keeps, in which units, and that it does not drift."""
+
+import warnings
+
+import numpy as np
+import pytest
+
+from qnewton_sk import QNewtonRegressor
+from qnewton_sk.inference import Penalties, laplace, natural_penalties, penalty_groups
+from qnewton_sk.inference.search import NEGLIGIBLE, Search
+from qnewton_sk.inference.units import TargetUnits
+from qnewton_sk.nets import Network, Objective, resolve_activation, resolve_loss
+
+
+def objective_on(y, loss="squared_error", seed=0):
+    rng = np.random.default_rng(seed)
+    y = np.reshape(y, (len(y), -1)).astype(float)
+    X = rng.standard_normal((len(y), 2))
+    network = Network([2, 3, y.shape[1]], [resolve_activation("tanh")], resolve_loss(loss))
+    return Objective(network, X, y, rng.integers(1, 3, len(y)).astype(float))
+
+
+def test_units_of_the_targets_change_nothing_but_the_units():
+    objective = objective_on(1e3 + 50 * np.random.default_rng(1).standard_normal((30, 2)))
+    network, units = objective.network, TargetUnits.of(objective)
+    theta = network.initial(np.random.RandomState(0))
+    inside, back = units.objective(objective), units.theta_to_user(network, theta)
+    np.testing.assert_allclose(
+        network.raw(objective.X, back), units.centre + units.scale * network.raw(objective.X, theta)
+    )
+    assert objective.value(back) == pytest.approx(units.scale**2 * inside.value(theta), rel=1e-9)
+    np.testing.assert_allclose(units.theta_from_user(network, back), theta, rtol=1e-9)
+    assert np.average(inside.y, axis=0, weights=inside.sample_weight) == pytest.approx([0, 0], abs=1e-9)
+
+
+def test_evidence_in_the_user_s_units_is_that_of_the_user_s_objective():
+    objective = objective_on(7 + 20 * np.random.default_rng(1).standard_normal((30, 2)))
+    network, units, groups = objective.network, TargetUnits.of(objective), penalty_groups(objective.network)
+    search = Search(
+        NoSteps(),
+        units.objective(objective),
+        groups,
+        natural_penalties(units.objective(objective), groups),
+        network.initial(np.random.RandomState(0)),
+        Penalties(np.array([1.0, 2.0, 3.0]), 1.5),
+    )
+    search.update()
+    mine = units.evidence_to_user(objective, search.best)
+    direct = laplace(objective, mine.theta, groups, mine.penalties)
+    assert mine.log_evidence == pytest.approx(direct.log_evidence, rel=1e-10)
+    np.testing.assert_allclose(mine.effective, direct.effective, rtol=1e-8)
+
+
+class NoSteps:
+    """In place of a loop, for searches that take no step."""
+
+    step_control = None
+
+
+def test_a_start_keeps_its_best_and_refines_it():
+    objective = objective_on(np.sin(np.arange(40.0)))
+    groups = penalty_groups(objective.network)
+    natural = natural_penalties(objective, groups)
+    search = Search(
+        NoSteps(), objective, groups, natural, objective.network.initial(np.random.RandomState(0)), natural
+    )
+    search.update()
+    first = search.log_evidence
+    search.refine()
+    assert search.log_evidence > first
+    refined = search.log_evidence
+    worse = search.theta + 1.0
+    search.theta = worse
+    assert not search.accept()
+    assert search.log_evidence == refined
+    search.rewind()
+    assert search.accept()
+
+
+def test_accepted_steps_do_not_drift_below_the_best(monkeypatch):
+    objective = objective_on(np.sin(np.arange(40.0)))
+    groups = penalty_groups(objective.network)
+    natural = natural_penalties(objective, groups)
+    search = Search(
+        NoSteps(), objective, groups, natural, objective.network.initial(np.random.RandomState(0)), natural
+    )
+    search.update()
+    best = search.log_evidence
+    theta, direction = search.theta, np.random.default_rng(0).standard_normal(search.theta.size)
+    for step in np.linspace(0, 2, 400):
+        search.theta = theta + step * direction
+        search.accept()
+    assert search.log_evidence >= best - NEGLIGIBLE
+
+
+def test_natural_penalties_follow_the_scales_of_the_data():
+    objective = objective_on(100 * np.random.default_rng(1).standard_normal(50))
+    groups = penalty_groups(objective.network, per_input=True)
+    natural = natural_penalties(objective, groups)
+    share = objective.sample_weight / objective.sample_weight.sum()
+    spread = share @ (objective.X - share @ objective.X) ** 2
+    np.testing.assert_allclose(natural.alpha[:2], spread)
+    variance = share @ (objective.y[:, 0] - share @ objective.y[:, 0]) ** 2
+    assert natural.beta == pytest.approx(1 / variance)
+    np.testing.assert_allclose(natural.alpha[2:], [1 / variance, 1.0])
+
+
+def test_every_epoch_is_recorded_in_the_user_s_units():
+    rng = np.random.default_rng(0)
+    X = rng.uniform(-2, 2, (50, 1))
+    y = 1000 + 300 * np.sin(2 * X[:, 0]) + rng.normal(0, 30, 50)
+    seen = []
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        model = QNewtonRegressor((6,), alpha="evidence", random_state=0, max_iter=40).fit(
+            X, y, X_val=X, y_val=y
+        )
+    seen = model.validation_scores_
+    assert len(seen) == model.n_iter_ == len(model.loss_curve_)
+    assert max(seen) > 0.9
+    assert min(model.loss_curve_) > 100  # half the noise variance is 450
