@@ -45,7 +45,7 @@ from sklearn.utils import check_random_state
 
 from qnewton_sk.nets import Network, resolve_activation, resolve_loss
 
-MAX_SECONDS = 60.0
+MAX_SECONDS = 20.0
 """Time after which a case counts as one that hangs; they take some 30 ms."""
 
 ASKED_ENDINGS = {"converged", "early_stopping", "one_pass", "callback"}
@@ -66,6 +66,7 @@ OTHER_SETTINGS = {
     "batch_size": 3,
     "curvature": "hessian",
     "class_weight": "balanced",
+    "posterior": None,
 }
 """Settings that are set after a fit and may not change what it predicts."""
 
@@ -209,7 +210,9 @@ def _check_warnings(case, estimator, caught, verdict):
     verdict.expect(reason in ENDINGS, "stop_reason_ is a documented one", reason)
     if case.call == "fit":
         due = reason not in ASKED_ENDINGS
-        verdict.expect(warned == due, f"a warning {'if' if due else 'only if'} the fit has not converged", reason)
+        verdict.expect(
+            warned == due, f"a warning {'if' if due else 'only if'} the fit has not converged", reason
+        )
     verdict.expect(estimator.converged_ <= (reason == "converged"), "converged_ goes with its reason", reason)
 
 
@@ -219,9 +222,11 @@ def _check_model(case, estimator, data, verdict):
     reason = estimator.stop_reason_
     finite = all(np.isfinite(part).all() for part in model)
     verdict.expect(finite, "the model is finite", reason)
-    trains_on_all = case.validation or not estimator.early_stopping
-    if not finite or not trains_on_all:
+    if not finite or not _trains_on_all(case, estimator):
         return
+    _check_summary(case, estimator, data, verdict)
+    if isinstance(estimator.alpha, str):
+        return  # the penalty changes during the fit
     X, y, weight = case.plain()
     dtype = estimator.coefs_[0].dtype
     plain = X.astype(dtype), y.astype(dtype) if not case.is_classification else y, weight
@@ -234,10 +239,49 @@ def _check_model(case, estimator, data, verdict):
     if is_monotone and not (case.call == "reused" and _draws_on(case)):
         start = judge(case, estimator, *_start(case, estimator, dtype), plain, dtype)
         kind = "in batches" if estimator.batch_size != "auto" else reason
-        rise = end.value - start.value
+        rise = end.value - start.value if np.isfinite(start.value) else -np.inf
         allowed = start.value_error + end.value_error
         verdict.expect(
             not rise > allowed, "the loss ends below its start", kind, f"{start.value:.6g} to {end.value:.6g}"
+        )
+
+
+def _trains_on_all(case, estimator):
+    """Whether the objective is that of all the data; a random split for early stopping is not looked into."""
+    return case.validation or not estimator.early_stopping
+
+
+def _check_summary(case, estimator, data, verdict):
+    """`hessian_summary_` against the eigenvalues of `hessian(X, y)`."""
+    summary = estimator.hessian_summary_
+    if estimator.diagnostics is True:
+        verdict.expect(summary is not None, "diagnostics=True gives a summary", f"alpha={estimator.alpha!r}")
+    if summary is None:
+        return
+    with _recorded():
+        try:
+            H = estimator.hessian(data.X, data.y, sample_weight=data.sample_weight)
+        except Exception as error:
+            verdict.expect(False, f"no {type(error).__name__} in hessian", _site(error), _last_line(error))
+            return
+    scale = np.abs(H).max()
+    if not 0 < scale < np.inf:
+        return  # inputs of 1e200 have squares that no float64 holds
+    values = np.linalg.eigvalsh(np.asarray(H / scale, float))
+    norm, eps = np.abs(values).max(), np.finfo(H.dtype).eps
+    truth = {
+        "largest_eigenvalue": values[-1],
+        "smallest_eigenvalue": values[0],
+        "smallest_magnitude": np.abs(values).min(),
+        "trace": values.sum(),
+    }
+    for name, value in truth.items():
+        if summary["how"].get(name) != "exact":
+            continue
+        off = abs(float(np.longdouble(summary[name]) / np.longdouble(scale)) - value)
+        detail = f"{summary[name]:.9g}, eigvalsh {value * float(scale):.9g}"
+        verdict.expect(
+            off <= 1e4 * eps * norm * len(H), "hessian_summary_ is right where exact", name, detail
         )
 
 
@@ -247,7 +291,10 @@ def _check_convergence(estimator, end, verdict):
     excess = np.abs(end.gradient) - end.gradient_error - 1.001 * estimator.tol
     largest = float(np.abs(end.gradient).max())
     verdict.expect(
-        not excess.max() > 0, "converged_ only at a small gradient", "", f"{largest:.3g} > {estimator.tol:.3g}"
+        not excess.max() > 0,
+        "converged_ only at a small gradient",
+        "",
+        f"{largest:.3g} > {estimator.tol:.3g}",
     )
 
 
@@ -285,6 +332,7 @@ def _check_predictions(case, estimator, data, verdict):
             again = _outputs(case, restored, data.X)
             changed = {n: v for n, v in OTHER_SETTINGS.items() if n in estimator.get_params(deep=False)}
             later = _outputs(case, restored.set_params(**changed), data.X)
+            _check_posterior(case, estimator, data, verdict)
         except Exception as error:
             verdict.expect(False, f"no {type(error).__name__} in predict", _site(error), _last_line(error))
             return
@@ -303,6 +351,16 @@ def _check_predictions(case, estimator, data, verdict):
             off = np.abs(p.sum(axis=1) - 1).max()
             verdict.expect(off <= 8 * np.finfo(p.dtype).eps, "probabilities add up to 1", "", off)
         verdict.expect(not np.isnan(outputs["predict_log_proba"]).any(), "log-probabilities are numbers")
+
+
+def _check_posterior(case, estimator, data, verdict):
+    if estimator.posterior is None or case.is_classification:
+        return
+    for kind in (True, "mean"):
+        mean, std = estimator.predict(data.X, return_std=kind)
+        good = std.shape == mean.shape and np.isfinite(std).all() and (std >= 0).all()
+        verdict.expect(good, "standard deviations are finite and not negative", f"return_std={kind!r}")
+    verdict.expect(np.isfinite(estimator.sample_y(data.X, 3)).all(), "draws of the posterior are finite")
 
 
 def _outputs(case, estimator, X):
@@ -347,7 +405,11 @@ def _settings_of(estimator):
 
 
 def _copied(part):
-    return part.copy() if hasattr(part, "copy") and not isinstance(part, list) else pickle.loads(pickle.dumps(part))
+    return (
+        part.copy()
+        if hasattr(part, "copy") and not isinstance(part, list)
+        else pickle.loads(pickle.dumps(part))
+    )
 
 
 def _equal(a, b):
@@ -388,15 +450,18 @@ def run(seed, indices):
     return len(indices), refusals, endings, found
 
 
-def shrink(case, violation, max_checks=80):
+def shrink(case, violation, max_checks=80, max_seconds=60.0):
     """Return the case with as little as still breaks the same promise for the same cause."""
-    checks = 0
+    checks, end = 0, time.monotonic() + max_seconds
 
     def still(smaller):
         nonlocal checks
         checks += 1
         try:
-            return any((v.promise, v.cause) == (violation.promise, violation.cause) for v in check(smaller).violations)
+            return any(
+                (v.promise, v.cause) == (violation.promise, violation.cause)
+                for v in check(smaller).violations
+            )
         except Exception:  # a smaller case that cannot be drawn
             return False
 
@@ -404,8 +469,8 @@ def shrink(case, violation, max_checks=80):
     while changed and checks < max_checks:
         changed = False
         for smaller in _smaller(case):
-            if checks >= max_checks:
-                break
+            if checks >= max_checks or time.monotonic() > end:
+                return case
             if still(smaller):
                 case, changed = smaller, True
                 break
@@ -455,7 +520,8 @@ def fuzz(seed, fits, jobs=1, first=0, report=print):
             if seconds - told > 10 or done == fits:
                 told = seconds
                 broken = sum(len({i for i, _ in group}) for group in groups.values())
-                report(f"{done} of {fits} cases, {done / seconds:.1f} per second, {broken} violations, {len(groups)} causes")
+                rate = f"{done / seconds:.1f} per second"
+                report(f"{done} of {fits} cases, {rate}, {broken} violations, {len(groups)} causes")
     return refusals, endings, groups
 
 
@@ -465,7 +531,9 @@ def report_on(seed, groups, shrinks=True):
         index, violation = min(found, key=lambda item: item[0])
         case = draw(seed, index)
         small = shrink(case, violation) if shrinks else case
-        detail = next((v.detail for v in check(small).violations if (v.promise, v.cause) == (promise, cause)), "")
+        detail = next(
+            (v.detail for v in check(small).violations if (v.promise, v.cause) == (promise, cause)), ""
+        )
         numbers = sorted({i for i, _ in found})
         yield (
             f"{len(numbers)} x {promise}: {cause}\n    {detail}\n    seed {seed}, cases {numbers[:8]}\n"
@@ -496,7 +564,10 @@ def main(arguments=None):
     )
     lines = [f"endings: {dict(endings.most_common())}", "refusals:"]
     lines += [f"    {count} x {message}" for message, count in refusals.most_common()]
-    lines += ["violations:" if groups else "no violation", *report_on(options.seed, groups, not options.no_shrink)]
+    lines += [
+        "violations:" if groups else "no violation",
+        *report_on(options.seed, groups, not options.no_shrink),
+    ]
     print("\n".join(lines))
     if options.output:
         options.output.write_text("\n".join(lines) + "\n")

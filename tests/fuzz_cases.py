@@ -22,6 +22,7 @@ from qnewton_sk import (
     LineSearch,
     QNewtonClassifier,
     QNewtonRegressor,
+    QuantumAssumptions,
     QuantumCost,
     QuantumHardware,
     Scheduler,
@@ -45,9 +46,9 @@ def bump(z):
     return z * anp.exp(-0.5 * z**2)
 
 
-def pseudo_huber(y, z):
+def log_cosh(y, z):
     """A smooth loss that is linear for large residuals."""
-    return anp.mean(anp.sqrt(1.0 + (z - y) ** 2) - 1.0, axis=1)
+    return anp.mean(anp.logaddexp(z - y, y - z) - anp.log(2.0), axis=1)
 
 
 def ten_kappa(kappa, tol, alpha):
@@ -97,6 +98,7 @@ PARTS = {
         HundredTimesFrobenius,
         LineSearch,
         NumpySolve,
+        QuantumAssumptions,
         QuantumCost,
         QuantumHardware,
         Scheduler,
@@ -106,7 +108,7 @@ PARTS = {
         classical_backends,
         default_backends,
         one_microsecond,
-        pseudo_huber,
+        log_cosh,
         quantum_backend,
         ten_kappa,
     )
@@ -119,14 +121,14 @@ NOISY = "fidelity='noisy', readout_error={}, random_state=0"
 
 VALUES = {
     "activation": "'identity' 'logistic' 'relu' 'softplus' 'silu' 'gelu' bump".split(),
-    "alpha": "0.0 0 1e-12 1.0 1e6 1e300 1e-300".split(),
+    "alpha": "0.0 0 1e-12 1.0 1e6 1e300 1e-300 'evidence' 'evidence_per_input'".split(),
     "curvature": [
         *"'hessian' 'gauss_newton' 'empirical_fisher' Hessian('layer') TwiceGaussNewton()".split(),
         *"GaussNewton() EmpiricalFisher('layer') AutoCurvature('full')".split(),
     ],
     "partition": ["'layer'"],
     "regularization": "0.0 0 1e-12 1.0 1e6 1e100 1e-300".split(),
-    "oracle_sparsity": "1 2 5 1000 0.01 0.5 1.0 np.float32(0.3) np.int64(3)".split(),
+    "oracle_sparsity": "1 2 5 0.01 0.5 1.0 np.float32(0.3) np.int64(3)".split(),
     "condition_number": [
         *"'exact' 'determinant' 'lanczos' 'one_norm' 'shift' 'products'".split(),
         "HundredTimesFrobenius()",
@@ -139,6 +141,7 @@ VALUES = {
         "Scheduler(tol=1e-15)",
         "Scheduler(assumptions='end_to_end')",
         "Scheduler(assumptions={'loading': 'qrom', 'readout': 'sampling'}, hardware='attosecond')",
+        "Scheduler(assumptions=QuantumAssumptions(loading='qrom_dense', norm='amplitude_estimation'))",
         "Scheduler(queries=ten_kappa, hardware='attosecond')",
         *(f"Scheduler(queries={name!r}, hardware='attosecond')" for name in QUERY_MODELS),
         *(
@@ -164,11 +167,18 @@ VALUES = {
     "early_stopping": ["True"],
     "validation_fraction": "0.3 0.5".split(),
     "warm_start": ["True"],
+    "diagnostics": "True False".split(),
+    "posterior": "'full' 'layer' 'last_layer'".split(),
     "shuffle": ["False"],
     "verbose": "True 1".split(),
     "n_jobs": "1 2".split(),
-    "class_weight": ["'balanced'", "{labels[0]: 0.5}", "{labels[0]: 1e-300}", "{labels[0]: 0.0, labels[1]: 1.0}"],
-    "loss": ["'poisson'", "'huber'", "pseudo_huber"],
+    "class_weight": [
+        "'balanced'",
+        "{labels[0]: 0.5}",
+        "{labels[0]: 1e-300}",
+        "{labels[0]: 0.0, labels[1]: 1.0}",
+    ],
+    "loss": ["'poisson'", "'huber'", "log_cosh"],
 }
 """Source text of the values of each setting, besides its default."""
 
@@ -179,7 +189,14 @@ ALWAYS = {
 }
 """The same of settings that every case has."""
 
-SHARE_OF_CHANGED = {"verbose": 0.02, "n_jobs": 0.03, "loss": 0.5, "warm_start": 0.02}
+SHARE_OF_CHANGED = {
+    "verbose": 0.02,
+    "n_jobs": 0.03,
+    "posterior": 0.05,
+    "diagnostics": 0.1,
+    "loss": 0.5,
+    "warm_start": 0.02,
+}
 """How often a setting is not its default; the others are so in one of seven cases."""
 
 KINDS = {
@@ -428,6 +445,8 @@ def _settings(rng, case):
         settings.pop("class_weight", None)
     if case.call == "partial":
         settings.pop("early_stopping", None)
+    if case.call == "reused":
+        settings.pop("warm_start", None)
     if case.call == "checkpoint":
         settings["random_state"] = "0"  # a generator that goes on makes the second fit another one
     if "activation" in settings and rng.random() < 0.2:

@@ -1,4 +1,4 @@
-"""The training objective of a fuzzed fit written anew in extended precision: value, gradient, and their rounding errors.
+"""The training objective of a fuzzed fit, written anew in extended precision, with bounds of rounding errors.
 
 The range of `numpy.longdouble` (1e4932 on x86) lets nothing overflow that float64 can hold, so that a model is judged
 by what it is and not by what its own arithmetic can show.
@@ -14,7 +14,7 @@ LONG = np.longdouble
 HUBER = LONG(1.35)
 
 Judged = namedtuple("Judged", "value value_error gradient gradient_error raw")
-"""J, the gradient of all layers end to end, what rounding in the precision of the fit may add to each, and raw outputs."""
+"""J and its gradient, what rounding errors in the precision of the fit may add to each, and the raw outputs."""
 
 
 def _tanh(z):
@@ -84,10 +84,9 @@ def _huber(z, y):
     return (inside * (r - inside / 2)).sum(axis=1) / k, np.clip(z - y, -HUBER, HUBER) / k, np.ones_like(z) / k
 
 
-def _pseudo_huber(z, y):
+def _log_cosh(z, y):
     k, r = z.shape[1], z - y
-    root = np.sqrt(1 + r * r)
-    return (root - 1).sum(axis=1) / k, r / root / k, np.ones_like(z) / k
+    return (np.logaddexp(r, -r) - np.log(LONG(2))).sum(axis=1) / k, np.tanh(r) / k, np.ones_like(z) / k
 
 
 LOSSES = {
@@ -96,7 +95,7 @@ LOSSES = {
     "squared_error": _squared,
     "poisson": _poisson,
     "huber": _huber,
-    "pseudo_huber": _pseudo_huber,
+    "log_cosh": _log_cosh,
 }
 """Value and gradient of each loss in the raw outputs, and the size of the terms of the gradient."""
 
@@ -153,7 +152,9 @@ def judge(case, estimator, coefs, intercepts, data, dtype):
     layers = [(W.astype(LONG), b.astype(LONG)) for W, b in zip(coefs, intercepts)]
     activations = _activations(estimator.activation, len(layers) - 1)
     with np.errstate(all="ignore"):
-        return _passes(layers, activations, _loss(case, estimator), X, targets, w, penalty, LONG(np.finfo(dtype).eps))
+        return _passes(
+            layers, activations, _loss(case, estimator), X, targets, w, penalty, LONG(np.finfo(dtype).eps)
+        )
 
 
 def _loss(case, estimator):
