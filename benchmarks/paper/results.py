@@ -21,7 +21,8 @@ def provenance(argv=None):
         "command": command,
         "date": datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%d %H:%M UTC"),
         "machine": f"{_processor()}, {os.cpu_count()} processors, one BLAS thread",
-        "versions": f"Python {platform.python_version()}, " + ", ".join(f"{p} {_version(p)}" for p in PACKAGES),
+        "versions": f"Python {platform.python_version()}, "
+        + ", ".join(f"{p} {_version(p)}" for p in PACKAGES),
     }
 
 
