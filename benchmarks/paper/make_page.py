@@ -58,7 +58,7 @@ def _curves(tables):
 def _sources(tables):
     lines = ["| file | command | date | machine, versions, data |", "|---|---|---|---|"]
     for name, about in sorted(tables.sources().items()):
-        keys = ("machine", "versions", "data", "sequences", "precision")
+        keys = ("machine", "load", "versions", "data", "sequences", "precision")
         told = _cell("; ".join(about[key] for key in keys if key in about))
         lines.append(f"| `{name}` | `{about['command']}` | {about['date']} | {told} |")
     return "\n".join(lines)
