@@ -67,9 +67,7 @@ def levels(curves, count=4):
 
 def common_level(curves, rules=("sgd", "newton"), digits=2):
     """Return the least loss, rounded up, that the median runs of all these rules get to."""
-    ends = [
-        statistics.median(running_mean(losses)[-1] for losses in curves[rule].values()) for rule in rules
-    ]
+    ends = [statistics.median(running_mean(losses)[-1] for losses in curves[rule].values()) for rule in rules]
     return math.ceil(max(ends) * 10**digits) / 10**digits
 
 
@@ -118,10 +116,10 @@ def _median_facts(rows):
 
 
 def table_iv(curves, figures, seconds, solve_seconds):
-    """Return a row per method: steps to the loss that both SGD and Newton's GD get to, seconds per step and in all, under two sets of assumptions.
+    """Return a row per method: steps to the loss that both SGD and Newton's GD get to, seconds per step and in all.
 
-    The gradient and the low-rank solve are measured; the inverse is C N^3 at this machine's rate, and the quantum
-    solve is priced: queries at attosecond gates, and end to end with data loading and readout.
+    The gradient and the low-rank solve are measured; the inverse is C N^3 at the rate of `DirectCost`, and the quantum
+    solve is priced twice: queries at attosecond gates, and end to end with data loading and readout.
     """
     by_rule = curves_by_run(curves)
     level = common_level(by_rule)

@@ -82,7 +82,8 @@ def _times_row(claim, paper, rows, size, paper_ratio):
     ratio = scheduled["steps"] / sgd["steps"]
     faster = scheduled["total_seconds"] < min(sgd["total_seconds"], classical["total_seconds"])
     verdict = REPRODUCED if faster and ratio <= 1.2 * paper_ratio else IN_PART if ratio < 1 else NOT
-    reason = f"to a loss of {number(sgd['loss'])}: steps of Newton over SGD's {number(ratio)} (the paper: {number(paper_ratio)})"
+    reason = f"to a loss of {number(sgd['loss'])}: steps of Newton over SGD's {number(ratio)}"
+    reason += f" (the paper: {number(paper_ratio)})"
     reason += (
         ", in less time than SGD under the paper's assumptions"
         if faster
@@ -291,9 +292,7 @@ def abstract_time(t):
         for label, parts in told.items():
             if rows:
                 table = {row["method"]: row for row in rows}
-                ratio = table[f"Q-Newton, {label}"]["total_seconds"] / table["SGD"][
-                    "total_seconds"
-                ]
+                ratio = table[f"Q-Newton, {label}"]["total_seconds"] / table["SGD"]["total_seconds"]
                 parts.append(f"{name}: {number(ratio)} of SGD's time")
                 wins += [ratio < 1] if label.startswith("paper") else []
     verdict = REPRODUCED if all(wins) else IN_PART if any(wins) else NOT
