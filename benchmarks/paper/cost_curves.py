@@ -43,7 +43,9 @@ def curves():
         for point in points:
             facts = facts_of(**point)
             seconds = {f"{view}_seconds": cost(facts, tol).seconds for view, (cost, tol) in VIEWS.items()}
-            rows.append({"axis": axis, **point, "lu_seconds": DirectCost("lu")(facts, 0.1).seconds, **seconds})
+            rows.append(
+                {"axis": axis, **point, "lu_seconds": DirectCost("lu")(facts, 0.1).seconds, **seconds}
+            )
     return rows
 
 
@@ -84,14 +86,18 @@ def draw(rows, path):
 
 
 def main(argv=None):
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--quick", action="store_true", help="no difference")
     parser.add_argument("--plot", metavar="FILE", help="draw the curves too")
     parser.add_argument("--results", type=Path, default=FOLDER)
     options = parser.parse_args(argv)
     rows = curves()
     crossings = [
-        {"axis": axis, "view": view, "crossing": crossing(rows, axis, view)} for axis in AXES for view in VIEWS
+        {"axis": axis, "view": view, "crossing": crossing(rows, axis, view)}
+        for axis in AXES
+        for view in VIEWS
     ]
     write(options.results / "figure5_curves.csv", rows)
     write(options.results / "figure5_crossings.csv", crossings)

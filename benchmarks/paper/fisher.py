@@ -1,6 +1,6 @@
 """The empirical Fisher matrix of one array of parameters, from its B gradients per sequence, never as N x N.
 
-With G of shape (B, N), F = G^T G / B has at most the rank B, and everything follows from the smaller of G G^T and
+With G of shape (B, N), F = G^T G / B has at most the rank B, and everything follows from the smaller one of G G^T and
 G^T G.
 """
 

@@ -69,7 +69,9 @@ def chain_data(model, positions, n=512, seed=0):
     for t in range(1, tokens.shape[1]):
         known = followers[tokens[:, t - 1], rng.integers(2, size=len(tokens))]
         tokens[:, t] = np.where(rng.random(len(tokens)) < 0.9, known, tokens[:, t])
-    return Data(tokens[:n], tokens[n : n + 128], None, model.vocabulary - 1, "a random chain of tokens, no text")
+    return Data(
+        tokens[:n], tokens[n : n + 128], None, model.vocabulary - 1, "a random chain of tokens, no text"
+    )
 
 
 def choose_rates(model, data, schedule, folder):
@@ -99,7 +101,9 @@ def finished(model, data, schedule, run, folder):
     checkpoint.parent.mkdir(parents=True, exist_ok=True)
     with np.errstate(all="ignore"):  # a rate that is too large is a result
         training = Training(model, data, schedule, run).advance(checkpoint)
-    print(f"{run.name}: loss {final_loss(training.curve):.3f}, {time.perf_counter() - start:.0f} s", flush=True)
+    print(
+        f"{run.name}: loss {final_loss(training.curve):.3f}, {time.perf_counter() - start:.0f} s", flush=True
+    )
     return training
 
 
@@ -126,7 +130,9 @@ def study(model, data, schedule, sweep, seeds, folders):
     """Run everything for one model and write the tables; return the rows of Table IV."""
     results, checkpoints = folders
     about = {"model": model.name, "data": data.label, "precision": schedule.dtype}
-    about |= {"sequences": f"{schedule.batch} per batch, {data.train.shape[1]} tokens, {len(data.train)} in all"}
+    about |= {
+        "sequences": f"{schedule.batch} per batch, {data.train.shape[1]} tokens, {len(data.train)} in all"
+    }
     chosen, rows = choose_rates(model, data, sweep, checkpoints)
     write(results / f"language_{model.name}_rates.csv", rows, about)
     seconds, solves = step_seconds(model, data, schedule, chosen["newton"])
@@ -152,12 +158,18 @@ def main(argv=None):
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=raw)
     parser.add_argument("--model", choices=sorted(MODELS), required=True)
     parser.add_argument("--steps", type=int, default=200, help="steps of every run (default 200)")
-    parser.add_argument("--sweep-steps", type=int, default=60, help="steps of the runs that choose rates (60)")
+    parser.add_argument(
+        "--sweep-steps", type=int, default=60, help="steps of the runs that choose rates (60)"
+    )
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--positions", type=int, default=16, help="tokens per sequence (default 16)")
     parser.add_argument("--batch", type=int, default=128)
-    parser.add_argument("--quick", action="store_true", help="short runs of one seed, 32 sequences of 16 tokens")
-    parser.add_argument("--tiny", action="store_true", help="a model of a few thousand parameters on a random chain")
+    parser.add_argument(
+        "--quick", action="store_true", help="short runs of one seed, 32 sequences of 16 tokens"
+    )
+    parser.add_argument(
+        "--tiny", action="store_true", help="a model of a few thousand parameters on a random chain"
+    )
     parser.add_argument("--results", type=Path, default=FOLDER)
     parser.add_argument("--checkpoints", type=Path, default=Path("checkpoints"))
     options = parser.parse_args(argv)
@@ -175,7 +187,7 @@ def main(argv=None):
     print(f"{model.name}: {data.label}")
     schedule = Schedule(options.steps, options.batch)
     sweep = Schedule(options.sweep_steps, options.batch, validate_every=10**9, figures_every=10**9)
-    study(model, data, schedule, sweep, options.seeds, (options.results, options.checkpoints))
+    return study(model, data, schedule, sweep, options.seeds, (options.results, options.checkpoints))
 
 
 if __name__ == "__main__":

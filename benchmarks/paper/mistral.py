@@ -88,7 +88,9 @@ class Mistral:
     @staticmethod
     def _feed_forward(layer, x):
         """SwiGLU (Shazeer 2020, arXiv:2002.05202)."""
-        return linear_layer(silu(linear_layer(x, layer["gate"])) * linear_layer(x, layer["up"]), layer["down"])
+        return linear_layer(
+            silu(linear_layer(x, layer["gate"])) * linear_layer(x, layer["up"]), layer["down"]
+        )
 
     def _predictors(self, params, tokens, places):
         return anp.reshape(at_places(self.hidden_states(params, tokens), places), (-1, self.hidden))

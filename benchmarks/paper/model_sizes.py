@@ -30,11 +30,15 @@ def counts():
         trained = sum(array.size for path, array in leaves if path[0] not in model.frozen)
         sizes[label] = (model.hidden, model.layers, total, trained)
     fields = ("hidden", "layers", "parameters", "trained")
-    return [{"model": label, **dict(zip(fields, size)), "paper": PAPER[label]} for label, size in sizes.items()]
+    return [
+        {"model": label, **dict(zip(fields, size)), "paper": PAPER[label]} for label, size in sizes.items()
+    ]
 
 
 def main(argv=None):
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--quick", action="store_true", help="no difference")
     parser.add_argument("--results", type=Path, default=FOLDER)
     options = parser.parse_args(argv)

@@ -21,7 +21,9 @@ def provenance(argv=None):
         "command": command,
         "date": datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%d %H:%M UTC"),
         "machine": f"{_processor()}, {os.cpu_count()} processors, one BLAS thread",
-        "versions": f"Python {platform.python_version()}, " + ", ".join(f"{p} {_version(p)}" for p in PACKAGES),
+        "load": _load(),
+        "versions": f"Python {platform.python_version()}, "
+        + ", ".join(f"{p} {_version(p)}" for p in PACKAGES),
     }
 
 
@@ -81,6 +83,11 @@ def _processor():
         return next(line.split(": ", 1)[1] for line in lines if line.startswith("model name"))
     except (OSError, StopIteration, IndexError):
         return platform.processor() or platform.machine()
+
+
+def _load():
+    """The load of the machine over the last 15 minutes: above its processors, times are too long."""
+    return f"average load {os.getloadavg()[2]:.1f}" if hasattr(os, "getloadavg") else "unknown load"
 
 
 def _version(package):

