@@ -98,7 +98,9 @@ def main():
     """Measure in rounds and print."""
     raw = argparse.RawDescriptionHelpFormatter
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=raw)
-    parser.add_argument("--rounds", type=int, default=8, help="rounds over all kernels and orders (default 8)")
+    parser.add_argument(
+        "--rounds", type=int, default=8, help="rounds over all kernels and orders (default 8)"
+    )
     parser.add_argument("--repeats", type=int, default=3, help="runs of each kernel per round (default 3)")
     parser.add_argument("--quick", action="store_true", help="orders up to 512 only")
     options = parser.parse_args()

@@ -39,4 +39,6 @@ scheduler = Scheduler(assumptions="end_to_end")
 for n in (10**3, 10**6, 10**9):
     sparse = SystemFacts(n=n, kappa=100.0, row_nonzeros=10, nnz=10 * n, positive_definite=True)
     decision = scheduler.choose(sparse, tol=1e-2)
-    print(f"N = {n:.0e}, kappa = 100: {decision.break_even_gate_time:.0e} s per gate against {decision.chosen}")
+    print(
+        f"N = {n:.0e}, kappa = 100: {decision.break_even_gate_time:.0e} s per gate against {decision.chosen}"
+    )

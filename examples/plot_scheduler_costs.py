@@ -65,7 +65,9 @@ print(f"break-even gate times: {break_even.min():.1e} s to {break_even.max():.1e
 for name in ("attosecond", "photonic", "ibm_torino", "fault_tolerant"):
     gate_seconds = HARDWARE[name].gate_seconds
     won = np.count_nonzero(break_even > gate_seconds)
-    print(f"{name:>14}, {gate_seconds:.1e} s per gate: {won} of {break_even.size} steps to the quantum solver")
+    print(
+        f"{name:>14}, {gate_seconds:.1e} s per gate: {won} of {break_even.size} steps to the quantum solver"
+    )
 
 # %%
 # Charged end to end, the break-even gate time of the same system is smaller by many orders of magnitude: see

@@ -204,11 +204,10 @@ NAMES = {
 
 AS_IT_IS = "what the part raises comes out as it is"
 UNNAMED = {
-    **dict.fromkeys([f"{part} raises" for part in "loss activation curvature solver cost".split()], AS_IT_IS),
+    **dict.fromkeys([f"{part} raises" for part in "curvature solver cost".split()], AS_IT_IS),
     "condition number raises": AS_IT_IS,
     "queries raise": AS_IT_IS,
     "step control raises": AS_IT_IS,
-    "activation sums up": "fails in the next layer, in whatever words that has",
     "curvature is none": "'NoneType' object is not iterable",
     "curvature is empty": "float division by zero",
     "curvature is no block": "'numpy.ndarray' object has no attribute 'parameters'",

@@ -330,7 +330,6 @@ CASES = [
 """(id, name of the wrong argument, its value, the call)."""
 
 KNOWN = {
-    "classify-random_state-*": "scikit-learn's check of seeds does not name the parameter",
     "classify-class_weight-{7: 1.0}": "scikit-learn's check of class weights does not name the parameter",
     **dict.fromkeys(
         ["FixedStep-*", "LineSearch-*", "TrustRegion-*"], "settings of a step control are not checked"

@@ -30,7 +30,7 @@ def test_units_of_the_targets_change_nothing_but_the_units():
     )
     assert objective.value(back) == pytest.approx(units.scale**2 * inside.value(theta), rel=1e-9)
     np.testing.assert_allclose(units.theta_from_user(network, back), theta, rtol=1e-9)
-    assert np.average(inside.y, axis=0, weights=inside.sample_weight) == pytest.approx([0, 0], abs=1e-9)
+    assert np.average(inside.targets, axis=0, weights=inside.weight) == pytest.approx([0, 0], abs=1e-9)
 
 
 def test_evidence_in_the_user_s_units_is_that_of_the_user_s_objective():
@@ -97,10 +97,10 @@ def test_natural_penalties_follow_the_scales_of_the_data():
     objective = objective_on(100 * np.random.default_rng(1).standard_normal(50))
     groups = penalty_groups(objective.network, per_input=True)
     natural = natural_penalties(objective, groups)
-    share = objective.sample_weight / objective.sample_weight.sum()
+    share = objective.weight / objective.weight.sum()
     spread = share @ (objective.X - share @ objective.X) ** 2
     np.testing.assert_allclose(natural.alpha[:2], spread)
-    variance = share @ (objective.y[:, 0] - share @ objective.y[:, 0]) ** 2
+    variance = share @ (objective.targets[:, 0] - share @ objective.targets[:, 0]) ** 2
     assert natural.beta == pytest.approx(1 / variance)
     np.testing.assert_allclose(natural.alpha[2:], [1 / variance, 1.0])
 
