@@ -12,7 +12,7 @@ DEPENDENCIES = ("scikit-learn", "numpy", "scipy", "autograd", "joblib", "threadp
 EXTRAS = ("matplotlib", "pandas", "pennylane", "nlft-qsp", "skl2onnx", "dask")
 
 
-def show_versions():
+def show_versions() -> None:
     """Print versions of Python, this package and its dependencies, and the rates of this machine.
 
     The rates are measured here, which takes about a second, once per process. A fit does not use them unless

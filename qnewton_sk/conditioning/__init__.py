@@ -3,6 +3,7 @@
 from .condition_number import ConditionNumber, as_estimator, condition_number
 from .prepare import prepare
 from .pruning import prune_symmetric
+from .record import ConditionEstimator
 from .sparsity import oracle_sparsity
 from .spectrum import extreme_eigenvalues, inertia, spectral_density, spectrum_table
 from .summary import EXACT_FLOPS, hessian_summary, sampled_row_sparsity
@@ -11,6 +12,7 @@ __all__ = [
     "EXACT_FLOPS",
     "hessian_summary",
     "sampled_row_sparsity",
+    "ConditionEstimator",
     "ConditionNumber",
     "as_estimator",
     "condition_number",

@@ -1,5 +1,7 @@
 """Condition numbers in the 2-norm: exact, bounded or estimated, each labelled and with what it cost."""
 
+from typing import Any
+
 from scipy import sparse
 
 from qnewton_sk.systems import SystemMatrix, checked_symmetric, scale_of
@@ -9,7 +11,7 @@ from .estimators import AutoCondition, ExactCondition, LanczosCondition, Product
 from .record import ConditionEstimator, ConditionNumber, OwnEstimator
 
 
-def condition_number(H, method="lanczos"):
+def condition_number(H: Any, method: str = "lanczos") -> ConditionNumber:
     """Return the condition number of a symmetric matrix in the 2-norm.
 
     Parameters

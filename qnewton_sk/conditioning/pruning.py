@@ -1,6 +1,7 @@
 """Greedy symmetric pruning of a matrix to a given number of entries per row."""
 
 import numbers
+from typing import Any
 
 import numpy as np
 from scipy import sparse
@@ -10,7 +11,14 @@ from qnewton_sk.systems import checked_symmetric, max_abs, scale_for
 from .sparsity import resolve_row_limit
 
 
-def prune_symmetric(H, d=None, *, keep=None, keep_diagonal=False, output="auto"):
+def prune_symmetric(
+    H: Any,
+    d: int | float | None = None,
+    *,
+    keep: float | None = None,
+    keep_diagonal: bool = False,
+    output: str = "auto",
+) -> Any:
     """Keep the largest entries of a symmetric matrix, at most d in each row, symmetrically.
 
     All entries are visited by falling magnitude; an entry is taken together with its mirror image as long as

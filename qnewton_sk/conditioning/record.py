@@ -36,7 +36,21 @@ class ConditionNumber(float):
     (200.0, 'upper bound')
     """
 
-    def __new__(cls, value, kind, method="", flops=0.0, norm=None, positive_definite=None):
+    kind: str
+    method: str
+    flops: float
+    norm: float | None
+    positive_definite: bool | None
+
+    def __new__(
+        cls,
+        value: float,
+        kind: str,
+        method: str = "",
+        flops: float = 0.0,
+        norm: float | None = None,
+        positive_definite: bool | None = None,
+    ) -> "ConditionNumber":
         """Build the float and attach the labels."""
         if kind not in KINDS:
             raise ValueError(f"`kind` must be one of {KINDS}; got {kind!r}")
@@ -45,7 +59,7 @@ class ConditionNumber(float):
         self.norm, self.positive_definite = norm, positive_definite
         return self
 
-    def rescaled(self, scale):
+    def rescaled(self, scale: float) -> "ConditionNumber":
         """Return the condition number of the matrix times `scale`: itself, with the norm of that matrix."""
         if scale == 1.0 or self.norm is None:
             return self

@@ -1,8 +1,11 @@
 """Oracle sparsity: how many entries of a row carry a share of it, and how many a setting allows."""
 
 import numbers
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy import sparse
 
 from qnewton_sk.systems import scale_for
@@ -11,7 +14,7 @@ CHUNK_VALUES = 1 << 22
 """Maximum number of entries that are sorted at once: 32 MB of float64."""
 
 
-def oracle_sparsity(H, fraction=0.5):
+def oracle_sparsity(H: Any, fraction: float | Sequence[float] = 0.5) -> NDArray[np.int_]:
     """Return, for each row, the minimum number of entries that hold a share of its absolute sum.
 
     Parameters

@@ -1,9 +1,11 @@
 """What the two estimators share: fit, the hand-over to the loop, prediction, and what stays of a fit."""
 
 import warnings
+from typing import Any
 
 import numpy as np
 from joblib import effective_n_jobs
+from numpy.typing import ArrayLike, NDArray
 from scipy import sparse
 from sklearn.base import BaseEstimator
 from sklearn.utils import column_or_1d, gen_even_slices
@@ -28,6 +30,8 @@ from .validation import (
     held_out,
 )
 
+Array = NDArray[Any]
+
 DATA_CHECKS = dict(accept_sparse="csr", dtype=(np.float64, np.float32))
 
 ROWS_A_THREAD = 2048
@@ -42,10 +46,12 @@ class QNewtonBase(CallbackSupportMixin, BaseEstimator):
     `_strata(targets)`.
     """
 
-    _target_checks = {}
+    _target_checks: dict[str, Any] = {}
 
     @with_callbacks
-    def fit(self, X, y, sample_weight=None, X_val=None, y_val=None):
+    def fit(
+        self, X: Any, y: Any, sample_weight: ArrayLike | None = None, X_val: Any = None, y_val: Any = None
+    ) -> Any:
         """Fit the net.
 
         Parameters
@@ -209,7 +215,9 @@ class QNewtonBase(CallbackSupportMixin, BaseEstimator):
         with one_blas_thread():
             return self.posterior_.covariances(self._fitted_network(), X)
 
-    def hessian(self, X, y, sample_weight=None, curvature="hessian"):
+    def hessian(
+        self, X: Any, y: Any, sample_weight: ArrayLike | None = None, curvature: Any = "hessian"
+    ) -> Array:
         """Return the Hessian of the training objective at the fitted parameters.
 
         The penalty is included, the step's regularisation is not.

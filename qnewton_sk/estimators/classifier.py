@@ -1,18 +1,29 @@
 """The two estimators."""
 
+from collections.abc import Callable, Mapping, Sequence
+from os import PathLike
+from typing import Any
+
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
 from scipy.special import expit, log_expit, log_softmax
 from sklearn.base import ClassifierMixin
 from sklearn.preprocessing import LabelBinarizer
 from sklearn.utils.class_weight import compute_class_weight
 from sklearn.utils.multiclass import check_classification_targets, type_of_target
 
+from qnewton_sk.conditioning import ConditionEstimator
+from qnewton_sk.curvature import Curvature
 from qnewton_sk.inference import averaged_logits
 from qnewton_sk.nets import LogisticCrossEntropy, SoftmaxCrossEntropy
+from qnewton_sk.optimize import StepControl
+from qnewton_sk.scheduling import Scheduler
 
 from .base import QNewtonBase
 from .callbacks import with_callbacks
 from .validation import check_sample_weight
+
+Array = NDArray[Any]
 
 
 class QNewtonClassifier(ClassifierMixin, QNewtonBase):
@@ -193,35 +204,35 @@ class QNewtonClassifier(ClassifierMixin, QNewtonBase):
 
     def __init__(
         self,
-        hidden_layer_sizes=(16, 16),
+        hidden_layer_sizes: int | Sequence[int] = (16, 16),
         *,
-        activation="tanh",
-        alpha=1e-4,
-        curvature="auto",
-        partition="full",
-        regularization=1e-3,
-        oracle_sparsity=None,
-        condition_number="auto",
-        scheduler="auto",
-        step_control="trust_region",
-        learning_rate_init=1.0,
-        first_order_steps=0,
-        batch_size="auto",
-        max_iter=200,
-        tol=1e-4,
-        n_iter_no_change=10,
-        early_stopping=False,
-        validation_fraction=0.1,
-        warm_start=False,
-        checkpoint=None,
-        diagnostics="auto",
-        shuffle=True,
-        random_state=None,
-        verbose=False,
-        class_weight=None,
-        n_jobs=None,
-        posterior=None,
-    ):
+        activation: str | Callable[..., Any] | Sequence[Any] = "tanh",
+        alpha: float | str = 1e-4,
+        curvature: str | Curvature = "auto",
+        partition: str = "full",
+        regularization: float = 1e-3,
+        oracle_sparsity: int | float | None = None,
+        condition_number: str | ConditionEstimator = "auto",
+        scheduler: str | Scheduler = "auto",
+        step_control: str | StepControl = "trust_region",
+        learning_rate_init: float = 1.0,
+        first_order_steps: float = 0,
+        batch_size: int | str = "auto",
+        max_iter: int = 200,
+        tol: float = 1e-4,
+        n_iter_no_change: float = 10,
+        early_stopping: bool = False,
+        validation_fraction: float = 0.1,
+        warm_start: bool = False,
+        checkpoint: str | PathLike[str] | None = None,
+        diagnostics: bool | str = "auto",
+        shuffle: bool = True,
+        random_state: int | np.random.RandomState | None = None,
+        verbose: bool | int = False,
+        class_weight: Mapping[Any, float] | str | None = None,
+        n_jobs: int | None = None,
+        posterior: str | None = None,
+    ) -> None:
         self.hidden_layer_sizes = hidden_layer_sizes
         self.activation = activation
         self.alpha = alpha
@@ -251,7 +262,15 @@ class QNewtonClassifier(ClassifierMixin, QNewtonBase):
         self.posterior = posterior
 
     @with_callbacks
-    def partial_fit(self, X, y, classes=None, sample_weight=None, X_val=None, y_val=None):
+    def partial_fit(
+        self,
+        X: Any,
+        y: Any,
+        classes: ArrayLike | None = None,
+        sample_weight: ArrayLike | None = None,
+        X_val: Any = None,
+        y_val: Any = None,
+    ) -> "QNewtonClassifier":
         """Take one pass over X from where the last call ended, more only until a step is accepted.
 
         Parameters
@@ -287,7 +306,7 @@ class QNewtonClassifier(ClassifierMixin, QNewtonBase):
         classes = self._checked_classes(classes, y)
         return self._partial_fit(X, y, sample_weight, X_val, y_val, classes)
 
-    def predict(self, X):
+    def predict(self, X: Any) -> Array:
         """Return the most probable class of each sample.
 
         Parameters
@@ -302,7 +321,7 @@ class QNewtonClassifier(ClassifierMixin, QNewtonBase):
         labels = _labels(self._logits(X), self.out_activation_)
         return labels if self._multilabel else self.classes_[labels]
 
-    def decision_function(self, X):
+    def decision_function(self, X: Any) -> Array:
         """Return the raw outputs: log-odds, or scores before the softmax; averaged over the posterior if there is one.
 
         Parameters
@@ -317,7 +336,7 @@ class QNewtonClassifier(ClassifierMixin, QNewtonBase):
         z = self._logits(X)
         return z[:, 0] if z.shape[1] == 1 else z
 
-    def predict_proba(self, X):
+    def predict_proba(self, X: Any) -> Any:
         """Return the probability of each class; of each label on its own for multilabel targets.
 
         Parameters
@@ -334,7 +353,7 @@ class QNewtonClassifier(ClassifierMixin, QNewtonBase):
             return SoftmaxCrossEntropy().predict(z)
         return _inside(expit(z)) if self._multilabel else np.hstack([expit(-z), expit(z)])
 
-    def predict_log_proba(self, X):
+    def predict_log_proba(self, X: Any) -> Any:
         """Return the logarithm of `predict_proba`, finite where a probability underflows.
 
         Parameters

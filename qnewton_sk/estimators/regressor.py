@@ -1,19 +1,30 @@
 """The regressor."""
 
+from collections.abc import Callable, Sequence
+from os import PathLike
+from typing import Any
+
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
 from sklearn.base import RegressorMixin
 from sklearn.metrics import r2_score
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted, validate_data
 
+from qnewton_sk.conditioning import ConditionEstimator
+from qnewton_sk.curvature import Curvature
 from qnewton_sk.inference import sampled, standard_deviation
 from qnewton_sk.machine import one_blas_thread
 from qnewton_sk.nets import resolve_loss
+from qnewton_sk.optimize import StepControl
+from qnewton_sk.scheduling import Scheduler
 
 from .base import DATA_CHECKS, QNewtonBase
 from .bayes import check_posterior
 from .callbacks import with_callbacks
 from .validation import must, probe_loss
+
+Array = NDArray[Any]
 
 
 class QNewtonRegressor(RegressorMixin, QNewtonBase):
@@ -194,35 +205,35 @@ class QNewtonRegressor(RegressorMixin, QNewtonBase):
 
     def __init__(
         self,
-        hidden_layer_sizes=(16, 16),
+        hidden_layer_sizes: int | Sequence[int] = (16, 16),
         *,
-        activation="tanh",
-        loss="squared_error",
-        alpha=1e-4,
-        curvature="auto",
-        partition="full",
-        regularization=1e-3,
-        oracle_sparsity=None,
-        condition_number="auto",
-        scheduler="auto",
-        step_control="trust_region",
-        learning_rate_init=1.0,
-        first_order_steps=0,
-        batch_size="auto",
-        max_iter=200,
-        tol=1e-4,
-        n_iter_no_change=10,
-        early_stopping=False,
-        validation_fraction=0.1,
-        warm_start=False,
-        checkpoint=None,
-        diagnostics="auto",
-        shuffle=True,
-        random_state=None,
-        verbose=False,
-        n_jobs=None,
-        posterior=None,
-    ):
+        activation: str | Callable[..., Any] | Sequence[Any] = "tanh",
+        loss: str | Callable[..., Any] = "squared_error",
+        alpha: float | str = 1e-4,
+        curvature: str | Curvature = "auto",
+        partition: str = "full",
+        regularization: float = 1e-3,
+        oracle_sparsity: int | float | None = None,
+        condition_number: str | ConditionEstimator = "auto",
+        scheduler: str | Scheduler = "auto",
+        step_control: str | StepControl = "trust_region",
+        learning_rate_init: float = 1.0,
+        first_order_steps: float = 0,
+        batch_size: int | str = "auto",
+        max_iter: int = 200,
+        tol: float = 1e-4,
+        n_iter_no_change: float = 10,
+        early_stopping: bool = False,
+        validation_fraction: float = 0.1,
+        warm_start: bool = False,
+        checkpoint: str | PathLike[str] | None = None,
+        diagnostics: bool | str = "auto",
+        shuffle: bool = True,
+        random_state: int | np.random.RandomState | None = None,
+        verbose: bool | int = False,
+        n_jobs: int | None = None,
+        posterior: str | None = None,
+    ) -> None:
         self.hidden_layer_sizes = hidden_layer_sizes
         self.activation = activation
         self.loss = loss
@@ -252,7 +263,9 @@ class QNewtonRegressor(RegressorMixin, QNewtonBase):
         self.posterior = posterior
 
     @with_callbacks
-    def partial_fit(self, X, y, sample_weight=None, X_val=None, y_val=None):
+    def partial_fit(
+        self, X: Any, y: Any, sample_weight: ArrayLike | None = None, X_val: Any = None, y_val: Any = None
+    ) -> "QNewtonRegressor":
         """Take one pass over X from where the last call ended, more only until a step is accepted.
 
         Parameters
@@ -280,7 +293,7 @@ class QNewtonRegressor(RegressorMixin, QNewtonBase):
         """
         return self._partial_fit(X, y, sample_weight, X_val, y_val)
 
-    def predict(self, X, return_std=False):
+    def predict(self, X: Any, return_std: bool | str = False) -> Any:
         """Return the predictions, and their standard deviations if asked for.
 
         Parameters
@@ -315,7 +328,9 @@ class QNewtonRegressor(RegressorMixin, QNewtonBase):
         std = standard_deviation(loss, mean, variance, self.posterior_.noise_variance, of_mean=of_mean)
         return _column(loss.predict(mean)), _column(std)
 
-    def sample_y(self, X, n_samples=1, random_state=0):
+    def sample_y(
+        self, X: Any, n_samples: int = 1, random_state: int | np.random.RandomState | None = 0
+    ) -> Array:
         """Draw new observations from the posterior; those of one draw belong to one net.
 
         Parameters

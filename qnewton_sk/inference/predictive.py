@@ -1,5 +1,7 @@
 """Predictions averaged over Gaussian outputs, and the score of a model by its evidence."""
 
+from typing import Any
+
 import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
@@ -70,7 +72,7 @@ def sampled(loss, draws, noise_variance, random_state):
     return draws + np.sqrt(noise_variance) * random_state.standard_normal(draws.shape)
 
 
-def evidence_score(estimator, X=None, y=None):
+def evidence_score(estimator: Any, X: Any = None, y: Any = None) -> float:
     """Return the log evidence of a fitted estimator: a scorer that needs no held-out data.
 
     Use it with the whole of the data as the one split: ``GridSearchCV(QNewtonRegressor(alpha="evidence"), {...},

@@ -17,7 +17,7 @@ READ_ORDER = 3000
 """Order of the matrix that is read for the memory bandwidth: 72 MB, more than the caches of most processors."""
 
 
-def calibrate(refresh=False):
+def calibrate(refresh: bool = False) -> Rates:
     """Measure the rates of this machine, once per process.
 
     A fit never calls this, since seconds differ from one process to the next. ``Scheduler(rates=calibrate())``
@@ -44,7 +44,7 @@ def calibrate(refresh=False):
     return _MEASURED["rates"]
 
 
-_MEASURED = {}
+_MEASURED: dict[str, Rates] = {}
 """What this process has measured."""
 
 

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 FLOPS = {"gemm": 2.0, "lu": 2 / 3, "cholesky": 1 / 3, "ldl": 1 / 3}
 """Operations of each kernel in units of N^3 (Golub and Van Loan, Matrix Computations, 4th ed.)."""
@@ -69,7 +70,7 @@ class Rates:
         for name in ("bytes_per_second", "call_seconds", "single_speed"):
             _check_positive(name, [getattr(self, name)])
 
-    def rate(self, kernel, n):
+    def rate(self, kernel: str, n: int) -> float:
         """Return the floating-point operations per second of `kernel` at order `n`."""
         table = self.flops_per_second[kernel]
         for (n0, r0), (n1, r1) in zip(table, table[1:]):
@@ -80,11 +81,11 @@ class Rates:
                 return r0 ** (1 - share) * r1**share
         return table[-1][1]
 
-    def seconds(self, kernel, flops, n):
+    def seconds(self, kernel: str, flops: float, n: int) -> float:
         """Return the predicted time of `flops` operations in `kernel` at order `n`."""
         return flops / self.rate(kernel, n)
 
-    def product_seconds(self, facts):
+    def product_seconds(self, facts: Any) -> float:
         """Return the predicted time of one matvec with the matrix that `facts` describe."""
         return max(self.seconds("gemm", facts.product_flops, 64), self.call_seconds)
 

@@ -10,10 +10,13 @@ State goes in and comes out, so that a control holds settings only.
 
 import math
 from dataclasses import dataclass, replace
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 from sklearn.base import BaseEstimator
+
+Array = NDArray[Any]
 
 SUFFICIENT_DECREASE = 1e-4
 """Share of the linear prediction that a step must achieve (Nocedal and Wright 2006, section 3.1)."""
@@ -75,7 +78,7 @@ class Direction(NamedTuple):
     predicted: float
     shift: float | None = None
 
-    def predicted_at(self, length, gradient):
+    def predicted_at(self, length: float, gradient: Array) -> float:
         """Return the decrease of the model at `length` times x; it is quadratic in the length."""
         if length == 1:
             return self.predicted
@@ -116,19 +119,27 @@ class StepControl(BaseEstimator):
 
     is_monotone = True
 
-    def initial(self):
+    def initial(self) -> ControlState:
         """Return the `ControlState` before the first step."""
         return ControlState(self.damping)
 
-    def shift(self, state, matrix):
+    def shift(self, state: ControlState, matrix: Any) -> float:
         """Return the multiple of the identity to be added to `matrix`, a `SystemMatrix`."""
         return state.damping
 
-    def radius_of(self, state):
+    def radius_of(self, state: ControlState) -> float | None:
         """Return the length at which a step may be cut instead of being damped, or None."""
         return state.radius
 
-    def take(self, objective, theta, value, gradient, direction, state):
+    def take(
+        self,
+        objective: Any,
+        theta: Array,
+        value: float,
+        gradient: Array,
+        direction: Direction,
+        state: ControlState,
+    ) -> Trial:
         """Return the `Trial` of a step.
 
         Parameters
@@ -148,13 +159,13 @@ class StepControl(BaseEstimator):
         """
         raise NotImplementedError(f"{type(self).__name__} must define `take`")
 
-    def failed(self, state):
+    def failed(self, state: ControlState) -> ControlState:
         """Return the state after a solve that gave no usable direction."""
         damping = max(state.damping * state.growth, MIN_DAMPING_AFTER_FAILURE)
         radius = None if state.radius is None else max(state.radius / 4, MIN_RADIUS)
         return ControlState(min(damping, MAX_DAMPING), 2 * state.growth, radius)
 
-    def is_stuck(self, state):
+    def is_stuck(self, state: ControlState) -> bool:
         """Return whether the damping cannot usefully rise any more."""
         return state.damping >= MAX_DAMPING
 
@@ -176,21 +187,31 @@ class FixedStep(StepControl):
 
     is_monotone = False
 
-    def __init__(self, damping=1.0, learning_rate=1.0, clip=100.0, relative=False):
+    def __init__(
+        self, damping: float = 1.0, learning_rate: float = 1.0, clip: float = 100.0, relative: bool = False
+    ) -> None:
         self.damping = damping
         self.learning_rate = learning_rate
         self.clip = clip
         self.relative = relative
 
-    def shift(self, state, matrix):
+    def shift(self, state: ControlState, matrix: Any) -> float:
         """Return eps, or eps max|H| if `relative`."""
         return state.damping * float(np.abs(matrix.entries()).max()) if self.relative else state.damping
 
-    def failed(self, state):
+    def failed(self, state: ControlState) -> ControlState:
         """Return the state unchanged: this control is constant."""
         return state
 
-    def take(self, objective, theta, value, gradient, direction, state):
+    def take(
+        self,
+        objective: Any,
+        theta: Array,
+        value: float,
+        gradient: Array,
+        direction: Direction,
+        state: ControlState,
+    ) -> Trial:
         """Return the `Trial`; it is rejected only if the loss is not finite."""
         new = theta + self.learning_rate * np.clip(direction.x, -self.clip, self.clip)
         new_value = objective.value(new)
@@ -214,13 +235,23 @@ class LineSearch(StepControl):
         Maximum number of trials before the step is given up.
     """
 
-    def __init__(self, damping=1e-3, learning_rate=1.0, shrink=0.5, max_trials=30):
+    def __init__(
+        self, damping: float = 1e-3, learning_rate: float = 1.0, shrink: float = 0.5, max_trials: int = 30
+    ) -> None:
         self.damping = damping
         self.learning_rate = learning_rate
         self.shrink = shrink
         self.max_trials = max_trials
 
-    def take(self, objective, theta, value, gradient, direction, state):
+    def take(
+        self,
+        objective: Any,
+        theta: Array,
+        value: float,
+        gradient: Array,
+        direction: Direction,
+        state: ControlState,
+    ) -> Trial:
         """Return the `Trial`; a direction that is no descent direction is rejected and the damping raised."""
         slope = float(gradient @ direction.x)
         length = self.learning_rate
@@ -264,18 +295,33 @@ class TrustRegion(StepControl):
         Minimum damping.
     """
 
-    def __init__(self, damping=1e-3, radius=1.0, learning_rate=1.0, accept=1e-4, smallest=1e-14):
+    def __init__(
+        self,
+        damping: float = 1e-3,
+        radius: float = 1.0,
+        learning_rate: float = 1.0,
+        accept: float = 1e-4,
+        smallest: float = 1e-14,
+    ) -> None:
         self.damping = damping
         self.radius = radius
         self.learning_rate = learning_rate
         self.accept = accept
         self.smallest = smallest
 
-    def initial(self):
+    def initial(self) -> ControlState:
         """Return the state before the first step."""
         return ControlState(self.damping, radius=self.radius)
 
-    def take(self, objective, theta, value, gradient, direction, state):
+    def take(
+        self,
+        objective: Any,
+        theta: Array,
+        value: float,
+        gradient: Array,
+        direction: Direction,
+        state: ControlState,
+    ) -> Trial:
         """Return the `Trial`."""
         predicted = direction.predicted_at(self.learning_rate, gradient)
         if not predicted > 0:

@@ -1,7 +1,10 @@
 """Backends: solvers under a name, each with the model of its cost, and the lists of those that ship."""
 
+from typing import Any
+
 from sklearn.base import BaseEstimator
 
+from qnewton_sk.machine import Rates
 from qnewton_sk.quantum import QLSA, QuantumCost
 from qnewton_sk.solvers import (
     CG,
@@ -21,7 +24,7 @@ from qnewton_sk.solvers import (
     Woodbury,
     WoodburyCost,
 )
-from qnewton_sk.systems import BOUNDS, NEEDS, CostEstimate, Solver, as_cost_model
+from qnewton_sk.systems import BOUNDS, NEEDS, CostEstimate, Solver, SystemFacts, as_cost_model
 
 KINDS = ("classical", "quantum")
 
@@ -48,13 +51,13 @@ class Backend(BaseEstimator):
     'classical'
     """
 
-    def __init__(self, name, solver, cost, kind="classical"):
+    def __init__(self, name: str, solver: Solver, cost: Any, kind: str = "classical") -> None:
         self.name = name
         self.solver = solver
         self.cost = cost
         self.kind = kind
 
-    def check(self):
+    def check(self) -> None:
         """Check the settings.
 
         Raises
@@ -83,11 +86,11 @@ class Backend(BaseEstimator):
             raise ValueError(str(error).replace("`cost`", f"`cost` {whose}", 1)) from None
         cost.check()
 
-    def rejection_reason(self, facts, tol):
+    def rejection_reason(self, facts: SystemFacts, tol: float) -> str | None:
         """Return why this backend cannot take the system, or None."""
         return self.solver.rejection_reason(facts) or as_cost_model(self.cost).rejection_reason(facts, tol)
 
-    def estimate(self, facts, tol):
+    def estimate(self, facts: SystemFacts, tol: float) -> CostEstimate:
         """Return the `CostEstimate` of one solve to the relative error `tol`.
 
         Raises
@@ -102,12 +105,12 @@ class Backend(BaseEstimator):
             )
         return estimate
 
-    def break_even_gate_time(self, facts, tol, classical_seconds):
+    def break_even_gate_time(self, facts: SystemFacts, tol: float, classical_seconds: float) -> float | None:
         """Return the gate time in seconds at which a solve costs `classical_seconds`, or None."""
         return as_cost_model(self.cost).break_even_gate_time(facts, tol, classical_seconds)
 
 
-def classical_backends(rates=None):
+def classical_backends(rates: Rates | None = None) -> list[Backend]:
     """Return the real solvers, each with its cost model.
 
     Parameters
@@ -130,13 +133,23 @@ def classical_backends(rates=None):
     ]
 
 
-def quantum_backend(hardware="fault_tolerant", queries="jennings2023", assumptions="paper", **emulator):
+def quantum_backend(
+    hardware: Any = "fault_tolerant",
+    queries: Any = "jennings2023",
+    assumptions: Any = "paper",
+    **emulator: Any,
+) -> Backend:
     """Return the emulated quantum linear solver with its cost model; `emulator` are settings of `QLSA`."""
     cost = QuantumCost(queries=queries, hardware=hardware, assumptions=assumptions)
     return Backend("qlsa", QLSA(queries=queries, **emulator), cost, kind="quantum")
 
 
-def default_backends(hardware="fault_tolerant", queries="jennings2023", assumptions="paper", rates=None):
+def default_backends(
+    hardware: Any = "fault_tolerant",
+    queries: Any = "jennings2023",
+    assumptions: Any = "paper",
+    rates: Rates | None = None,
+) -> list[Backend]:
     """Return every classical backend and the emulated quantum one.
 
     Parameters

@@ -1,15 +1,16 @@
 """The choice of the backend that solves a system: the cheapest by predicted cost."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from numbers import Real
+from typing import Any
 
 import numpy as np
 from sklearn.base import BaseEstimator
 
 from qnewton_sk.machine import Rates
 from qnewton_sk.quantum import EXACT_TOL
-from qnewton_sk.systems import CostEstimate, Solution, SolveStatus, failure
+from qnewton_sk.systems import CostEstimate, LinearSystem, Solution, SolveStatus, SystemFacts, failure
 
 from .backends import Backend, classical_backends, default_backends, quantum_backend
 
@@ -83,14 +84,14 @@ class Scheduler(BaseEstimator):
 
     def __init__(
         self,
-        backends=None,
+        backends: Sequence[Backend] | None = None,
         *,
-        rates="reference",
-        hardware="fault_tolerant",
-        queries="jennings2023",
-        assumptions="paper",
-        tol=None,
-    ):
+        rates: str | Rates = "reference",
+        hardware: Any = "fault_tolerant",
+        queries: Any = "jennings2023",
+        assumptions: Any = "paper",
+        tol: float | None = None,
+    ) -> None:
         self.backends = backends
         self.rates = rates
         self.hardware = hardware
@@ -98,7 +99,7 @@ class Scheduler(BaseEstimator):
         self.assumptions = assumptions
         self.tol = tol
 
-    def available_backends(self):
+    def available_backends(self) -> list[Backend]:
         """Return the list of `Backend` to choose from.
 
         Raises
@@ -139,7 +140,7 @@ class Scheduler(BaseEstimator):
             raise ValueError(f"`backends` must have different names; got {names}")
         return offered
 
-    def choose(self, facts, tol, offered=None):
+    def choose(self, facts: SystemFacts, tol: float, offered: Sequence[Backend] | None = None) -> "Decision":
         """Return the `Decision` for a system of which `facts` are known.
 
         Parameters
@@ -172,7 +173,9 @@ class Scheduler(BaseEstimator):
             max_products=_max_products(chosen, able, estimates, prices, facts),
         )
 
-    def solve(self, system, decision, offered=None):
+    def solve(
+        self, system: LinearSystem, decision: "Decision", offered: Sequence[Backend] | None = None
+    ) -> Solution:
         """Return the `Solution` of `system` by the backend that `decision` names.
 
         An emulated quantum solver gets its exact solution from the cheapest classical backend, so that

@@ -24,12 +24,12 @@ class SolveStatus(str, Enum):
     __str__ = str.__str__
 
     @property
-    def advice(self):
+    def advice(self) -> str:
         """One sentence with the remedy."""
         return _ADVICE[self]
 
     @property
-    def usable(self):
+    def usable(self) -> bool:
         """Whether the solution may serve as a direction of descent."""
         return self in _USABLE
 

@@ -2,14 +2,19 @@
 
 import math
 import time
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
+from numpy.typing import DTypeLike, NDArray
 from scipy import sparse
 
 from .arrays import max_abs, scale_for, symmetric_product
 from .checks import checked_symmetric
 from .factorisations import CholeskyFactorisation, LDLFactorisation, LUFactorisation
 from .sparse_lu import SparseLUFactorisation
+
+Array = NDArray[Any]
 
 FACTORISATIONS = {
     kind.name: kind
@@ -36,12 +41,14 @@ class MatrixCache:
         shares this cache: such a cycle would keep the arrays until Python's cyclic collector runs.
     """
 
-    def __init__(self):
-        self.entries = self.factor = self.single = None
+    def __init__(self) -> None:
+        self.entries: Any = None
+        self.factor: Array | None = None
+        self.single: SystemMatrix | None = None
         self.seconds = 0.0
-        self.results = {}
+        self.results: dict[Any, Any] = {}
 
-    def timed(self, compute):
+    def timed(self, compute: Callable[[], Any]) -> Any:
         """Return what `compute` returns and count the time that it takes."""
         start = time.perf_counter()
         result = compute()
@@ -102,21 +109,21 @@ class SystemMatrix:
 
     def __init__(
         self,
-        n,
+        n: int,
         *,
-        assemble=None,
-        product=None,
-        factor=None,
-        rank=None,
-        factor_diagonal=0.0,
-        semidefinite=False,
-        shift=0.0,
-        assembly_flops=0.0,
-        product_flops=None,
-        factor_flops=0.0,
-        single=None,
-        dtype=np.float64,
-    ):
+        assemble: Callable[[], Any] | None = None,
+        product: Callable[[Array], Array] | None = None,
+        factor: Callable[[], Array] | None = None,
+        rank: int | None = None,
+        factor_diagonal: Any = 0.0,
+        semidefinite: bool = False,
+        shift: float = 0.0,
+        assembly_flops: float = 0.0,
+        product_flops: float | None = None,
+        factor_flops: float = 0.0,
+        single: Callable[[], "SystemMatrix"] | None = None,
+        dtype: DTypeLike = np.float64,
+    ) -> None:
         self.n = int(n)
         self.shift = float(shift)
         self.semidefinite = bool(semidefinite)
@@ -128,10 +135,13 @@ class SystemMatrix:
         self._product_flops = product_flops
         self._assemble, self._product, self._factor, self._single = assemble, product, factor, single
         self.cache = MatrixCache()
-        self._factorisations, self._single_here = {}, None  # of this shift alone
+        self._factorisations: dict[str, Any] = {}  # of this shift alone, as the next
+        self._single_here: SystemMatrix | None = None
 
     @classmethod
-    def from_entries(cls, H, *, shift=0.0, semidefinite=False, check=True):
+    def from_entries(
+        cls, H: Any, *, shift: float = 0.0, semidefinite: bool = False, check: bool = True
+    ) -> "SystemMatrix":
         """Wrap an assembled symmetric matrix.
 
         Parameters
@@ -155,24 +165,24 @@ class SystemMatrix:
         self.cache.entries = H
         return self
 
-    def shifted(self, shift):
+    def shifted(self, shift: float) -> "SystemMatrix":
         """Return H + shift I; the entries of H stay shared and are not computed again."""
         other = object.__new__(SystemMatrix)
         other.__dict__.update(self.__dict__, shift=float(shift), _factorisations={}, _single_here=None)
         return other
 
     @property
-    def assembled(self):
+    def assembled(self) -> bool:
         """Whether the entries of H exist already."""
         return self.cache.entries is not None
 
     @property
-    def is_sparse(self):
+    def is_sparse(self) -> bool:
         """Whether the entries are held as a scipy.sparse array."""
         return sparse.issparse(self.cache.entries)
 
     @property
-    def product_flops(self):
+    def product_flops(self) -> float:
         """Floating-point operations of one product, by the cheaper way that exists now."""
         by_rule = self._product_flops
         if not self.assembled:
@@ -180,20 +190,21 @@ class SystemMatrix:
         stored = 2.0 * self.cache.entries.nnz if self.is_sparse else 2.0 * self.n**2
         return stored if by_rule is None else min(stored, by_rule)
 
-    def entries(self):
+    def entries(self) -> Any:
         """Return H without the shift, of shape (n, n); assembled at the first call. Do not write to it."""
         if self.cache.entries is None:
+            assert self._assemble is not None  # a matrix without entries has a rule for them
             self.cache.entries = self.cache.timed(self._assemble)
         return self.cache.entries
 
     @property
-    def assembly_seconds(self):
+    def assembly_seconds(self) -> float:
         """Measured time spent so far on the entries and the factor of H, in either precision."""
         single = self.cache.single
         return self.cache.seconds + (0.0 if single is None else single.assembly_seconds)
 
     @property
-    def single_flops(self):
+    def single_flops(self) -> float | None:
         """Operations left to be done, in single precision, for entries of `single`; None if there is no such matrix."""
         single = self.cache.single
         possible = single is not None or self._single is not None or self.assembled
@@ -202,21 +213,22 @@ class SystemMatrix:
         done = self.assembled or (single is not None and single.assembled)
         return 0.0 if done else self.assembly_flops
 
-    def single(self):
+    def single(self) -> "SystemMatrix":
         """Return H + shift I in single precision, a `SystemMatrix` whose entries are shared by all the shifts."""
         if self._single_here is None:
-            if self.cache.single is None:
-                self.cache.single = self._new_single()
-            self._single_here = self.cache.single.shifted(self.shift)
+            single = self.cache.single
+            if single is None:
+                single = self.cache.single = self._new_single()
+            self._single_here = single.shifted(self.shift)
         return self._single_here
 
-    def _new_single(self):
+    def _new_single(self) -> "SystemMatrix":
         if self._single is not None and not self.assembled:
             return self._single()
         H = self.entries().astype(np.float32)
         return SystemMatrix.from_entries(H, semidefinite=self.semidefinite, check=False)
 
-    def dense(self):
+    def dense(self) -> Array:
         """Return a new dense array H + shift I of shape (n, n), free to be overwritten."""
         H = self.entries()
         A = H.toarray() if sparse.issparse(H) else H.copy()
@@ -224,16 +236,18 @@ class SystemMatrix:
             A.reshape(-1)[:: self.n + 1] += self.shift
         return A
 
-    def product(self, v):
+    def product(self, v: Array) -> Array:
         """Return (H + shift I) v for v of shape (n,)."""
         rule_is_dearer = self.assembled and (
             self._product_flops is None or self._product_flops > self.product_flops
         )
-        by_entries = self._product is None or rule_is_dearer
-        Hv = symmetric_product(self.entries(), v) if by_entries else self._product(v)
+        if self._product is None or rule_is_dearer:
+            Hv = symmetric_product(self.entries(), v)
+        else:
+            Hv = self._product(v)
         return Hv + self.shift * v if self.shift else Hv
 
-    def block_product(self):
+    def block_product(self) -> Callable[[Array], Array]:
         """Return the function V -> A V for V of shape (n, k): one product of matrices if the entries exist."""
         if not self.assembled:
             return lambda V: np.stack([self.product(v) for v in V.T], axis=1)
@@ -245,11 +259,11 @@ class SystemMatrix:
 
         return product
 
-    def trace(self):
+    def trace(self) -> float:
         """Return the sum of the diagonal of A."""
         return float(self.entries().diagonal().sum(dtype=float)) + self.n * self.shift
 
-    def frobenius_norm(self):
+    def frobenius_norm(self) -> float:
         """Return ||A||_F; no square overflows or underflows."""
         H = self.entries()
         data = H.data if sparse.issparse(H) else H
@@ -259,25 +273,25 @@ class SystemMatrix:
         squares = float(np.vdot(data, data)) + 2 * shift * diagonal_sum + self.n * shift**2
         return unit * math.sqrt(max(squares, 0.0))
 
-    def one_norm(self):
+    def one_norm(self) -> float:
         """Return ||A||_1, the largest absolute column sum."""
         H = self.entries()
         diagonal = H.diagonal()
         sums = np.asarray(abs(H).sum(axis=0)).ravel()
         return float((sums - np.abs(diagonal) + np.abs(diagonal + self.shift)).max())
 
-    def factor(self):
+    def factor(self) -> Any:
         """Return G of shape (rank, n) with H = G.T @ G + diag(factor_diagonal), or None."""
         if self._factor is not None and self.cache.factor is None:
             self.cache.factor = self.cache.timed(self._factor)
         return self.cache.factor
 
     @property
-    def factored(self):
+    def factored(self) -> bool:
         """Whether `factor` has been computed."""
         return self.cache.factor is not None
 
-    def factorisation(self, name):
+    def factorisation(self, name: str) -> Any:
         """Return the factorisation of A under a name, computed at the first call and kept for this shift.
 
         Parameters
@@ -295,12 +309,12 @@ class SystemMatrix:
         return self._factorisations[name]
 
     @property
-    def factorised(self):
+    def factorised(self) -> tuple[str, ...]:
         """Names of the factorisations that exist for this shift; with "_single" those in single precision."""
-        single = () if self._single_here is None else self._single_here.factorised
+        single: tuple[str, ...] = () if self._single_here is None else self._single_here.factorised
         return (*self._factorisations, *(f"{name}_single" for name in single))
 
-    def shared(self, name, compute):
+    def shared(self, name: str, compute: Callable[[], Any]) -> Any:
         """Return what is kept under `name` for H whatever the shift, computing it the first time.
 
         The result must not refer to this matrix (see `MatrixCache`).
