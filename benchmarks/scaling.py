@@ -2,6 +2,7 @@
 
     python benchmarks/scaling.py            # three axes, a minute or two
     python benchmarks/scaling.py --mnist    # 784-100-100-10 on 60 000 images against L-BFGS, a few minutes
+    python benchmarks/scaling.py --memory   # peak memory of default fits of a million rows, some ten minutes
 
 For each axis: seconds and peak memory of assembling the exact Hessian, of one product with it (no matrix), and of
 one step of an estimator with that curvature, whose solver is chosen as by default; with exponents fitted to the
@@ -11,8 +12,12 @@ larger half of the sizes. Memory is what tracemalloc sees beyond the data; the p
 iterations, then the estimator with default settings, or in mini-batches with `--batch-size`; time to L-BFGS's loss on
 all the images and the peak of resident memory are read there. MNIST comes from the file that
 QNEWTON_MNIST names, or else from OpenML.
+
+--memory fits 10^6 x 20 float32 with default settings, and 10^5 x 20 for 10 and for 100 steps, each in a child process
+of its own without the cyclic garbage collector; beside it MLPRegressor. The peak of resident memory is read at the end.
 """
 
+import gc
 import json
 import resource
 import subprocess
@@ -24,9 +29,9 @@ from functools import partial
 import numpy as np
 from _common import interleaved, limit_threads, mnist, parser, print_table, quiet, timed, write_csv
 from sklearn.metrics import log_loss
-from sklearn.neural_network import MLPClassifier
+from sklearn.neural_network import MLPClassifier, MLPRegressor
 
-from qnewton_sk import QNewtonClassifier
+from qnewton_sk import QNewtonClassifier, QNewtonRegressor
 from qnewton_sk.curvature.matrices import Hessian
 from qnewton_sk.nets.activations import resolve_activation
 from qnewton_sk.nets.losses import SoftmaxCrossEntropy
@@ -224,9 +229,55 @@ def against_lbfgs(options):
     print(f"\nOurs: {ratio}; {memory} {MOST_GIGABYTES} GB; both took {time.perf_counter() - start:.0f} s")
 
 
+MEMORY_FITS = [
+    ("MLPRegressor", 10**6, 3),
+    ("QNewtonRegressor", 10**6, 5),
+    ("QNewtonClassifier", 10**6, 5),
+    ("QNewtonRegressor", 10**5, 10),
+    ("QNewtonRegressor", 10**5, 100),
+]
+"""Estimator, rows and steps of the fits whose memory is read."""
+
+
+def memory_child(name, rows, steps):
+    """Fit once and print the resident memory before the fit and at its peak, in gigabytes."""
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((rows, 20), dtype=np.float32)
+    y = X[:, 0] * X[:, 1] + np.sin(X[:, 2])
+    same = dict(hidden_layer_sizes=(16, 16), max_iter=steps, tol=0.0, random_state=0)
+    if name == "MLPRegressor":
+        net = MLPRegressor(**{**same, "tol": 1e-4})
+    elif name == "QNewtonRegressor":
+        net = QNewtonRegressor(**same)
+    else:
+        net, y = QNewtonClassifier(**same), y > 0
+    before = _resident_gigabytes()
+    gc.disable()
+    net.fit(X, y)
+    print(json.dumps(dict(before=before, peak=_resident_gigabytes(), X=X.nbytes / 1e9, steps=net.n_iter_)))
+
+
+def memory(options):
+    """Print the table of peaks."""
+    rows = []
+    for name, n, steps in MEMORY_FITS:
+        command = [sys.executable, __file__, "--memory-of", name, str(n), str(steps)]
+        done = subprocess.run(command, stdout=subprocess.PIPE, check=True, text=True)
+        rows.append(dict(estimator=name, rows=n, **json.loads(done.stdout.splitlines()[-1])))
+        print(rows[-1], flush=True)
+    write_csv(options.csv, rows)
+    table = [
+        [row["estimator"], row["rows"], row["steps"], row["X"], row["before"], row["peak"]] for row in rows
+    ]
+    header = ["estimator", "rows", "steps", "X GB", "before GB", "peak GB"]
+    print_table("Resident memory of fits of 20 columns in float32, hidden (16, 16)", header, table)
+
+
 def main():
     arguments = parser(__doc__)
     arguments.add_argument("--mnist", action="store_true", help="100 000 parameters against L-BFGS instead")
+    arguments.add_argument("--memory", action="store_true", help="peak memory of a million rows instead")
+    arguments.add_argument("--memory-of", nargs=3, help="used by --memory itself")
     arguments.add_argument("--max-iter", type=int, default=100, help="iterations of L-BFGS (default 100)")
     arguments.add_argument(
         "--patience",
@@ -242,6 +293,14 @@ def main():
     options = arguments.parse_args()
     if options.child:
         child(options)
+        return
+    if options.memory_of:
+        name, rows, steps = options.memory_of
+        with quiet():
+            memory_child(name, int(rows), int(steps))
+        return
+    if options.memory:
+        memory(options)
         return
     if options.mnist:
         against_lbfgs(options)
