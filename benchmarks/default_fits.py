@@ -1,0 +1,214 @@
+"""What a fit with default settings gives on small data sets: its end, its score beside scikit-learn's, its Hessian.
+
+Inputs (and the targets of regressions) are standardised on the training part; every seed has its own split, three
+quarters for training. The peers are scikit-learn's MLPs with their defaults (Adam) and with solver="lbfgs", the same
+net, activation and penalty; the sides take turns. Prints two tables in Markdown, medians over the seeds:
+
+1. fits: Newton solves, condition number of the last system, how the fits ended, seconds, test scores (accuracy, R^2);
+2. Hessians: `hessian_summary_` beside numpy's eigenvalues of `hessian(X, y)` at the fitted parameters, and how many of
+   its bounds and exact entries do not hold (it must be 0).
+
+    python benchmarks/default_fits.py             # about two minutes
+    python benchmarks/default_fits.py --quick     # two seeds of four data sets
+"""
+
+import statistics
+from collections import Counter
+
+import numpy as np
+from _common import limit_threads, parser, quiet, timed, write_csv
+from sklearn.datasets import (
+    load_breast_cancer,
+    load_diabetes,
+    load_digits,
+    load_iris,
+    load_wine,
+    make_friedman1,
+    make_moons,
+)
+from sklearn.model_selection import train_test_split
+from sklearn.neural_network import MLPClassifier, MLPRegressor
+from sklearn.preprocessing import StandardScaler
+
+from qnewton_sk import QNewtonClassifier, QNewtonRegressor, oracle_sparsity
+
+DATA = {
+    "iris": (load_iris, {}),
+    "wine": (load_wine, {}),
+    "breast cancer": (load_breast_cancer, {}),
+    "digits": (load_digits, {}),
+    "diabetes": (load_diabetes, {}),
+    "friedman1": (make_friedman1, {"n_samples": 500, "noise": 1.0}),
+    "moons": (make_moons, {"n_samples": 500, "noise": 0.25}),
+}
+REGRESSIONS = {"diabetes", "friedman1"}
+QUICK = ("iris", "breast cancer", "diabetes", "moons")
+COMPARED = (
+    "largest_eigenvalue",
+    "smallest_eigenvalue",
+    "smallest_magnitude",
+    "n_negative",
+    "condition_number",
+    "trace",
+    "row_sparsity",
+    "effective_parameters",
+)
+SIGNS = {"exact": "", "estimate": "~", "lower bound": ">= ", "upper bound": "<= ", "not measured": ""}
+
+
+def data_of(name, seed):
+    """Return X_train, X_test, y_train, y_test, standardised."""
+    load, settings = DATA[name]
+    seeded = {"random_state": seed} if settings else {}
+    X, y = load(**settings, **seeded) if settings else load(return_X_y=True)
+    stratify = None if name in REGRESSIONS else y
+    X, X_test, y, y_test = train_test_split(X, y, random_state=seed, stratify=stratify)
+    scaler = StandardScaler().fit(X)
+    if name in REGRESSIONS:
+        y, y_test = (y - y.mean()) / y.std(), (y_test - y.mean()) / y.std()
+    return scaler.transform(X), scaler.transform(X_test), y, y_test
+
+
+def sides_of(name, seed):
+    """Return {side: estimator}, all of the same net."""
+    ours, theirs = (
+        (QNewtonRegressor, MLPRegressor) if name in REGRESSIONS else (QNewtonClassifier, MLPClassifier)
+    )
+    net = ours(random_state=seed)
+    shared = {key: net.get_params()[key] for key in ("hidden_layer_sizes", "activation", "alpha")}
+    return {
+        "ours": net,
+        "adam": theirs(**shared, random_state=seed),
+        "lbfgs": theirs(**shared, solver="lbfgs", random_state=seed),
+    }
+
+
+def fit_all(name, seed):
+    """Return the row of one seed: how our fit ended, and what each side took and scored."""
+    X, X_test, y, y_test = data_of(name, seed)
+    row, fits = {"data": name, "seed": seed}, sides_of(name, seed)
+    for side, net in fits.items():
+        with quiet():
+            _, row[f"{side} s"] = timed(lambda net=net: net.fit(X, y))
+        row[f"{side} score"] = net.score(X_test, y_test)
+    net = fits["ours"]
+    row |= {
+        "steps": net.n_steps_,
+        "solves": len(net.schedule_),
+        "backends": ", ".join(sorted(set(net.schedule_))),
+        "condition_number_": net.condition_number_,
+        "oracle_sparsity_": net.oracle_sparsity_,
+        "stop reason": net.stop_reason_,
+    }
+    return row | hessian_row(net.hessian(X, y), getattr(net, "hessian_summary_", None))
+
+
+def truth_of(H):
+    """Return what the summary is compared with; effective parameters have their own tests."""
+    values = np.linalg.eigvalsh(H.astype(float))
+    magnitudes = np.abs(values)
+    tol = len(H) * np.finfo(H.dtype).eps * magnitudes.max()
+    return {
+        "n": len(H),
+        "largest_eigenvalue": values[-1],
+        "smallest_eigenvalue": values[0],
+        "smallest_magnitude": magnitudes.min(),
+        "n_negative": int((values < -tol).sum()),
+        "condition_number": magnitudes.max() / magnitudes.min() if magnitudes.min() else np.inf,
+        "trace": float(np.trace(H)),
+        "row_sparsity": int(oracle_sparsity(H).max()),
+        "tol": tol,
+    }
+
+
+def hessian_row(H, summary):
+    """Return the truth, the summary if the estimator has one, and how many of its entries do not hold."""
+    truth = truth_of(H)
+    row = {f"true {name}": value for name, value in truth.items()}
+    if summary is None:
+        return row
+    row |= {name: summary[name] for name in COMPARED} | {"summary s": summary["seconds"]}
+    row |= {f"how {name}": summary["how"][name] for name in COMPARED}
+    return row | {"wrong": sum(not holds(name, summary, truth) for name in COMPARED if name in truth)}
+
+
+def holds(name, summary, truth):
+    """Whether an entry is what it says, up to rounding of eigenvalues."""
+    how, value = summary["how"][name], summary[name]
+    slack = truth["n"] * truth["tol"] if name == "trace" else 4 * truth["tol"]
+    low = high = truth[name]
+    if name == "condition_number":
+        smallest, norm = truth["smallest_magnitude"], truth["condition_number"] * truth["smallest_magnitude"]
+        low = norm / (smallest + slack) * (1 - 1e-9)
+        high = norm / (smallest - slack) * (1 + 1e-9) if smallest > slack else np.inf
+        slack = 0.0
+    return not (
+        (how in ("exact", "upper bound") and value < low - slack)
+        or (how in ("exact", "lower bound") and value > high + slack)
+    )
+
+
+def markdown(title, header, rows):
+    """Print a table in Markdown."""
+    print(f"\n{title}\n\n| {' | '.join(header)} |\n|{'---|' * len(header)}")
+    for row in rows:
+        print(f"| {' | '.join(map(str, row))} |")
+
+
+def median(rows, name):
+    values = [row[name] for row in rows if row.get(name) is not None]
+    return f"{statistics.median(values):.3g}" if values else "-"
+
+
+def counted(rows, name):
+    counts = Counter(row[name] for row in rows)
+    return ", ".join(
+        f"{value} ({count})" if len(counts) > 1 else str(value) for value, count in counts.items()
+    )
+
+
+def fits_line(name, rows):
+    sides = [
+        f"{median(rows, f'{side} s')} s, {median(rows, f'{side} score')}"
+        for side in ("ours", "adam", "lbfgs")
+    ]
+    facts = [
+        median(rows, key) for key in ("true n", "steps", "solves", "condition_number_", "oracle_sparsity_")
+    ]
+    return [name, *facts, counted(rows, "backends"), counted(rows, "stop reason"), *sides]
+
+
+def hessians_line(name, rows):
+    cells = []
+    for entry in COMPARED:
+        how = Counter(row.get(f"how {entry}", "not measured") for row in rows).most_common(1)[0][0]
+        truth = f" / {median(rows, f'true {entry}')}" if f"true {entry}" in rows[0] else ""
+        measured = [row for row in rows if row.get(f"how {entry}") == how]
+        cells.append(f"{SIGNS[how]}{median(measured, entry)}{truth}".replace("nan", "-"))
+    shares = [{"share": row["summary s"] / row["ours s"]} for row in rows if "summary s" in row]
+    wrong = sum(row["wrong"] for row in rows) if shares else "-"
+    return [name, *cells, wrong, median(shares, "share")]
+
+
+def main():
+    arguments = parser(__doc__)
+    arguments.add_argument("--data", nargs="+", choices=DATA, help="data sets (default all)")
+    arguments.add_argument("--seeds", type=int, default=5, help="splits and starts (default 5)")
+    arguments = arguments.parse_args()
+    limit_threads(arguments.threads)
+    names = arguments.data or (QUICK if arguments.quick else DATA)
+    seeds = range(2 if arguments.quick else arguments.seeds)
+    fit_all("iris", 0)  # imports and caches
+    rows = {name: [fit_all(name, seed) for seed in seeds] for name in names}
+    header = "data, n, steps, solves, condition number, oracle sparsity, backends, ended, ours, Adam, L-BFGS".split(
+        ", "
+    )
+    markdown(f"Fits, medians of {len(seeds)} seeds", header, [fits_line(*item) for item in rows.items()])
+    columns = ["data", *(name.replace("_", " ") for name in COMPARED), "wrong", "summary s / fit s"]
+    title = "Hessians: summary / numpy (~: estimate)"
+    markdown(title, columns, [hessians_line(*item) for item in rows.items()])
+    write_csv(arguments.csv, [row for part in rows.values() for row in part])
+
+
+if __name__ == "__main__":
+    main()
