@@ -150,7 +150,7 @@ class Stamps:
     Attributes
     ----------
     seconds : list of float
-        Since the fit began, one an epoch.
+        Since the fit began, one per epoch.
     """
 
     def __init__(self, deadline_seconds=math.inf):

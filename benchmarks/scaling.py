@@ -49,7 +49,7 @@ STEPS = 5
 """Steps of the fit that is timed."""
 
 MNIST_HIDDEN = (100, 100)
-MOST_GIGABYTES = 4
+MAX_GIGABYTES = 4
 SAME = 1 + 1e-5
 """Losses in single precision, and of clipped probabilities, agree to this."""
 
@@ -225,8 +225,8 @@ def against_lbfgs(options):
     ratio = (
         f"{lbfgs['seconds'] / ours['seconds']:.3g} times faster" if ours["seconds"] else "target not reached"
     )
-    memory = "within" if ours["gigabytes"] <= MOST_GIGABYTES else "over"
-    print(f"\nOurs: {ratio}; {memory} {MOST_GIGABYTES} GB; both took {time.perf_counter() - start:.0f} s")
+    memory = "within" if ours["gigabytes"] <= MAX_GIGABYTES else "over"
+    print(f"\nOurs: {ratio}; {memory} {MAX_GIGABYTES} GB; both took {time.perf_counter() - start:.0f} s")
 
 
 MEMORY_FITS = [
@@ -285,7 +285,9 @@ def main():
         default=3.0,
         help="mini-batches give up after so many times its seconds, all fits together",
     )
-    arguments.add_argument("--batch-size", type=int, default=0, help="samples a step of ours (default: all)")
+    arguments.add_argument(
+        "--batch-size", type=int, default=0, help="samples per step of ours (default: all)"
+    )
     arguments.add_argument("--dtype", choices=("float64", "float32"), default="float64")
     arguments.add_argument("--child", choices=("lbfgs", "ours"), help="used by --mnist itself")
     arguments.add_argument("--target", type=float, default=0.0, help="used by --mnist itself")

@@ -46,7 +46,7 @@ def fit(X, y, settings, steps):
 
 
 def breakdown(label, X, y, name, steps):
-    """Return one row a step: seconds of every stage and of the rest."""
+    """Return one row per step: seconds of every stage and of the rest."""
     history, whole = fit(X, y, SETTINGS[name], steps)
     rows = []
     for index, step in enumerate(history["step"]):

@@ -1,4 +1,4 @@
-"""How long until the training loss at which L-BFGS ends: the default estimators against what else one would use.
+"""How long until the training loss at which L-BFGS ends: the default estimators against the usual alternatives.
 
     python benchmarks/time_to_loss.py                     # everything: 108 fits a side, hours
     python benchmarks/time_to_loss.py --quick             # one seed, one alpha, (16, 16), minutes
@@ -109,7 +109,7 @@ def first_at(losses, target):
 
 
 def adam_seconds(make, X, y, target, cap_seconds):
-    """Return the seconds until the target, or None after `cap_seconds`; epochs are equally dear."""
+    """Return the seconds until the target, or None after `cap_seconds`; all epochs cost the same."""
     epochs = 20
     while True:
         net, seconds = timed(make(max_iter=epochs, tol=0, n_iter_no_change=epochs).fit_on(X, y))

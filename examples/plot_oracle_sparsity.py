@@ -2,7 +2,7 @@
 Accuracy over the oracle sparsity
 =================================
 
-Pruning the matrix to d entries a row makes a quantum query cheaper. How far that goes before Newton's steps
+Pruning the matrix to d entries per row makes a quantum query cheaper. How far that goes before Newton's steps
 suffer (figure 1, left, of arXiv:2405.00252): the accuracy hardly tells, the training loss does.
 """
 

@@ -34,7 +34,7 @@ Array = NDArray[Any]
 
 DATA_CHECKS = dict(accept_sparse="csr", dtype=(np.float64, np.float32))
 
-ROWS_A_THREAD = 2048
+ROWS_PER_THREAD = 2048
 """Fewer rows are predicted sooner than a thread is started for them."""
 
 
@@ -200,7 +200,7 @@ class QNewtonBase(CallbackSupportMixin, BaseEstimator):
         theta = network.pack(self.coefs_, self.intercepts_, self.coefs_[0].dtype)
         n_samples = X.shape[0]
         needed = n_samples * sum(network.widths[1:]) * X.dtype.itemsize
-        jobs = min(effective_n_jobs(self.n_jobs), -(-n_samples // ROWS_A_THREAD))
+        jobs = min(effective_n_jobs(self.n_jobs), -(-n_samples // ROWS_PER_THREAD))
         pieces = max(jobs, -(-needed // CHUNK_BYTES))
         if pieces == 1:
             return network.raw(X, theta)

@@ -1,11 +1,11 @@
-"""Callbacks of scikit-learn 1.9, and nothing in their place before."""
+"""Callbacks of scikit-learn 1.9; with an older one they do nothing."""
 
 try:
     from sklearn.callback import CallbackSupportMixin, with_callbacks
 except ImportError:
 
     class _NoContext:
-        """A callback context to which nobody listens."""
+        """A callback context without any callbacks."""
 
         def subcontext(self, **kwargs):
             return self
@@ -17,7 +17,7 @@ except ImportError:
             return False
 
     class CallbackSupportMixin:  # type: ignore[no-redef]
-        """Stands where scikit-learn has no callbacks."""
+        """Replacement for a scikit-learn without callbacks."""
 
         def _init_callback_context(self, **kwargs):
             return _NoContext()

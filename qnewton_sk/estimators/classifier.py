@@ -95,7 +95,7 @@ class QNewtonClassifier(ClassifierMixin, QNewtonBase):
         Of the initial parameters (drawn as MLPClassifier and MLPRegressor draw them), the split for early
         stopping, and the batches.
     verbose : bool or int, default=False
-        Print one line a step.
+        Print one line per step.
     class_weight : dict or "balanced", default=None
         Weights of the classes; "balanced" makes each class weigh the same in all.
     n_jobs : int, default=None
@@ -174,7 +174,7 @@ class QNewtonClassifier(ClassifierMixin, QNewtonBase):
     schedule_ : list of str
         Backend of every solve.
     history_ : dict of ndarray
-        One row a step, ``pandas.DataFrame(est.history_)`` makes a table of it: step, phase, loss,
+        One row per step; ``pandas.DataFrame(est.history_)`` makes a table of it: step, phase, loss,
         gradient_norm, damping, step_size, accepted, condition_number, oracle_sparsity, backend,
         classical_cost, quantum_cost, break_even_gate_time, gradient_seconds, hessian_seconds,
         schedule_seconds, solve_seconds, modelled_seconds, relative_residual, solve_status. Costs and
@@ -478,7 +478,7 @@ def _labels(z, out_activation):
 
 
 def _inside(p):
-    """Keep probabilities within the open unit interval: rounding is no certainty."""
+    """Keep probabilities inside the open unit interval, since a result that rounds to 0 or 1 is not certain."""
     return np.clip(p, np.finfo(p.dtype).tiny, np.nextafter(p.dtype.type(1), p.dtype.type(0)))
 
 

@@ -99,7 +99,7 @@ class QNewtonRegressor(RegressorMixin, QNewtonBase):
         Of the initial parameters (drawn as MLPClassifier and MLPRegressor draw them), the split for early
         stopping, and the batches.
     verbose : bool or int, default=False
-        Print one line a step.
+        Print one line per step.
     n_jobs : int, default=None
         Threads that predict, for many samples.
     posterior : {"full", "layer", "last_layer"}, default=None
@@ -177,7 +177,7 @@ class QNewtonRegressor(RegressorMixin, QNewtonBase):
     schedule_ : list of str
         Backend of every solve.
     history_ : dict of ndarray
-        One row a step, ``pandas.DataFrame(est.history_)`` makes a table of it: step, phase, loss,
+        One row per step; ``pandas.DataFrame(est.history_)`` makes a table of it: step, phase, loss,
         gradient_norm, damping, step_size, accepted, condition_number, oracle_sparsity, backend,
         classical_cost, quantum_cost, break_even_gate_time, gradient_seconds, hessian_seconds,
         schedule_seconds, solve_seconds, modelled_seconds, relative_residual, solve_status. Costs and

@@ -140,7 +140,10 @@ def _set_sparsity(estimator):
 
 
 def _check_curvature(estimator, journal):
-    """A small gradient is no minimum if an eigenvalue is known to be below -sqrt(tol) (Nesterov and Polyak 2006)."""
+    """End as "saddle" if an eigenvalue is known to be below -sqrt(tol), however small the gradient.
+
+    This is the second-order condition of Nesterov and Polyak (2006), "Cubic regularization of Newton method".
+    """
     summary = estimator.hessian_summary_
     if not journal.converged or summary is None:
         return
@@ -151,7 +154,7 @@ def _check_curvature(estimator, journal):
 
 
 def _check_saturation(estimator, job):
-    """A small gradient is no minimum if inputs of large scale have saturated the hidden units: they pass none on."""
+    """A small gradient does not show a minimum if inputs of large scale have saturated the hidden units."""
     journal = job.journal
     if not journal.converged or job.network.n_layers < 2 or scale_ratio(job.X) <= MAX_SCALE_RATIO:
         return

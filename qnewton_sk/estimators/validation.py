@@ -62,7 +62,7 @@ _SIMPLE = {
     ),
     "partition": (
         lambda v: isinstance(v, str) and v in ("full", "layer"),
-        'be "full" (one system for all parameters) or "layer" (one system a layer)',
+        'be "full" (one system for all parameters) or "layer" (one system per layer)',
     ),
     "regularization": (_real_from(0), "be a finite number >= 0"),
     "oracle_sparsity": (
@@ -140,7 +140,7 @@ def check_hidden_layer_sizes(sizes):
     if not all(is_int(h) and h >= 1 for h in widths):
         raise must(
             "hidden_layer_sizes",
-            "be an int >= 1 or a sequence of them, one a layer, () for a linear model",
+            "be an int >= 1 or a sequence of them, one per layer, () for a linear model",
             sizes,
         )
     return tuple(int(h) for h in widths)
@@ -152,7 +152,7 @@ def check_activation(activation, n_hidden, resolve):
     Parameters
     ----------
     activation : str, callable, or a sequence of these
-        One for all layers, or one a layer.
+        One for all layers, or one per layer.
     n_hidden : int
         Number of hidden layers.
     resolve : callable
@@ -258,7 +258,7 @@ def check_sample_weight(sample_weight, n_samples, dtype):
         weight = np.full(n_samples, weight)
     if weight.shape != (n_samples,):
         raise ValueError(
-            f"`sample_weight` must have shape ({n_samples},), one number a sample; got shape {weight.shape}"
+            f"`sample_weight` must have shape ({n_samples},), one number per sample; got shape {weight.shape}"
         )
     if not np.isfinite(weight).all():
         raise ValueError(
@@ -283,7 +283,7 @@ def check_memory(layer_params, itemsize, partition, entries_needed_by=None):
     itemsize : int
         Bytes of a number.
     partition : {"full", "layer"}
-        One system for all, or one a layer.
+        One system for all, or one per layer.
     entries_needed_by : str, default=None
         The setting that needs the matrix itself, such as 'scheduler="paper"'; None where products will do.
 

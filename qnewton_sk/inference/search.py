@@ -18,7 +18,7 @@ NOISE_RATE = 0.2
 """Share of an update of the noise that is taken, in logarithms; as `HELD_UPDATES`, it keeps the noise behind."""
 
 MAX_NOISE_CHANGE, MAX_ALPHA_CHANGE = 1.5, 10.0
-"""Factors by which an update changes noise variance and penalties at most."""
+"""Maximum factors by which an update changes the noise variance and the penalties."""
 
 CLOSE = 0.2
 """Change of the logarithm of the noise variance from which on updates are taken by half, since they converge."""
@@ -28,10 +28,10 @@ MIN_FREEDOM = 0.1
 parameters, their number is too uncertain for a difference."""
 
 SETTLED = 0.02
-"""Change of the logarithms of penalties and noise below which an update is none."""
+"""Change of the logarithms of penalties and noise below which they count as settled."""
 
 NEGLIGIBLE = 0.1
-"""Change of the log evidence that is none: a tenth of a unit is no evidence for anything."""
+"""Change of the log evidence that counts as none: a factor of 1.1 in the probability of the data."""
 
 MAX_REFINEMENTS = 30
 """Updates at the best point; each takes one factorisation and no pass over the data."""

@@ -51,7 +51,7 @@ def distinct_samples(X, targets, weight=None):
 
 
 def _hash(X):
-    """Return one number a row, the same wherever the row stands, which a BLAS product does not promise."""
+    """Return one number per row, the same wherever the row stands, which a BLAS product does not promise."""
     direction = np.random.default_rng(0).standard_normal(X.shape[1])
     if sparse.issparse(X):
         return X @ direction

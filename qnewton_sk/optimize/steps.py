@@ -19,7 +19,7 @@ from .solve import Stages, solve_step
 from .state import CONVERGED, Ending, ending
 
 MAX_FORCING, MIN_FORCING = 0.3, 1e-6
-"""Relative residual of an inexact Newton system at most (Eisenstat and Walker 1996 start at 0.5) and at least."""
+"""Maximum and minimum relative residual of an inexact Newton system (Eisenstat and Walker 1996 start at 0.5)."""
 
 SUFFICIENT_DECREASE, MAX_HALVINGS = 1e-4, 60
 """Constants of the step along the gradient that replaces a failed solve (Nocedal and Wright 2006, section 3.1)."""
@@ -264,5 +264,5 @@ class NewtonStep:
 
 
 def _log_decrease(before, value):
-    """Decrease of log(loss), zero if there is no such thing."""
+    """Return the decrease of log(loss); zero if the loss has not decreased or is not positive."""
     return math.log(before / value) if before > value > 0 else 0.0

@@ -24,7 +24,7 @@ COMPARISON = ("method", "steps", "measured stages (s)", "modelled solves (s)", "
 
 
 def step_table(history, columns=None):
-    """Return the steps of a fit as an aligned text table, one row a step.
+    """Return the steps of a fit as an aligned text table, one row per step.
 
     Parameters
     ----------
@@ -59,7 +59,7 @@ def step_table(history, columns=None):
 
 
 def steps_to_loss(history, loss):
-    """Return how many steps a fit took until its loss was at most `loss`; None where it never was.
+    """Return how many steps a fit took until its loss was at most `loss`; None if it never was.
 
     Examples
     --------

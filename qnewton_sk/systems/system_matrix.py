@@ -238,10 +238,10 @@ class SystemMatrix:
 
     def product(self, v: Array) -> Array:
         """Return (H + shift I) v for v of shape (n,)."""
-        rule_is_dearer = self.assembled and (
+        rule_costs_more = self.assembled and (
             self._product_flops is None or self._product_flops > self.product_flops
         )
-        if self._product is None or rule_is_dearer:
+        if self._product is None or rule_costs_more:
             Hv = symmetric_product(self.entries(), v)
         else:
             Hv = self._product(v)
