@@ -7,7 +7,7 @@ import numpy as np
 from scipy import sparse
 
 from .arrays import max_abs, scale_for, symmetric_product
-from .checks import checked_symmetric
+from .checks import checked_symmetric, fault_of
 from .factorisations import CholeskyFactorisation, LDLFactorisation, LUFactorisation
 from .sparse_lu import SparseLUFactorisation
 
@@ -16,6 +16,10 @@ FACTORISATIONS = {
     for kind in (CholeskyFactorisation, LDLFactorisation, LUFactorisation, SparseLUFactorisation)
 }
 """Kinds of factorisation by name; of several that exist, the first here is the cheapest to solve with."""
+
+
+MAKER = "the functions of a SystemMatrix, which the `curvature` of a fit has made"
+"""What is at fault if entries, a factor or a product cannot be computed."""
 
 
 class MatrixCache:
@@ -44,7 +48,8 @@ class MatrixCache:
     def timed(self, compute):
         """Return what `compute` returns and count the time that it takes."""
         start = time.perf_counter()
-        result = compute()
+        with fault_of(MAKER):
+            result = compute()
         self.seconds += time.perf_counter() - start
         return result
 
@@ -230,7 +235,11 @@ class SystemMatrix:
             self._product_flops is None or self._product_flops > self.product_flops
         )
         by_entries = self._product is None or rule_is_dearer
-        Hv = symmetric_product(self.entries(), v) if by_entries else self._product(v)
+        if by_entries:
+            Hv = symmetric_product(self.entries(), v)
+        else:
+            with fault_of(MAKER):
+                Hv = self._product(v)
         return Hv + self.shift * v if self.shift else Hv
 
     def block_product(self):
