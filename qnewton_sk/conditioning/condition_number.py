@@ -57,7 +57,7 @@ def condition_number(H: Any, method: str = "lanczos") -> ConditionNumber:
     >>> float(kappa), kappa.kind
     (10.0, 'exact')
     """
-    estimator = as_estimator(method)
+    estimator = as_estimator(method, "method")
     if isinstance(H, SystemMatrix):
         return estimator.estimate(H)
     H = checked_symmetric(H)
@@ -66,8 +66,15 @@ def condition_number(H: Any, method: str = "lanczos") -> ConditionNumber:
     return kappa.rescaled(scale)
 
 
-def as_estimator(method):
+def as_estimator(method, name="condition_number"):
     """Return the `ConditionEstimator` of a name, or that of an object with a method `estimate`.
+
+    Parameters
+    ----------
+    method : str or object
+        What the user gave.
+    name : str, default="condition_number"
+        Parameter that the message names.
 
     Raises
     ------
@@ -81,7 +88,7 @@ def as_estimator(method):
     if not isinstance(method, (str, type)) and callable(getattr(method, "estimate", None)):
         return OwnEstimator(method)
     raise ValueError(
-        f"`condition_number` must be one of {sorted(METHODS)} or an object with a method "
+        f"`{name}` must be one of {sorted(METHODS)} or an object with a method "
         f"estimate(matrix); got {method!r}"
     )
 

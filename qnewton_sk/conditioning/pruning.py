@@ -1,12 +1,11 @@
 """Greedy symmetric pruning of a matrix to a given number of entries per row."""
 
-import numbers
 from typing import Any
 
 import numpy as np
 from scipy import sparse
 
-from qnewton_sk.systems import checked_symmetric, max_abs, scale_for
+from qnewton_sk.systems import checked_symmetric, is_bool, is_real, max_abs, must, scale_for
 
 from .sparsity import resolve_row_limit
 
@@ -66,6 +65,8 @@ def prune_symmetric(
         raise ValueError(f"exactly one of `d` and `keep` must be given; got d={d!r}, keep={keep!r}")
     if output not in ("auto", "dense", "csr"):
         raise ValueError(f'`output` must be "auto", "dense" or "csr"; got {output!r}')
+    if not is_bool(keep_diagonal):
+        raise must("keep_diagonal", "be True or False", keep_diagonal)
     H = checked_symmetric(H)
     if keep is not None:
         d = _smallest_limit(H, _checked_share(keep), keep_diagonal)
@@ -75,8 +76,8 @@ def prune_symmetric(
 
 
 def _checked_share(keep):
-    if not (isinstance(keep, numbers.Real) and 0 < keep <= 1):
-        raise ValueError(f"`keep` must be a float in (0, 1] (share of the Frobenius norm); got {keep!r}")
+    if not (is_real(keep) and 0 < keep <= 1):
+        raise must("keep", "be a float in (0, 1] (share of the Frobenius norm)", keep)
     return float(keep)
 
 

@@ -7,6 +7,8 @@ from numbers import Real
 import numpy as np
 from sklearn.base import BaseEstimator
 
+from qnewton_sk.systems import fault_of, must
+
 KINDS = ("exact", "upper bound", "estimate")
 
 
@@ -53,7 +55,9 @@ class ConditionNumber(float):
     ) -> "ConditionNumber":
         """Build the float and attach the labels."""
         if kind not in KINDS:
-            raise ValueError(f"`kind` must be one of {KINDS}; got {kind!r}")
+            raise must("kind", f"be one of {KINDS}", kind)
+        if not isinstance(value, Real):
+            raise must("value", "be a number", value)
         self = super().__new__(cls, value)
         self.kind, self.method, self.flops = kind, method, float(flops)
         self.norm, self.positive_definite = norm, positive_definite
@@ -128,7 +132,8 @@ class OwnEstimator(ConditionEstimator):
         ValueError
             If it is no real number, or NaN.
         """
-        kappa = self.own.estimate(matrix)
+        with fault_of("the object that `condition_number` holds"):
+            kappa = self.own.estimate(matrix)
         if isinstance(kappa, ConditionNumber) and kappa == kappa:
             return kappa
         if not isinstance(kappa, Real) or kappa != kappa:

@@ -86,7 +86,10 @@ def row_counts(rows, shares):
 
 
 def _checked_shares(fraction):
-    shares = np.atleast_1d(np.asarray(fraction, dtype=float))
+    try:
+        shares = np.atleast_1d(np.asarray(fraction, dtype=float))
+    except (TypeError, ValueError):
+        shares = np.array([np.nan])
     if shares.ndim != 1 or not ((shares > 0) & (shares <= 1)).all():
         raise ValueError(f"`fraction` must be in (0, 1], or a sequence of such; got {fraction!r}")
     return shares

@@ -11,7 +11,7 @@ from qnewton_sk.nets import Network, Objective
 from qnewton_sk.systems import Block
 
 from .assembly import assembly_flops
-from .base import Curvature
+from .base import Curvature, check_partition
 from .matrices import GaussNewton, Hessian
 
 Array = NDArray[Any]
@@ -112,6 +112,10 @@ class AutoCurvature(Curvature):
 
     def __init__(self, partition: str = "full"):
         self.partition = partition
+
+    def check(self) -> None:
+        """Raise ValueError if `partition` is neither "full" nor "layer"."""
+        check_partition(self.partition)
 
     def initial(self, objective: Objective, batches: bool = False) -> AutoState:
         """Return the state before the first step.

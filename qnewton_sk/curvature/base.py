@@ -5,7 +5,7 @@ from typing import Any
 from numpy.typing import NDArray
 from sklearn.base import BaseEstimator
 
-from qnewton_sk.systems import Block
+from qnewton_sk.systems import Block, must
 
 
 class Curvature(BaseEstimator):
@@ -21,6 +21,10 @@ class Curvature(BaseEstimator):
     >>> always.next_curvature(always.initial(None)) is always
     True
     """
+
+    def check(self) -> None:
+        """Raise ValueError if a setting is out of range; called once before a fit begins."""
+        return None
 
     def blocks(self, objective: Any, theta: NDArray[Any]) -> list[Block]:
         """Return the blocks at `theta`, lazy: neither products nor entries are computed here.
@@ -53,6 +57,16 @@ class Curvature(BaseEstimator):
     def exhausted(self, state: Any) -> Any:
         """Return the state after first-order steps have become useless."""
         return state
+
+
+def check_partition(partition: Any) -> None:
+    """Raise ValueError if `partition` is neither "full" nor "layer"."""
+    if not isinstance(partition, str) or partition not in ("full", "layer"):
+        raise must(
+            "partition",
+            'be "full" (one system for all parameters) or "layer" (one system per layer)',
+            partition,
+        )
 
 
 class WrappedCurvature(Curvature):

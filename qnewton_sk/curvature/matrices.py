@@ -12,7 +12,7 @@ from qnewton_sk.nets import Objective
 from qnewton_sk.systems import Block, SystemMatrix
 
 from .assembly import assemble, assembly_flops
-from .base import Curvature, WrappedCurvature
+from .base import Curvature, WrappedCurvature, check_partition
 from .directional import acceleration
 from .low_rank import gradient_gram, gradient_rows, gram_flops, jacobian_gram, jacobian_rows
 from .products import CurvatureProduct, FisherProduct, fisher_product_flops, product_flops
@@ -25,6 +25,10 @@ class _NetCurvature(Curvature):
 
     def __init__(self, partition: str = "full"):
         self.partition = partition
+
+    def check(self) -> None:
+        """Raise ValueError if `partition` is neither "full" nor "layer"."""
+        check_partition(self.partition)
 
     def blocks(self, objective: Objective, theta: Array) -> list[Block]:
         """Return one `Block` for all parameters, or one per layer.
@@ -46,14 +50,13 @@ class _NetCurvature(Curvature):
         ValueError
             If `partition` is neither "full" nor "layer".
         """
+        self.check()
         theta = theta.copy()
         if self.partition == "full":
             whole = slice(0, objective.n_params)
             return [Block(whole, self._matrix(objective, theta, None), self._acceleration(objective, theta))]
-        if self.partition == "layer":
-            parts = objective.network.layer_slices
-            return [Block(part, self._matrix(objective, theta, l)) for l, part in enumerate(parts)]
-        raise ValueError(f'`partition` must be "full" or "layer"; got {self.partition!r}')
+        parts = objective.network.layer_slices
+        return [Block(part, self._matrix(objective, theta, l)) for l, part in enumerate(parts)]
 
     def _matrix(self, objective: Objective, theta: Array, layer: int | None) -> SystemMatrix:
         raise NotImplementedError
@@ -218,7 +221,7 @@ def resolve_curvature(curvature: Any, partition: str = "full") -> Curvature:
     Raises
     ------
     ValueError
-        For an unknown name, another type, or an unknown partition.
+        For an unknown name, another type, or a setting of the object that is out of range.
 
     Examples
     --------
@@ -227,10 +230,10 @@ def resolve_curvature(curvature: Any, partition: str = "full") -> Curvature:
     GaussNewton(partition='layer')
     """
     if isinstance(curvature, str) and curvature in CURVATURES:
-        if partition not in ("full", "layer"):
-            raise ValueError(f'`partition` must be "full" or "layer"; got {partition!r}')
+        check_partition(partition)
         return CURVATURES[curvature](partition)
     if isinstance(curvature, Curvature):
+        curvature.check()
         return curvature
     if callable(getattr(curvature, "blocks", None)) and not isinstance(curvature, type):
         return WrappedCurvature(curvature)

@@ -15,6 +15,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from qnewton_sk.curvature import resolve_curvature
 from qnewton_sk.machine import one_blas_thread
 from qnewton_sk.nets import CHUNK_BYTES, Network, Objective, distinct_samples, resolve_activation
+from qnewton_sk.systems import must
 from qnewton_sk.versions import __version__
 
 from .bayes import Inference, check_inference, fitted_penalty, penalty_number
@@ -28,6 +29,7 @@ from .validation import (
     check_parameters,
     check_sample_weight,
     held_out,
+    renamed,
 )
 
 Array = NDArray[Any]
@@ -123,7 +125,7 @@ class QNewtonBase(CallbackSupportMixin, BaseEstimator):
         network = self._network(X.shape[1], targets.shape[1])
         self._check_sizes(network, X.dtype, loop)
         check_inference(vars(self), network, X.shape[0], incremental=incremental)
-        validation = self._own_validation_set(X_val, y_val)
+        validation = self._own_validation_set(X_val, y_val, targets.shape[1])
         job = Job(self, loop, network, X, y, weight, validation, keep, incremental)
         job.inference = Inference(vars(self), network, getattr(self, "_penalties", None) if keep else None)
         theta = self._start(network, job.random_state, X.dtype, keep)
@@ -177,17 +179,23 @@ class QNewtonBase(CallbackSupportMixin, BaseEstimator):
     def _with_class_weight(self, targets, weight, settings):
         return weight
 
-    def _own_validation_set(self, X_val, y_val):
+    def _own_validation_set(self, X_val, y_val, n_outputs):
         """Return (X, targets, weights) of the user's own validation set, or None."""
         if X_val is None and y_val is None:
             return None
         if X_val is None or y_val is None:
             given, missing = ("X_val", "y_val") if y_val is None else ("y_val", "X_val")
             raise ValueError(f"`{missing}` must be passed together with `{given}`; got None")
-        X_val, y_val = validate_data(
-            self, X_val, y_val, multi_output=True, reset=False, **self._target_checks, **DATA_CHECKS
-        )
-        return X_val, self._encode(self._checked_targets(y_val), X_val.dtype, "y_val"), None
+        with renamed("X_val", X_val, "be inputs as the X of fit"):
+            X_val = validate_data(self, X_val, reset=False, **DATA_CHECKS)
+        with renamed("y_val", y_val, "be targets as the y of fit, one per sample of `X_val`"):
+            X_val, y_val = validate_data(
+                self, X_val, y_val, multi_output=True, reset=False, **self._target_checks, **DATA_CHECKS
+            )
+            targets = self._encode(self._checked_targets(y_val), X_val.dtype, "y_val")
+        if targets.shape[1] != n_outputs:
+            raise must("y_val", f"have as many columns as the y of fit, {n_outputs}", targets.shape[1])
+        return X_val, targets, None
 
     def _strata(self, targets):
         return None

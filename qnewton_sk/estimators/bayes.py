@@ -149,8 +149,8 @@ class Inference:
         """Return the parameters to keep: those of the highest evidence, also after an interruption."""
         return theta if self.found is None else self.found.theta
 
-    def fitted(self, objective, theta):
-        """Return the fitted attributes by name."""
+    def fitted(self, objective, theta, has_posterior=True):
+        """Return the fitted attributes by name; without `has_posterior` no posterior is computed."""
         penalties = (
             Penalties(np.zeros(self.groups.count), 1.0) if self.found is None else self.found.penalties
         )
@@ -167,7 +167,7 @@ class Inference:
         if self.found is not None:
             effective = float(self.found.effective.sum()) + self.found.flat
             attributes |= {"log_evidence_": self.found.log_evidence, "effective_parameters_": effective}
-        if self.kind is not None:
+        if self.kind is not None and has_posterior:
             posterior = self._posterior(objective, theta, penalties)
             attributes["posterior_"] = posterior
             if self.found is None:

@@ -18,10 +18,11 @@ from qnewton_sk.inference import averaged_logits
 from qnewton_sk.nets import LogisticCrossEntropy, SoftmaxCrossEntropy
 from qnewton_sk.optimize import StepControl
 from qnewton_sk.scheduling import Scheduler
+from qnewton_sk.systems import must
 
 from .base import QNewtonBase
 from .callbacks import with_callbacks
-from .validation import check_sample_weight
+from .validation import check_sample_weight, renamed
 
 Array = NDArray[Any]
 
@@ -409,6 +410,8 @@ class QNewtonClassifier(ClassifierMixin, QNewtonBase):
             return None
         if classes is None:
             raise ValueError("`classes` must be passed on the first call to partial_fit; got None")
+        if np.ndim(classes) != 1 or len(np.unique(classes)) < 2:
+            raise must("classes", "be a sequence of all labels, at least two", classes)
         return np.unique(classes)
 
     def _learn_targets(self, y):
@@ -454,7 +457,8 @@ class QNewtonClassifier(ClassifierMixin, QNewtonBase):
             totals = np.bincount(codes, ones, len(self.classes_))
             by_class = totals.sum() / (len(self.classes_) * np.maximum(totals, np.finfo(float).tiny))
         else:
-            by_class = compute_class_weight(class_weight, classes=self.classes_, y=self.classes_)
+            with renamed("class_weight", class_weight, "map labels of y to their weights"):
+                by_class = compute_class_weight(class_weight, classes=self.classes_, y=self.classes_)
         return check_sample_weight(ones * by_class[codes], len(codes), targets.dtype)
 
     def _score_raw(self, loss, z, targets, weight):

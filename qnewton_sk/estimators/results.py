@@ -89,7 +89,8 @@ def set_results(estimator, job):
     """Set the fitted attributes of a job that has run."""
     journal, before = job.journal, estimator if job.keep else None
     vars(estimator).update(fitted_parameters(estimator, job.network, journal.theta))
-    vars(estimator).update(job.inference.fitted(job.objective, journal.theta))
+    failed = journal.stop_reason == "error"  # the objective may raise again
+    vars(estimator).update(job.inference.fitted(job.objective, journal.theta, has_posterior=not failed))
     estimator.n_iter_ = len(journal.losses)
     estimator.t_ = getattr(before, "t_", 0) + estimator.n_iter_ * job.n_samples
     estimator.loss_curve_ = getattr(before, "loss_curve_", []) + journal.losses
@@ -118,9 +119,14 @@ def set_results(estimator, job):
 
 
 def _summary(estimator, job):
-    """The summary of the Hessian; a single pass or a fit that was cut short has one only on request."""
+    """The summary of the Hessian; a single pass or a fit that was cut short has one only on request.
+
+    A fit that was ended by an exception has none: its objective may raise again.
+    """
     journal, diagnostics = job.journal, estimator.diagnostics
-    if (job.incremental or journal.stop_reason in ("interrupted", "error")) and diagnostics is not True:
+    if journal.stop_reason == "error":
+        return None
+    if (job.incremental or journal.stop_reason == "interrupted") and diagnostics is not True:
         return None
     objective = job.objective.with_alpha(fitted_penalty(job.network, estimator.alpha, estimator._penalties))
     spent = None if journal.resume is None else journal.resume.state

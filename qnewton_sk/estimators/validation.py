@@ -1,12 +1,14 @@
 """Checks of what a user passes: settings of an estimator, weights, validation data, memory."""
 
 from collections.abc import Iterable, Mapping
-from numbers import Integral, Real
+from contextlib import contextmanager
+from numbers import Real
 
 import numpy as np
 from sklearn.model_selection import train_test_split
 
 from qnewton_sk.machine import available_memory_bytes
+from qnewton_sk.systems import is_bool, is_int, is_real, must
 
 from .checkpoint import check_checkpoint
 
@@ -15,21 +17,6 @@ _FACTOR_COPIES = 2.5
 
 _VECTOR_COPIES = 16
 """Vectors of length N alive in a matrix-free step: parameters, gradient, CG's four, trial points, passes."""
-
-
-def must(name, expected, got):
-    """Return the ValueError of a parameter that is not what it must be."""
-    return ValueError(f"`{name}` must {expected}; got {got!r}")
-
-
-def is_int(value):
-    """Whether value is an integer and not a bool."""
-    return isinstance(value, Integral) and not isinstance(value, bool)
-
-
-def is_real(value):
-    """Whether value is a finite real number and not a bool."""
-    return isinstance(value, Real) and not isinstance(value, (bool, np.bool_)) and np.isfinite(value)
 
 
 def _int_from(low):
@@ -49,7 +36,7 @@ def _are_class_weights(value):
     return any(weights) and all(is_real(weight) and weight >= 0 for weight in weights)
 
 
-_BOOL = (lambda v: isinstance(v, (bool, np.bool_)), "be True or False")
+_BOOL = (is_bool, "be True or False")
 
 _SIMPLE = {
     "alpha": (
@@ -84,7 +71,7 @@ _SIMPLE = {
     "early_stopping": _BOOL,
     "validation_fraction": (lambda v: is_real(v) and 0 < v < 1, "be a float in (0, 1)"),
     "diagnostics": (
-        lambda v: isinstance(v, (bool, np.bool_)) or (isinstance(v, str) and v == "auto"),
+        lambda v: is_bool(v) or (isinstance(v, str) and v == "auto"),
         'be True, False or "auto"',
     ),
     "random_state": (
@@ -94,7 +81,7 @@ _SIMPLE = {
     "warm_start": _BOOL,
     "shuffle": _BOOL,
     "verbose": (
-        lambda v: isinstance(v, (bool, np.bool_)) or _int_from(0)(v),
+        lambda v: is_bool(v) or _int_from(0)(v),
         "be True, False or an int >= 0",
     ),
     "class_weight": (
@@ -204,6 +191,28 @@ def probe_loss(given, loss):
         raise must("loss", f"{expected}: both arguments have shape (n_samples, n_outputs)", given)
 
 
+@contextmanager
+def renamed(name, given, expected):
+    """Context of checks by scikit-learn, whose errors speak of X and y: they come out under the name of a parameter.
+
+    Parameters
+    ----------
+    name : str
+        The parameter.
+    given : object
+        What was passed.
+    expected : str
+        What it must be, from the verb on.
+    """
+    try:
+        yield
+    except (TypeError, ValueError) as error:
+        if str(error).startswith(f"`{name}`"):
+            raise
+        what = type(given).__name__ if np.ndim(given) == 0 else f"shape {np.shape(given)}"
+        raise ValueError(f"`{name}` must {expected}; got {what}: {error}") from error
+
+
 def held_out(train, validation_fraction, strata, random_state):
     """Return the samples to train on and those held out for early stopping, classes in equal shares.
 
@@ -243,6 +252,24 @@ def held_out(train, validation_fraction, strata, random_state):
     return [(X[r], targets[r], None if weight is None else weight[r]) for r in parts]
 
 
+def _as_numbers(name, given, dtype):
+    """Return real numbers as an array of this dtype."""
+    try:
+        numbers = np.asarray(given)
+        if numbers.dtype.kind == "c":
+            raise TypeError("complex numbers")
+        with np.errstate(over="ignore"):
+            cast = numbers.astype(dtype)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"`{name}` must hold real numbers; got {type(given).__name__}: {error}") from error
+    if numbers.dtype.kind == "f" and not np.array_equal(np.isfinite(numbers), np.isfinite(cast)):
+        raise ValueError(
+            f"`{name}` must be within the range of {cast.dtype}, the type of X; got {np.abs(numbers).max():g}. Scale "
+            "the weights, or pass X as float64"
+        )
+    return cast
+
+
 def check_sample_weight(sample_weight, n_samples, dtype):
     """Return the weights as an array of shape (n_samples,), or None where all are one.
 
@@ -253,7 +280,7 @@ def check_sample_weight(sample_weight, n_samples, dtype):
     """
     if sample_weight is None:
         return None
-    weight = np.asarray(sample_weight, dtype=dtype)
+    weight = _as_numbers("sample_weight", sample_weight, dtype)
     if weight.ndim == 0:
         weight = np.full(n_samples, weight)
     if weight.shape != (n_samples,):

@@ -5,6 +5,8 @@ from typing import Any
 import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
+from qnewton_sk.systems import must
+
 MAX_LOG_VARIANCE = 50.0
 """Maximum variance of a log mean that is exponentiated: beyond it the standard deviation overflows."""
 
@@ -104,6 +106,8 @@ def evidence_score(estimator: Any, X: Any = None, y: Any = None) -> float:
     >>> max(fits, key=lambda h: evidence_score(fits[h]))
     ()
     """
+    if isinstance(estimator, type) or not hasattr(estimator, "fit"):
+        raise must("estimator", "be a fitted QNewtonClassifier or QNewtonRegressor", estimator)
     check_is_fitted(estimator)
     score = getattr(estimator, "log_evidence_", None)
     if score is None:

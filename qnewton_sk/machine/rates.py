@@ -3,6 +3,7 @@
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from numbers import Real
 from typing import Any
 
 FLOPS = {"gemm": 2.0, "lu": 2 / 3, "cholesky": 1 / 3, "ldl": 1 / 3}
@@ -53,10 +54,9 @@ class Rates:
 
     def __post_init__(self):
         tables = self.flops_per_second
-        missing = set(FLOPS) - set(tables) if isinstance(tables, Mapping) else set(FLOPS)
-        if missing:
+        if not isinstance(tables, Mapping) or set(FLOPS) - set(tables):
             raise ValueError(
-                f"`flops_per_second` must map every kernel to its rates; {sorted(missing)} missing"
+                f"`flops_per_second` must map every kernel, {sorted(FLOPS)}, to its rates; got {tables!r}"
             )
         copied = {kernel: tuple(map(tuple, table)) for kernel, table in tables.items()}
         object.__setattr__(
@@ -91,7 +91,7 @@ class Rates:
 
 
 def _check_positive(name, numbers):
-    if not all(0 < number < math.inf for number in numbers):
+    if not all(isinstance(number, Real) and 0 < number < math.inf for number in numbers):
         raise ValueError(f"`{name}` must hold positive, finite numbers; got {numbers}")
 
 

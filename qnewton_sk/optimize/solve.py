@@ -2,14 +2,14 @@
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 
-from qnewton_sk.systems import Solution, SolveStatus, SystemFacts
+from qnewton_sk.systems import Block, Solution, SolveStatus, SystemFacts, must
 
 from .step_control import ControlState, Direction, StepControl
 
@@ -110,6 +110,27 @@ class StepSolve:
     def assembly_seconds(self):
         """Measured time that went into entries and factors."""
         return sum(s.assembly_seconds for s in self.blocks)
+
+
+def checked_blocks(blocks, gradient):
+    """Return the blocks of a curvature as a tuple.
+
+    Raises
+    ------
+    ValueError
+        If there is none, or one is no `Block` or has a matrix of another order than its part of the gradient.
+    """
+    if not isinstance(blocks, Iterable):
+        raise must("curvature", "return a non-empty list of qnewton_sk.Block from `blocks`", blocks)
+    blocks = tuple(blocks)
+    if not blocks or not all(isinstance(block, Block) for block in blocks):
+        raise must("curvature", "return a non-empty list of qnewton_sk.Block from `blocks`", blocks)
+    for block in blocks:
+        order = gradient[block.parameters].size
+        if block.matrix.n != order:
+            expected = f"return a matrix of order {order} for the parameters {block.parameters}"
+            raise must("curvature", expected, f"order {block.matrix.n}")
+    return blocks
 
 
 def solve_step(stages, state, tol, max_products=None):

@@ -16,6 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.base import BaseEstimator
 
+from qnewton_sk.systems import is_bool, is_int, is_real, must
+
 Array = NDArray[Any]
 
 SUFFICIENT_DECREASE = 1e-4
@@ -119,6 +121,19 @@ class StepControl(BaseEstimator):
 
     is_monotone = True
 
+    def check(self) -> None:
+        """Check the settings; called once before a fit begins.
+
+        Raises
+        ------
+        ValueError
+            If one of the settings of this package's controls is out of range. A subclass with settings of its own
+            may check them here.
+        """
+        for name, (holds, expected) in SETTINGS.items():
+            if name in self.get_params(deep=False) and not holds(getattr(self, name)):
+                raise must(f"{name} of a {type(self).__name__}", expected, getattr(self, name))
+
     def initial(self) -> ControlState:
         """Return the `ControlState` before the first step."""
         return ControlState(self.damping)
@@ -168,6 +183,20 @@ class StepControl(BaseEstimator):
     def is_stuck(self, state: ControlState) -> bool:
         """Return whether the damping cannot usefully rise any more."""
         return state.damping >= MAX_DAMPING
+
+
+SETTINGS = {
+    "damping": (lambda v: is_real(v) and v >= 0, "be a finite number >= 0"),
+    "learning_rate": (lambda v: is_real(v) and v > 0, "be a finite number > 0"),
+    "clip": (lambda v: is_real(v) and v > 0 or v == math.inf, "be a number > 0"),
+    "relative": (is_bool, "be True or False"),
+    "shrink": (lambda v: is_real(v) and 0 < v < 1, "be a number in (0, 1)"),
+    "max_trials": (lambda v: is_int(v) and v >= 1, "be an int >= 1"),
+    "radius": (lambda v: is_real(v) and v > 0, "be a finite number > 0"),
+    "accept": (lambda v: is_real(v) and 0 <= v < 1, "be a number in [0, 1)"),
+    "smallest": (lambda v: is_real(v) and v >= 0, "be a finite number >= 0"),
+}
+"""Settings of the controls by name: whether a value will do, and what it must be."""
 
 
 class FixedStep(StepControl):
@@ -346,6 +375,17 @@ class TrustRegion(StepControl):
         return min(max(start * factor, self.smallest), MAX_DAMPING)
 
 
+def check_trial(trial, theta):
+    """Raise ValueError if a step control has returned no `Trial`, or has accepted parameters that are not finite."""
+    if not isinstance(trial, Trial):
+        raise must("step_control", "return a qnewton_sk.Trial from `take`", trial)
+    if trial.accepted and not (
+        math.isfinite(trial.value) and np.shape(trial.theta) == theta.shape and np.isfinite(trial.theta).all()
+    ):
+        expected = f"accept finite parameters of shape {theta.shape} at a finite objective alone"
+        raise must("step_control", expected, f"an accepted trial of value {trial.value}")
+
+
 def _parabola_share(slope, change):
     """Share of the step at which the parabola through both values and the slope is minimal, in [0.1, 0.5]."""
     if not math.isfinite(change):
@@ -383,9 +423,10 @@ def resolve_step_control(step_control, *, regularization, learning_rate_init):
     Raises
     ------
     ValueError
-        If it is neither.
+        If it is neither, or a setting of the control is out of range.
     """
     if isinstance(step_control, StepControl):
+        step_control.check()
         return step_control
     if isinstance(step_control, str) and step_control in CONTROLS:
         return CONTROLS[step_control](damping=regularization, learning_rate=learning_rate_init)

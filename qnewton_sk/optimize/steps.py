@@ -11,12 +11,13 @@ from typing import Any
 
 import numpy as np
 
-from qnewton_sk.systems import SolveStatus
+from qnewton_sk.systems import SolveStatus, fault_of
 
 from .quasi_newton import CurvaturePairs, wolfe_search
 from .records import StepRecord, solve_columns
-from .solve import Stages, solve_step
+from .solve import Stages, checked_blocks, solve_step
 from .state import CONVERGED, Ending, ending
+from .step_control import check_trial
 
 MAX_FORCING, MIN_FORCING = 0.3, 1e-6
 """Maximum and minimum relative residual of an inexact Newton system (Eisenstat and Walker 1996 start at 0.5)."""
@@ -173,7 +174,9 @@ class NewtonStep:
         if state.blocks is not None:
             return state
         start = time.perf_counter()
-        blocks = tuple(self.curvature.blocks(objective, state.theta))
+        with fault_of("the object that `curvature` holds"):
+            blocks = self.curvature.blocks(objective, state.theta)
+        blocks = checked_blocks(blocks, state.point.gradient)
         seconds = state.hessian_seconds + time.perf_counter() - start
         return replace(state, blocks=blocks, hessian_seconds=seconds, pairs=None)
 
@@ -187,9 +190,11 @@ class NewtonStep:
     def _try(self, objective, state, solve):
         """Hand the direction to the step control; move if it accepts."""
         control, point = self.stages.control, state.point
-        trial = control.take(
-            objective, state.theta, point.value, point.gradient, solve.direction, state.control
-        )
+        with fault_of("the object that `step_control` holds"):
+            trial = control.take(
+                objective, state.theta, point.value, point.gradient, solve.direction, state.control
+            )
+        check_trial(trial, state.theta)
         end = None
         if trial.accepted:
             after = replace(

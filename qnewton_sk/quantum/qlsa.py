@@ -2,14 +2,23 @@
 
 from dataclasses import replace
 from math import inf, isfinite, nan
-from numbers import Integral, Real
+from numbers import Real
 from typing import Any, NamedTuple
 from zlib import crc32
 
 import numpy as np
 
 from qnewton_sk.solvers import LU
-from qnewton_sk.systems import LinearSystem, Solution, Solver, SolveStatus, SystemFacts, failure
+from qnewton_sk.systems import (
+    LinearSystem,
+    Solution,
+    Solver,
+    SolveStatus,
+    SystemFacts,
+    failure,
+    is_int,
+    is_real,
+)
 
 from .block_encoding import block_encoding_factor, logical_qubits
 from .circuit import missing_extra
@@ -196,9 +205,9 @@ class QLSA(Solver):
             raise ValueError(f"`fidelity` must be one of {FIDELITIES}; got {self.fidelity!r}")
         query_model(self.queries, "queries")
         error, rounds, seed = self.readout_error, self.refinements, self.random_state
-        if error is not None and not (isinstance(error, Real) and 0 < error < 1):
+        if error is not None and not (is_real(error) and 0 < error < 1):
             raise ValueError(f"`readout_error` must be None or in (0, 1); got {error!r}")
-        if not (isinstance(rounds, Integral) and rounds >= 0):
+        if not (is_int(rounds) and rounds >= 0):
             raise ValueError(f"`refinements` must be an int >= 0; got {rounds!r}")
         if not (seed is None or isinstance(seed, np.random.RandomState) or _is_seed(seed)):
             raise ValueError(

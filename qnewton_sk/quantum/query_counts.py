@@ -10,6 +10,8 @@ from numbers import Real
 
 from scipy.optimize import minimize_scalar
 
+from qnewton_sk.systems import fault_of
+
 Formula = Callable[[float, float, float], float]
 
 
@@ -59,12 +61,13 @@ class QueryModel:
         """
         try:
             # a numpy scalar would warn of an overflow, a Python float does not
-            queries = self.formula(float(kappa), float(tol), float(alpha))
+            with fault_of(f"the model {self.name!r} of `queries`"):
+                queries = self.formula(float(kappa), float(tol), float(alpha))
         except OverflowError:
             return inf
         if not (isinstance(queries, Real) and queries >= 0):
             raise ValueError(
-                f"the query model {self.name!r} must return a number >= 0; got {queries!r} at "
+                f"`queries` must be a model that returns a number >= 0; got {queries!r} from {self.name!r} at "
                 f"kappa={kappa:g}, tol={tol:g}, alpha={alpha:g}"
             )
         return float(queries)

@@ -3,13 +3,15 @@
 import numpy as np
 
 from qnewton_sk.conditioning import oracle_sparsity
+from qnewton_sk.systems import checked_symmetric
 
-from .tables import modelled_total_seconds
+from .tables import TIMES, check_columns, history_of, modelled_total_seconds
 
 ABSCISSAE = {
     "step": lambda history: np.asarray(history["step"]),
     "seconds": lambda history: np.cumsum(modelled_total_seconds(history)),
 }
+ABSCISSA_COLUMNS = {"step": ("step",), "seconds": TIMES}
 ABSCISSA_LABELS = {"step": "step", "seconds": "seconds, solves modelled"}
 
 
@@ -44,12 +46,12 @@ class LossCurveDisplay:
     @classmethod
     def from_estimator(cls, estimator, *, name=None, by="step", ax=None, **line):
         """Draw the loss curve of a fitted estimator; see `plot` for the parameters."""
-        return cls.from_history(estimator.history_, name=name, by=by, ax=ax, **line)
+        return cls.from_history(history_of(estimator), name=name, by=by, ax=ax, **line)
 
     @classmethod
     def from_estimators(cls, estimators, *, by="step", ax=None, **line):
         """Draw the loss curves of several fitted estimators, a mapping of name to estimator."""
-        return cls({name: est.history_ for name, est in estimators.items()}).plot(by=by, ax=ax, **line)
+        return cls({name: history_of(est) for name, est in estimators.items()}).plot(by=by, ax=ax, **line)
 
     @classmethod
     def from_history(cls, history, *, name=None, by="step", ax=None, **line):
@@ -75,6 +77,8 @@ class LossCurveDisplay:
         """
         if by not in ABSCISSAE:
             raise ValueError(f"`by` must be one of {list(ABSCISSAE)}; got {by!r}")
+        for history in self.histories.values():
+            check_columns(history, ("loss", *ABSCISSA_COLUMNS[by]))
         self.ax_, self.figure_ = resolve_axes(ax)
         self.lines_ = [
             self.ax_.plot(ABSCISSAE[by](history), history["loss"], label=name, **line)[0]
@@ -84,6 +88,10 @@ class LossCurveDisplay:
         if any(self.histories):
             self.ax_.legend()
         return self
+
+
+SCHEDULE_COLUMNS = "step", "phase", "backend", "classical_cost", "quantum_cost", "modelled_seconds"
+"""Columns of the history that show in a `ScheduleDisplay`."""
 
 
 class ScheduleDisplay:
@@ -116,7 +124,7 @@ class ScheduleDisplay:
     @classmethod
     def from_estimator(cls, estimator, *, ax=None):
         """Draw the schedule of a fitted estimator."""
-        return cls.from_history(estimator.history_, ax=ax)
+        return cls.from_history(history_of(estimator), ax=ax)
 
     @classmethod
     def from_history(cls, history, *, ax=None):
@@ -130,6 +138,7 @@ class ScheduleDisplay:
         -------
         ScheduleDisplay
         """
+        check_columns(self.history, SCHEDULE_COLUMNS)
         self.ax_, self.figure_ = resolve_axes(ax)
         newton = np.asarray(self.history["phase"]) == "newton"
         history = {name: np.asarray(column)[newton] for name, column in self.history.items()}
@@ -209,7 +218,7 @@ class HessianDisplay:
     @classmethod
     def from_matrix(cls, matrix, *, kind="spectrum", ax=None):
         """Draw a symmetric matrix of shape (n, n); see `plot` for the parameters."""
-        return cls(np.asarray(matrix)).plot(kind=kind, ax=ax)
+        return cls(checked_symmetric(matrix, "matrix")).plot(kind=kind, ax=ax)
 
     def plot(self, *, kind="spectrum", ax=None):
         """Draw the matrix.

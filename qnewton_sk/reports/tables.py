@@ -1,6 +1,11 @@
 """Tables of a run's history."""
 
+from collections.abc import Iterable, Mapping
+
 import numpy as np
+from sklearn.utils.validation import check_is_fitted
+
+from qnewton_sk.systems import must
 
 STEP_COLUMNS = {
     "step": "d",
@@ -17,6 +22,29 @@ STEP_COLUMNS = {
 
 STAGES = ("gradient_seconds", "hessian_seconds", "schedule_seconds")
 """Measured stages of a step that no choice of the solver changes."""
+
+
+TIMES = (*STAGES, "modelled_seconds")
+"""Columns that add up to the modelled time of a step."""
+
+
+def history_of(estimator):
+    """Return `history_` of an estimator.
+
+    Raises
+    ------
+    sklearn.exceptions.NotFittedError
+        If it is not fitted.
+    """
+    check_is_fitted(estimator, "history_")
+    return estimator.history_
+
+
+def check_columns(history, columns, name="history"):
+    """Raise ValueError, with the name of the parameter, if a history is no mapping or lacks some of the columns."""
+    if not hasattr(history, "keys") or not all(column in history for column in columns):
+        expected = f"be the `history_` of a fitted estimator, with the columns {list(columns)}"
+        raise must(name, expected, history)
 
 
 COMPARISON = ("method", "steps", "measured stages (s)", "modelled solves (s)", "total (s)", "a step (s)")
@@ -51,7 +79,10 @@ def step_table(history, columns=None):
        1   0.5
        2  0.25
     """
-    columns = list(STEP_COLUMNS) if columns is None else list(columns)
+    columns = STEP_COLUMNS if columns is None else columns
+    if isinstance(columns, str) or not isinstance(columns, Iterable):
+        raise must("columns", "be a sequence of names of columns", columns)
+    columns = list(columns)
     missing = [name for name in columns if name not in history]
     if missing:
         raise ValueError(f"`columns` must be among {list(history)}; got {missing}")
@@ -142,6 +173,10 @@ def compare_runs(histories, loss=None, stages_of=None):
     method  steps  measured stages (s)  modelled solves (s)  total (s)  a step (s)
     Newton      2                  0.5                    2        2.5        1.25
     """
+    if not isinstance(histories, Mapping) or not histories:
+        raise must("histories", "map at least one name to a history", histories)
+    for name, history in histories.items():
+        check_columns(history, ("phase", "loss", *TIMES), f"histories of {name!r}")
     if loss is None:
         loss = max(float(np.nanmin(history["loss"])) for history in histories.values())
     stages_of = stages_of or {}

@@ -2,11 +2,14 @@
 
 import copy
 import warnings
+from collections.abc import Iterable
 
 import numpy as np
 from scipy import sparse
 from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning
+
+from qnewton_sk.systems import must
 
 
 def regularization_tradeoff(estimator, X, y, X_test, y_test, regularizations, condition_number=None):
@@ -43,7 +46,8 @@ def regularization_tradeoff(estimator, X, y, X_test, y_test, regularizations, co
     >>> table["condition_number"][0] > table["condition_number"][1]
     True
     """
-    return _sweep(estimator, "regularization", regularizations, (X, y), (X_test, y_test), condition_number)
+    values = _values("regularizations", regularizations)
+    return _sweep(estimator, "regularization", values, (X, y), (X_test, y_test), condition_number)
 
 
 def sparsity_tradeoff(estimator, X, y, X_test, y_test, sparsities, condition_number=None):
@@ -67,13 +71,19 @@ def sparsity_tradeoff(estimator, X, y, X_test, y_test, sparsities, condition_num
     dict of str to list
         Columns oracle_sparsity, score, train_score, condition_number, n_steps, converged, loss.
     """
-    return _sweep(estimator, "oracle_sparsity", sparsities, (X, y), (X_test, y_test), condition_number)
+    values = _values("sparsities", sparsities)
+    return _sweep(estimator, "oracle_sparsity", values, (X, y), (X_test, y_test), condition_number)
+
+
+def _values(name, values):
+    """Return a sequence of settings as a list."""
+    found = list(values) if isinstance(values, Iterable) and not isinstance(values, str) else []
+    if not found:
+        raise must(name, "be a sequence of at least one value", values)
+    return found
 
 
 def _sweep(estimator, parameter, values, train, test, measure):
-    values = list(values)
-    if not values:
-        raise ValueError(f"a value of `{parameter}` must be given at least; got none")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)  # a row each says whether it has converged
         fitted = [

@@ -1,5 +1,6 @@
 """Backends: solvers under a name, each with the model of its cost, and the lists of those that ship."""
 
+from numbers import Real
 from typing import Any
 
 from sklearn.base import BaseEstimator
@@ -24,7 +25,7 @@ from qnewton_sk.solvers import (
     Woodbury,
     WoodburyCost,
 )
-from qnewton_sk.systems import BOUNDS, NEEDS, CostEstimate, Solver, SystemFacts, as_cost_model
+from qnewton_sk.systems import BOUNDS, NEEDS, CostEstimate, Solver, SystemFacts, as_cost_model, fault_of, must
 
 KINDS = ("classical", "quantum")
 
@@ -80,6 +81,7 @@ class Backend(BaseEstimator):
                 f"`solver` {whose} must have `needs` among {NEEDS} and `bounds_by` among {BOUNDS}; "
                 f"got {self.solver.needs!r} and {self.solver.bounds_by!r}"
             )
+        self.solver.check()
         try:
             cost = as_cost_model(self.cost)
         except ValueError as error:
@@ -88,7 +90,10 @@ class Backend(BaseEstimator):
 
     def rejection_reason(self, facts: SystemFacts, tol: float) -> str | None:
         """Return why this backend cannot take the system, or None."""
-        return self.solver.rejection_reason(facts) or as_cost_model(self.cost).rejection_reason(facts, tol)
+        with fault_of(f"`solver` of the backend {self.name!r}"):
+            reason = self.solver.rejection_reason(facts)
+        with fault_of(f"`cost` of the backend {self.name!r}"):
+            return reason or as_cost_model(self.cost).rejection_reason(facts, tol)
 
     def estimate(self, facts: SystemFacts, tol: float) -> CostEstimate:
         """Return the `CostEstimate` of one solve to the relative error `tol`.
@@ -98,16 +103,17 @@ class Backend(BaseEstimator):
         ValueError
             If the cost returns something else.
         """
-        estimate = as_cost_model(self.cost)(facts, tol)
-        if not isinstance(estimate, CostEstimate):
-            raise ValueError(
-                f"`cost` of the backend {self.name!r} must return a qnewton_sk.CostEstimate; got {estimate!r}"
-            )
+        with fault_of(f"`cost` of the backend {self.name!r}"):
+            estimate = as_cost_model(self.cost)(facts, tol)
+        if not (isinstance(estimate, CostEstimate) and isinstance(estimate.seconds, Real)):
+            expected = "return a qnewton_sk.CostEstimate, whose `seconds` is a number"
+            raise must(f"cost of the backend {self.name!r}", expected, estimate)
         return estimate
 
     def break_even_gate_time(self, facts: SystemFacts, tol: float, classical_seconds: float) -> float | None:
         """Return the gate time in seconds at which a solve costs `classical_seconds`, or None."""
-        return as_cost_model(self.cost).break_even_gate_time(facts, tol, classical_seconds)
+        with fault_of(f"`cost` of the backend {self.name!r}"):
+            return as_cost_model(self.cost).break_even_gate_time(facts, tol, classical_seconds)
 
 
 def classical_backends(rates: Rates | None = None) -> list[Backend]:

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -10,7 +9,16 @@ from sklearn.base import BaseEstimator
 
 from qnewton_sk.machine import Rates
 from qnewton_sk.quantum import EXACT_TOL
-from qnewton_sk.systems import CostEstimate, LinearSystem, Solution, SolveStatus, SystemFacts, failure
+from qnewton_sk.systems import (
+    CostEstimate,
+    LinearSystem,
+    Solution,
+    SolveStatus,
+    SystemFacts,
+    failure,
+    fault_of,
+    is_real,
+)
 
 from .backends import Backend, classical_backends, default_backends, quantum_backend
 
@@ -108,7 +116,7 @@ class Scheduler(BaseEstimator):
             If `tol` is not None or in (0, 1), or `backends` is empty, holds something else or uses a name twice,
             or a backend is not as it must be (see `Backend`).
         """
-        if self.tol is not None and not (isinstance(self.tol, Real) and 0 < self.tol < 1):
+        if self.tol is not None and not (is_real(self.tol) and 0 < self.tol < 1):
             raise ValueError(f"`tol` of a Scheduler must be None or a number in (0, 1); got {self.tol!r}")
         rates = self._given_rates()
         if self.backends is None:
@@ -214,6 +222,11 @@ def _solved_by(by_name, system, decision, rates):
 
 
 def _answer(by_name, system, decision, rates):
+    with fault_of(f"`solver` of the backend {decision.chosen!r}"):
+        return _solution(by_name, system, decision, rates)
+
+
+def _solution(by_name, system, decision, rates):
     chosen = by_name[decision.chosen]
     if chosen.kind != "quantum":
         return chosen.solver.solve(replace(system, max_products=decision.max_products))

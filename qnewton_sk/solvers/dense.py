@@ -5,7 +5,7 @@ from typing import NamedTuple
 import numpy as np
 
 from qnewton_sk.machine import FLOPS, REFERENCE_RATES, available_memory_bytes
-from qnewton_sk.systems import CostEstimate, CostModel, Solver, SolveStatus, failure, solution_of
+from qnewton_sk.systems import CostEstimate, CostModel, Solver, SolveStatus, failure, must, solution_of
 
 SMALL_ORDER = 10_000
 """Order below which the available memory is not looked up: matrix and factorisation take 2 GB together."""
@@ -110,6 +110,10 @@ class FactorisationCost(CostModel):
         return self.seconds(facts).estimate(self.source())
 
 
+DIRECT_KERNELS = "lu", "cholesky", "ldl"
+"""Factorisations whose rates are measured."""
+
+
 class DirectCost(FactorisationCost):
     """C N^3 for one factorisation, plus the triangular solves and what is left of the assembly.
 
@@ -124,6 +128,12 @@ class DirectCost(FactorisationCost):
     def __init__(self, kernel="lu", rates=None):
         self.kernel = kernel
         self.rates = rates
+
+    def check(self):
+        """Raise ValueError if a setting is out of range."""
+        super().check()
+        if not isinstance(self.kernel, str) or self.kernel not in DIRECT_KERNELS:
+            raise must("kernel of a DirectCost", f"be one of {DIRECT_KERNELS}", self.kernel)
 
     def source(self):
         """Return where the formula comes from."""

@@ -178,6 +178,10 @@ class SinglePrecisionCost(CostModel):
     def __init__(self, cost):
         self.cost = cost
 
+    def check(self):
+        """Raise ValueError if a setting of the cost in double precision is out of range."""
+        self.cost.check()
+
     def rejection_reason(self, facts, tol):
         """Return why the corrections would not converge, or None; the condition number must be known."""
         if facts.kappa is None:

@@ -9,7 +9,7 @@ from .arrays import (
     scale_of,
     symmetric_product,
 )
-from .checks import checked_symmetric
+from .checks import checked_symmetric, fault_of, is_bool, is_int, is_real, must
 from .cost_estimate import CostEstimate, CostModel, FunctionCost, as_cost_model
 from .factorisations import Factorisation, Inertia
 from .linear_system import Block, LinearSystem, SystemFacts
@@ -39,7 +39,12 @@ __all__ = [
     "as_cost_model",
     "checked_symmetric",
     "failure",
+    "fault_of",
+    "is_bool",
     "is_finite",
+    "is_int",
+    "is_real",
+    "must",
     "euclidean_norm",
     "max_abs",
     "power_of_two",

@@ -1,6 +1,7 @@
-"""Checks of the matrices that users hand in."""
+"""Checks of the numbers and matrices that users hand in, and the name under which a fault of theirs is reported."""
 
 import math
+from numbers import Integral, Real
 
 import numpy as np
 from scipy import sparse
@@ -9,6 +10,80 @@ from .arrays import is_finite, max_abs
 
 BLOCK_ROWS = 256
 """Rows compared with their mirror images at once: a block of columns of that width stays in the cache."""
+
+
+def must(name, expected, got):
+    """Return the ValueError of a parameter that is not what it must be.
+
+    Parameters
+    ----------
+    name : str
+        The name, which is put in backquotes; text after " of " says whose parameter it is.
+    expected : str
+        What it must be, from the verb on.
+    got : object
+        What it is.
+
+    Examples
+    --------
+    >>> from qnewton_sk.systems import must
+    >>> must("damping of a TrustRegion", "be a finite number >= 0", -1.0)
+    ValueError('`damping` of a TrustRegion must be a finite number >= 0; got -1.0')
+    """
+    parameter, of, owner = name.partition(" of ")
+    return ValueError(f"`{parameter}`{of}{owner} must {expected}; got {got!r}")
+
+
+def is_int(value):
+    """Return whether `value` is an integer and not a bool."""
+    return isinstance(value, Integral) and not isinstance(value, bool)
+
+
+def is_real(value):
+    """Return whether `value` is a finite real number and not a bool."""
+    return isinstance(value, Real) and not isinstance(value, (bool, np.bool_)) and math.isfinite(value)
+
+
+def is_bool(value):
+    """Return whether `value` is True or False, of Python or of numpy."""
+    return isinstance(value, (bool, np.bool_))
+
+
+class fault_of:
+    """Context in which code of a user runs: an exception from it gets a note that says where it comes from.
+
+    An exception that says so already is left as it is: one with a note, or with a message that begins with the name
+    of a parameter in backquotes, as those of this package do.
+
+    Parameters
+    ----------
+    part : str
+        What has been called, with the name of its parameter in backquotes.
+
+    Examples
+    --------
+    >>> from qnewton_sk.systems import fault_of
+    >>> try:
+    ...     with fault_of("`solver` of the backend 'mine'"):
+    ...         1 / 0
+    ... except ZeroDivisionError as error:
+    ...     error.__notes__
+    ["This was raised by `solver` of the backend 'mine'."]
+    """
+
+    __slots__ = ("part",)
+
+    def __init__(self, part):
+        self.part = part
+
+    def __enter__(self):
+        """Return nothing of use."""
+
+    def __exit__(self, kind, error, traceback):
+        """Add the note."""
+        is_named = hasattr(error, "__notes__") or str(error).startswith("`")
+        if isinstance(error, Exception) and not is_named:
+            error.add_note(f"This was raised by {self.part}.")
 
 
 def checked_symmetric(H, name="H", finite=True):
@@ -60,9 +135,10 @@ def checked_symmetric(H, name="H", finite=True):
 
 
 def _checked_square(H, name):
-    H = sparse.csr_array(H) if sparse.issparse(H) else np.asarray(H)
+    given, H = H, sparse.csr_array(H) if sparse.issparse(H) else np.asarray(H)
     if H.ndim != 2 or H.shape[0] != H.shape[1] or H.shape[0] < 1:
-        raise ValueError(f"`{name}` must be a square matrix of order >= 1; got shape {H.shape}")
+        got = f"shape {H.shape}" if H.ndim else repr(given)
+        raise ValueError(f"`{name}` must be a square matrix of order >= 1; got {got}")
     if H.dtype.kind not in "biuf":
         raise ValueError(f"`{name}` must be a real matrix of numbers; got dtype {H.dtype}")
     if H.dtype not in (np.float32, np.float64):

@@ -8,6 +8,9 @@ from functools import partial
 
 from sklearn.base import BaseEstimator
 
+from qnewton_sk.machine import Rates
+
+from .checks import must
 from .linear_system import SystemFacts
 
 
@@ -62,8 +65,17 @@ class CostModel(BaseEstimator):
         return None
 
     def check(self) -> None:
-        """Raise ValueError if a setting is out of range; called once before a fit begins."""
-        return None
+        """Raise ValueError if a setting is out of range; called once before a fit begins.
+
+        The base class checks a setting `rates`, if there is one.
+        """
+        rates = getattr(self, "rates", None)
+        if not (rates is None or isinstance(rates, Rates)):
+            raise must(
+                f"rates of a {type(self).__name__}",
+                "be None or a Rates object, as calibrate() returns",
+                rates,
+            )
 
     def break_even_gate_time(self, facts: SystemFacts, tol: float, classical_seconds: float) -> float | None:
         """Return the gate time in seconds at which a solve costs `classical_seconds`, or None if there is none."""

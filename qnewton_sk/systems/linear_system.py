@@ -1,10 +1,12 @@
 """A linear system, the facts that cost models see, and the block of parameters that it moves."""
 
 from dataclasses import dataclass
+from numbers import Real
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from .checks import is_int, must
 from .system_matrix import SystemMatrix
 
 
@@ -79,16 +81,14 @@ class SystemFacts:
     radius: float | None = None
 
     def __post_init__(self):
-        if not self.n >= 1:
-            raise ValueError(f"`n` must be an int >= 1; got {self.n!r}")
-        if self.kappa is not None and not self.kappa >= 1:
-            raise ValueError(
-                f"`kappa` must be >= 1 (the ratio of largest to smallest singular value); got {self.kappa!r}"
-            )
+        if not (is_int(self.n) and self.n >= 1):
+            raise must("n", "be an int >= 1", self.n)
+        if self.kappa is not None and not (isinstance(self.kappa, Real) and self.kappa >= 1):
+            raise must("kappa", "be >= 1 (the ratio of largest to smallest singular value)", self.kappa)
         if self.row_nonzeros is None:
             object.__setattr__(self, "row_nonzeros", self.n)
-        elif not 1 <= self.row_nonzeros <= self.n:
-            raise ValueError(f"`row_nonzeros` must be between 1 and n={self.n}; got {self.row_nonzeros!r}")
+        elif not (isinstance(self.row_nonzeros, Real) and 1 <= self.row_nonzeros <= self.n):
+            raise must("row_nonzeros", f"be between 1 and n={self.n}", self.row_nonzeros)
         if self.product_flops is None:
             object.__setattr__(self, "product_flops", 2.0 * (self.n**2 if self.nnz is None else self.nnz))
 

@@ -46,6 +46,10 @@ class Solver(BaseEstimator):
     bounds_by = "shift"
     takes_reference = False
 
+    def check(self) -> None:
+        """Raise ValueError if a setting is out of range; called once before a fit begins."""
+        return None
+
     def rejection_reason(self, facts: SystemFacts) -> str | None:
         """Return why this solver cannot take a system, or None if it can.
 

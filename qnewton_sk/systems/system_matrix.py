@@ -10,7 +10,7 @@ from numpy.typing import DTypeLike, NDArray
 from scipy import sparse
 
 from .arrays import max_abs, scale_for, symmetric_product
-from .checks import checked_symmetric
+from .checks import checked_symmetric, fault_of
 from .factorisations import CholeskyFactorisation, LDLFactorisation, LUFactorisation
 from .sparse_lu import SparseLUFactorisation
 
@@ -21,6 +21,10 @@ FACTORISATIONS = {
     for kind in (CholeskyFactorisation, LDLFactorisation, LUFactorisation, SparseLUFactorisation)
 }
 """Kinds of factorisation by name; of several that exist, the first here is the cheapest to solve with."""
+
+
+MAKER = "the functions of a SystemMatrix, which the `curvature` of a fit has made"
+"""What is at fault if entries, a factor or a product cannot be computed."""
 
 
 class MatrixCache:
@@ -51,7 +55,8 @@ class MatrixCache:
     def timed(self, compute: Callable[[], Any]) -> Any:
         """Return what `compute` returns and count the time that it takes."""
         start = time.perf_counter()
-        result = compute()
+        with fault_of(MAKER):
+            result = compute()
         self.seconds += time.perf_counter() - start
         return result
 
@@ -244,7 +249,8 @@ class SystemMatrix:
         if self._product is None or rule_costs_more:
             Hv = symmetric_product(self.entries(), v)
         else:
-            Hv = self._product(v)
+            with fault_of(MAKER):
+                Hv = self._product(v)
         return Hv + self.shift * v if self.shift else Hv
 
     def block_product(self) -> Callable[[Array], Array]:

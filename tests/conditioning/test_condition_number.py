@@ -112,7 +112,7 @@ def test_a_users_estimator():
 
 @pytest.mark.parametrize("method", ["exakt", "", None, 3, object(), ["exact"]])
 def test_unknown_method(method):
-    with pytest.raises(ValueError, match="`condition_number` must be one of .*'lanczos'"):
+    with pytest.raises(ValueError, match="`method` must be one of .*'lanczos'"):
         condition_number(np.eye(2), method)
 
 

@@ -4,7 +4,6 @@ The message says what the argument must be and what was given, and comes before 
 """
 
 import re
-from fnmatch import fnmatch
 
 import numpy as np
 import pytest
@@ -329,66 +328,15 @@ CASES = [
 ]
 """(id, name of the wrong argument, its value, the call)."""
 
-KNOWN = {
-    "classify-class_weight-{7: 1.0}": "scikit-learn's check of class weights does not name the parameter",
-    **dict.fromkeys(
-        ["FixedStep-*", "LineSearch-*", "TrustRegion-*"], "settings of a step control are not checked"
-    ),
-    **dict.fromkeys(
-        ["Hessian-*", "GaussNewton-*", "EmpiricalFisher-*", "AutoCurvature-*"],
-        "the partition of a curvature is not checked before the first step",
-    ),
-    **dict.fromkeys(
-        [
-            "emulated-fidelity-*",
-            "emulated-readout_error-*",
-            "emulated-refinements-*",
-            "emulated-random_state-*",
-        ],
-        "settings of an emulated solver are not checked before the first step",
-    ),
-    **dict.fromkeys(
-        ["facts-n-'x'", "facts-n-None", "facts-n-2.5", "facts-kappa-'x'", "facts-row_nonzeros-'x'"],
-        "facts of another type fail in a comparison, or pass",
-    ),
-    "offered-rates-*": "the rates are looked at in the first step",
-    "Rates-flops_per_second-*": "the message does not say what was given",
-    "Rates-*_se*-'x'": "a rate of another type fails in a comparison",
-    "Rates-single_speed-'x'": "a rate of another type fails in a comparison",
-    "condition_number-method-*": "names `condition_number`, which is another function's argument",
-    "ConditionNumber-value-*": "the conversion to float fails first",
-    "oracle_sparsity-fraction-'half'": "the conversion to float fails first",
-    "prune_symmetric-keep-True": "True is taken as 1.0",
-    "prune_symmetric-keep_diagonal-*": "anything is taken as true or false, or fails in a conversion",
-    "from_matrix-matrix-*": "a display does not check its matrix",
-    "from_history-history-*": "a display does not check its history",
-    "step_table-columns-'loss'": "a str is taken as a sequence of columns",
-    "step_table-columns-3": "fails as it is iterated",
-    "compare_runs-histories-*": "not checked",
-    "regularization_tradeoff-*": "names `regularization`, or fails as it is iterated",
-    "sparsity_tradeoff-*": "names `oracle_sparsity`, or fails as it is iterated",
-    "evidence_score-estimator-*": "scikit-learn's check raises a TypeError",
-    "fit_classifier-X_val-ndarray*": "scikit-learn's check speaks of X",
-    "fit_classifier-sample_weight-ndarray4": "complex weights are cast with a warning",
-    "fit_regressor-sample_weight-ndarray1": "the conversion to float fails first",
-    "fit_classifier-y_val-ndarray1": "scikit-learn's check names neither",
-    "fit_regressor-y_val-ndarray[012]": "scikit-learn's check speaks of y; two columns for one are not noticed",
-}
-"""Patterns of cases that do not hold yet, with what happens instead."""
-
 
 def parameters():
-    """The cases, those of `KNOWN` marked; the number makes labels unique that differ in an array alone."""
+    """The cases; the number makes labels unique that differ in an array alone."""
     seen = {}
     for label, name, value, call in CASES:
         if label.endswith("ndarray"):
             seen[label] = seen.get(label, -1) + 1
             label += str(seen[label])
-        reasons = [
-            reason for pattern, reason in KNOWN.items() if fnmatch(label, pattern.replace("[]", "[[]]"))
-        ]
-        marks = [pytest.mark.xfail(strict=True, reason=reasons[0])] if reasons else []
-        yield pytest.param(name, value, call, id=label, marks=marks)
+        yield pytest.param(name, value, call, id=label)
 
 
 @pytest.mark.parametrize("name, value, call", list(parameters()))
@@ -450,13 +398,7 @@ METHODS = {
 }
 
 
-UNCHECKED = pytest.mark.xfail(strict=True, reason="a display reads `history_` unchecked")
-
-
-@pytest.mark.parametrize(
-    "method",
-    [pytest.param(name, marks=UNCHECKED if name[:2] in ("Sc", "Lo") else []) for name in METHODS],
-)
+@pytest.mark.parametrize("method", list(METHODS))
 def test_an_unfitted_estimator_is_said_to_be_so(method):
     with pytest.raises(ValueError, match="not fitted|fitted first|call fit|must be fitted"):
         METHODS[method](QNewtonRegressor())
@@ -482,10 +424,7 @@ def test_predict_refuses_wrong_inputs(fitted, which, data):
         fitted[which].predict(data)
 
 
-NAMES_Y = pytest.mark.xfail(strict=True, reason="the message speaks of `y`")
-
-
-@pytest.mark.parametrize("classes", [None, *(pytest.param(v, marks=NAMES_Y) for v in ("x", 3, [0]))])
+@pytest.mark.parametrize("classes", [None, "x", 3, [0]])
 def test_partial_fit_names_classes(no_work, classes):
     with pytest.raises(ValueError, match="`classes` must"):
         QNewtonClassifier((2,)).partial_fit(X, Y, classes=classes)

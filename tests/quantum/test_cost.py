@@ -184,7 +184,8 @@ def test_a_query_model_that_returns_no_count_is_named(returned):
         return returned
 
     with pytest.raises(
-        ValueError, match=r"query model 'broken' must return a number >= 0; got .* at kappa=80"
+        ValueError,
+        match=r"`queries` must be a model that returns a number >= 0; got .* from 'broken' at kappa=80",
     ):
         QuantumCost(broken)(FACTS, 1e-3)
 

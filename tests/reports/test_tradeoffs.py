@@ -58,7 +58,7 @@ def test_own_measure(iris, net):
 
 
 def test_no_values(iris, net):
-    with pytest.raises(ValueError, match="a value of `regularization` must be given"):
+    with pytest.raises(ValueError, match="`regularizations` must be a sequence of at least one value; got"):
         regularization_tradeoff(net, *iris, [])
 
 

@@ -1,4 +1,4 @@
-"""A matrix that is not symmetric is refused by all that takes one, alike and by name."""
+"""A matrix that is not symmetric is refused by all that takes one, alike and by name; faults get the name of a part."""
 
 import math
 
@@ -8,7 +8,7 @@ from scipy import sparse
 
 from qnewton_sk import SystemMatrix, condition_number, prune_symmetric
 from qnewton_sk.conditioning import extreme_eigenvalues, inertia, spectral_density, spectrum_table
-from qnewton_sk.systems.checks import BLOCK_ROWS, checked_symmetric
+from qnewton_sk.systems.checks import BLOCK_ROWS, checked_symmetric, fault_of, must
 
 TAKES_A_MATRIX = [
     SystemMatrix.from_entries,
@@ -77,3 +77,21 @@ def test_a_system_takes_what_is_not_finite_but_only_symmetrically():
     assert SystemMatrix.from_entries(H).entries() is H
     with pytest.raises(ValueError, match="`H` must be finite"):
         condition_number(H)
+
+
+def test_a_fault_gets_the_name_of_the_innermost_part_alone():
+    with pytest.raises(TypeError) as raised, fault_of("`outer`"), fault_of("`inner`"):
+        math.sqrt("x")
+    assert raised.value.__notes__ == ["This was raised by `inner`."]
+
+
+def test_an_error_that_names_its_parameter_gets_no_note():
+    with pytest.raises(ValueError, match="`loss` must be smooth") as raised, fault_of("`step_control`"):
+        raise must("loss", "be smooth", 3)
+    assert not hasattr(raised.value, "__notes__")
+
+
+def test_an_interruption_is_no_fault():
+    with pytest.raises(KeyboardInterrupt) as raised, fault_of("`solver`"):
+        raise KeyboardInterrupt
+    assert not hasattr(raised.value, "__notes__")
