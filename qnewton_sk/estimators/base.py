@@ -286,3 +286,15 @@ class QNewtonBase(CallbackSupportMixin, BaseEstimator):
         tags = super().__sklearn_tags__()
         tags.input_tags.sparse = True
         return tags
+
+
+def fitted_network(estimator):
+    """Return the net of the last fit.
+
+    Raises
+    ------
+    NotFittedError
+        If there was none.
+    """
+    check_is_fitted(estimator, "coefs_")
+    return estimator._fitted_network()
