@@ -4,7 +4,7 @@ from qnewton_sk.conditioning import ConditionNumber, condition_number, oracle_sp
 from qnewton_sk.curvature import AutoCurvature, Curvature, EmpiricalFisher, GaussNewton, Hessian
 from qnewton_sk.estimators import QNewtonClassifier, QNewtonRegressor
 from qnewton_sk.inference import evidence_score
-from qnewton_sk.interop import register_onnx
+from qnewton_sk.interop import from_mlp, register_onnx, to_mlp
 from qnewton_sk.machine import REFERENCE_RATES, Rates, calibrate
 from qnewton_sk.optimize import Direction, FixedStep, LineSearch, StepControl, Trial, TrustRegion
 from qnewton_sk.quantum import (
@@ -93,6 +93,7 @@ __all__ = [
     "default_backends",
     "evidence_score",
     "failure",
+    "from_mlp",
     "logical_qubits",
     "oracle_sparsity",
     "prune_symmetric",
@@ -101,4 +102,5 @@ __all__ = [
     "register_onnx",
     "show_versions",
     "solution_of",
+    "to_mlp",
 ]

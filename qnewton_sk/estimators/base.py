@@ -20,7 +20,7 @@ from qnewton_sk.versions import __version__
 from .bayes import Inference, check_inference, fitted_penalty, penalty_number
 from .callbacks import CallbackSupportMixin, with_callbacks
 from .fitting import Job, entries_needed_by, loop_of, run_job
-from .results import set_results, warn_of_ending
+from .results import adopt_parameters, set_results, warn_of_ending
 from .validation import (
     check_activation,
     check_hidden_layer_sizes,
@@ -298,3 +298,28 @@ def fitted_network(estimator):
     """
     check_is_fitted(estimator, "coefs_")
     return estimator._fitted_network()
+
+
+def fitted_like(estimator, mlp):
+    """Give a new estimator the parameters and the targets of a fitted net of scikit-learn; return the estimator.
+
+    Parameters
+    ----------
+    estimator : QNewtonClassifier or QNewtonRegressor
+        Its settings must be those with which the parameters predict.
+    mlp : MLPClassifier or MLPRegressor
+        Fitted.
+    """
+    for name in ("classes_", "n_outputs_", "out_activation_", "feature_names_in_"):
+        if hasattr(mlp, name):
+            setattr(estimator, name, getattr(mlp, name))
+    adopt_parameters(estimator, mlp.coefs_, mlp.intercepts_)
+    estimator.n_iter_, estimator.t_ = int(mlp.n_iter_), int(mlp.t_)
+    estimator.loss_curve_ = list(getattr(mlp, "loss_curve_", []))
+    estimator.loss_ = float(mlp.loss_)
+    estimator.best_loss_ = getattr(mlp, "best_loss_", estimator.loss_)
+    scores = getattr(mlp, "validation_scores_", None)
+    estimator.validation_scores_ = None if scores is None else list(scores)
+    estimator.best_validation_score_ = getattr(mlp, "best_validation_score_", None)
+    estimator.validation_loss_curve_ = None
+    return estimator
