@@ -2,6 +2,8 @@
 
 import inspect
 import pickle
+import re
+from pathlib import Path
 
 import autograd.numpy as anp
 import numpy as np
@@ -55,6 +57,14 @@ def test_every_parameter_of_an_mlp_is_the_same_renamed_or_absent(mlp, ours):
     assert there <= {*SAME, *OTHER_MEANING, *ABSENT_FROM_HERE}
     assert {*SAME, *OTHER_MEANING} & there <= here
     assert not set(ABSENT_FROM_HERE) & here
+
+
+def test_the_page_on_moving_has_a_row_for_every_parameter():
+    page = (Path(__file__).parents[2] / "docs" / "migrating.md").read_text(encoding="utf-8")
+    rows = dict(re.findall(r"^\| `(\w+)` \| ([^|]*) \|", page, flags=re.M))
+    assert set(rows) == {*SAME, *OTHER_MEANING, *ABSENT_FROM_HERE}
+    assert {name for name, here in rows.items() if here == "absent"} == set(ABSENT_FROM_HERE)
+    assert {name for name, here in rows.items() if "not carried over" in here} == set(OTHER_MEANING)
 
 
 def test_an_unfitted_mlp_gives_its_settings():
