@@ -15,12 +15,13 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from qnewton_sk.curvature import resolve_curvature
 from qnewton_sk.machine import one_blas_thread
 from qnewton_sk.nets import CHUNK_BYTES, Network, Objective, distinct_samples, resolve_activation
+from qnewton_sk.scheduling import resolve_scheduler
 from qnewton_sk.versions import __version__
 
 from .bayes import Inference, check_inference, fitted_penalty, penalty_number
 from .callbacks import CallbackSupportMixin, with_callbacks
 from .fitting import Job, entries_needed_by, loop_of, run_job
-from .results import adopt_parameters, set_results, warn_of_ending
+from .results import set_results, warn_of_ending
 from .validation import (
     check_activation,
     check_hidden_layer_sizes,
@@ -28,6 +29,7 @@ from .validation import (
     check_parameters,
     check_sample_weight,
     held_out,
+    must,
 )
 
 Array = NDArray[Any]
@@ -215,6 +217,33 @@ class QNewtonBase(CallbackSupportMixin, BaseEstimator):
         with one_blas_thread():
             return self.posterior_.covariances(self._fitted_network(), X)
 
+    def set_params(self, **params: Any) -> Any:
+        """Set parameters, also those of parts: ``scheduler__hardware`` works for a scheduler given by name, too.
+
+        Parameters
+        ----------
+        **params : dict
+            Values by name. A parameter of a scheduler that is given by name, such as "auto", puts the `Scheduler` of
+            that name in its place.
+
+        Returns
+        -------
+        self : object
+
+        Raises
+        ------
+        ValueError
+            If there is no such parameter, or the part is given by name and is no scheduler.
+        """
+        for name in [name for name in params if "__" in name]:
+            part = name.partition("__")[0]
+            value = params.get(part, getattr(self, part, None))
+            if part == "scheduler" and isinstance(value, str):
+                params[part] = resolve_scheduler(value)
+            elif isinstance(value, str):
+                raise must(part, f"be an object before `{name}` can be set", value)
+        return super().set_params(**params)
+
     def hessian(
         self, X: Any, y: Any, sample_weight: ArrayLike | None = None, curvature: Any = "hessian"
     ) -> Array:
@@ -298,28 +327,3 @@ def fitted_network(estimator):
     """
     check_is_fitted(estimator, "coefs_")
     return estimator._fitted_network()
-
-
-def fitted_like(estimator, mlp):
-    """Give a new estimator the parameters and the targets of a fitted net of scikit-learn; return the estimator.
-
-    Parameters
-    ----------
-    estimator : QNewtonClassifier or QNewtonRegressor
-        Its settings must be those with which the parameters predict.
-    mlp : MLPClassifier or MLPRegressor
-        Fitted.
-    """
-    for name in ("classes_", "n_outputs_", "out_activation_", "feature_names_in_"):
-        if hasattr(mlp, name):
-            setattr(estimator, name, getattr(mlp, name))
-    adopt_parameters(estimator, mlp.coefs_, mlp.intercepts_)
-    estimator.n_iter_, estimator.t_ = int(mlp.n_iter_), int(mlp.t_)
-    estimator.loss_curve_ = list(getattr(mlp, "loss_curve_", []))
-    estimator.loss_ = float(mlp.loss_)
-    estimator.best_loss_ = getattr(mlp, "best_loss_", estimator.loss_)
-    scores = getattr(mlp, "validation_scores_", None)
-    estimator.validation_scores_ = None if scores is None else list(scores)
-    estimator.best_validation_score_ = getattr(mlp, "best_validation_score_", None)
-    estimator.validation_loss_curve_ = None
-    return estimator

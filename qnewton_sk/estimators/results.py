@@ -141,6 +141,31 @@ def adopt_parameters(estimator, coefs, intercepts):
     estimator.n_features_in_ = network.widths[0]
 
 
+def fitted_like(estimator, mlp):
+    """Give a new estimator the parameters and the targets of a fitted net of scikit-learn; return the estimator.
+
+    Parameters
+    ----------
+    estimator : QNewtonClassifier or QNewtonRegressor
+        Its settings must be those with which the parameters predict.
+    mlp : MLPClassifier or MLPRegressor
+        Fitted.
+    """
+    for name in ("classes_", "n_outputs_", "out_activation_", "feature_names_in_"):
+        if hasattr(mlp, name):
+            setattr(estimator, name, getattr(mlp, name))
+    adopt_parameters(estimator, mlp.coefs_, mlp.intercepts_)
+    estimator.n_iter_, estimator.t_ = int(mlp.n_iter_), int(mlp.t_)
+    estimator.loss_curve_ = list(getattr(mlp, "loss_curve_", []))
+    estimator.loss_ = float(mlp.loss_)
+    estimator.best_loss_ = getattr(mlp, "best_loss_", estimator.loss_)
+    scores = getattr(mlp, "validation_scores_", None)
+    estimator.validation_scores_ = None if scores is None else list(scores)
+    estimator.best_validation_score_ = getattr(mlp, "best_validation_score_", None)
+    estimator.validation_loss_curve_ = None
+    return estimator
+
+
 def _summary(estimator, job):
     """The summary of the Hessian; a single pass or a fit that was cut short has one only on request."""
     journal, diagnostics = job.journal, estimator.diagnostics
