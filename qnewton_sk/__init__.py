@@ -4,6 +4,7 @@ from qnewton_sk.conditioning import ConditionNumber, condition_number, oracle_sp
 from qnewton_sk.curvature import AutoCurvature, Curvature, EmpiricalFisher, GaussNewton, Hessian
 from qnewton_sk.estimators import QNewtonClassifier, QNewtonRegressor
 from qnewton_sk.inference import evidence_score
+from qnewton_sk.interop import from_mlp, register_onnx, to_mlp
 from qnewton_sk.machine import REFERENCE_RATES, Rates, calibrate
 from qnewton_sk.optimize import Direction, FixedStep, LineSearch, StepControl, Trial, TrustRegion
 from qnewton_sk.quantum import (
@@ -92,11 +93,14 @@ __all__ = [
     "default_backends",
     "evidence_score",
     "failure",
+    "from_mlp",
     "logical_qubits",
     "oracle_sparsity",
     "prune_symmetric",
     "quantum_backend",
     "query_count",
+    "register_onnx",
     "show_versions",
     "solution_of",
+    "to_mlp",
 ]

@@ -9,7 +9,7 @@ from qnewton_sk.machine import available_threads, calibrate
 __version__ = "0.1.0"
 
 DEPENDENCIES = ("scikit-learn", "numpy", "scipy", "autograd", "joblib", "threadpoolctl")
-EXTRAS = ("matplotlib", "pandas", "pennylane", "nlft-qsp", "skl2onnx", "dask")
+EXTRAS = ("matplotlib", "pandas", "pennylane", "nlft-qsp", "skl2onnx", "onnxruntime", "skops", "dask")
 
 
 def show_versions() -> None:

@@ -40,6 +40,7 @@ ALLOWED = {
         "systems",
         "versions",
     },
+    "interop": {"estimators", "nets"},
     "versions": {"machine"},
 }
 TOP = {"__init__", "__main__"}  # they may import everything
@@ -160,7 +161,18 @@ def test_extras_are_imported_inside_functions_and_nothing_else_is(module):
 
 def test_importing_the_package_loads_no_extra():
     # scikit-learn itself imports pandas where it is installed
-    extras = {"matplotlib", "pennylane", "nlft_qsp", "skl2onnx", "dask", "jax", "torch"}
+    extras = {
+        "matplotlib",
+        "pennylane",
+        "nlft_qsp",
+        "skl2onnx",
+        "onnx",
+        "onnxruntime",
+        "skops",
+        "dask",
+        "jax",
+        "torch",
+    }
     code = f"import sys, qnewton_sk; print(*{extras!r}.intersection(sys.modules))"
     loaded = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=PACKAGE.parent

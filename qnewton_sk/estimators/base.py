@@ -15,6 +15,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from qnewton_sk.curvature import resolve_curvature
 from qnewton_sk.machine import one_blas_thread
 from qnewton_sk.nets import CHUNK_BYTES, Network, Objective, distinct_samples, resolve_activation
+from qnewton_sk.scheduling import resolve_scheduler
 from qnewton_sk.systems import must
 from qnewton_sk.versions import __version__
 
@@ -223,6 +224,33 @@ class QNewtonBase(CallbackSupportMixin, BaseEstimator):
         with one_blas_thread():
             return self.posterior_.covariances(self._fitted_network(), X)
 
+    def set_params(self, **params: Any) -> Any:
+        """Set parameters, also those of parts: ``scheduler__hardware`` works for a scheduler given by name, too.
+
+        Parameters
+        ----------
+        **params : dict
+            Values by name. A parameter of a scheduler that is given by name, such as "auto", puts the `Scheduler` of
+            that name in its place.
+
+        Returns
+        -------
+        self : object
+
+        Raises
+        ------
+        ValueError
+            If there is no such parameter, or the part is given by name and is no scheduler.
+        """
+        for name in [name for name in params if "__" in name]:
+            part = name.partition("__")[0]
+            value = params.get(part, getattr(self, part, None))
+            if part == "scheduler" and isinstance(value, str):
+                params[part] = resolve_scheduler(value)
+            elif isinstance(value, str):
+                raise must(part, f"be an object before `{name}` can be set", value)
+        return super().set_params(**params)
+
     def hessian(
         self, X: Any, y: Any, sample_weight: ArrayLike | None = None, curvature: Any = "hessian"
     ) -> Array:
@@ -294,3 +322,15 @@ class QNewtonBase(CallbackSupportMixin, BaseEstimator):
         tags = super().__sklearn_tags__()
         tags.input_tags.sparse = True
         return tags
+
+
+def fitted_network(estimator):
+    """Return the net of the last fit.
+
+    Raises
+    ------
+    NotFittedError
+        If there was none.
+    """
+    check_is_fitted(estimator, "coefs_")
+    return estimator._fitted_network()

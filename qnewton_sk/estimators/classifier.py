@@ -22,7 +22,7 @@ from qnewton_sk.systems import must
 
 from .base import QNewtonBase
 from .callbacks import with_callbacks
-from .validation import check_sample_weight, renamed
+from .validation import check_sample_weight, explains_absent_parameters, renamed
 
 Array = NDArray[Any]
 
@@ -162,7 +162,8 @@ class QNewtonClassifier(ClassifierMixin, QNewtonBase):
         Why the last call ended: "converged", "saddle" (a small gradient, but indefinite curvature), "saturated"
         (a small gradient, but unscaled inputs have saturated the hidden units), "no_improvement", "evidence" (which
         fell on the way to the minimum), "max_iter", "early_stopping", "one_pass" (of partial_fit), "callback",
-        "interrupted", "stalled" (no step lowers the loss), "diverged", "solver_failed" or "error".
+        "interrupted", "stalled" (no step lowers the loss), "diverged", "solver_failed" or "error"; "from_mlp" if
+        the parameters are those of a net of scikit-learn.
     condition_number_ : float or None
         Of the last system that was solved; None where none was.
     oracle_sparsity_ : float or None
@@ -203,6 +204,7 @@ class QNewtonClassifier(ClassifierMixin, QNewtonBase):
     array([0, 0])
     """
 
+    @explains_absent_parameters
     def __init__(
         self,
         hidden_layer_sizes: int | Sequence[int] = (16, 16),

@@ -22,7 +22,7 @@ from qnewton_sk.scheduling import Scheduler
 from .base import DATA_CHECKS, QNewtonBase
 from .bayes import check_posterior
 from .callbacks import with_callbacks
-from .validation import must, probe_loss
+from .validation import explains_absent_parameters, must, probe_loss
 
 Array = NDArray[Any]
 
@@ -164,7 +164,8 @@ class QNewtonRegressor(RegressorMixin, QNewtonBase):
         Why the last call ended: "converged", "saddle" (a small gradient, but indefinite curvature), "saturated"
         (a small gradient, but unscaled inputs have saturated the hidden units), "no_improvement", "evidence" (which
         fell on the way to the minimum), "max_iter", "early_stopping", "one_pass" (of partial_fit), "callback",
-        "interrupted", "stalled" (no step lowers the loss), "diverged", "solver_failed" or "error".
+        "interrupted", "stalled" (no step lowers the loss), "diverged", "solver_failed" or "error"; "from_mlp" if
+        the parameters are those of a net of scikit-learn.
     condition_number_ : float or None
         Of the last system that was solved; None where none was.
     oracle_sparsity_ : float or None
@@ -203,6 +204,7 @@ class QNewtonRegressor(RegressorMixin, QNewtonBase):
     True
     """
 
+    @explains_absent_parameters
     def __init__(
         self,
         hidden_layer_sizes: int | Sequence[int] = (16, 16),

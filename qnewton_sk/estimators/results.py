@@ -10,7 +10,7 @@ from sklearn.exceptions import ConvergenceWarning
 from qnewton_sk.machine import one_blas_thread
 from qnewton_sk.optimize import SADDLE_ADVICE, extend, history_table
 
-from .bayes import fitted_penalty
+from .bayes import Inference, fitted_penalty
 from .diagnostics import Spent, summarise
 
 TABLE = {
@@ -118,6 +118,55 @@ def set_results(estimator, job):
         estimator._last_run = resume, job.random_state.get_state(), loop_settings(estimator)
 
 
+def adopt_parameters(estimator, coefs, intercepts):
+    """Set the fitted attributes of an estimator whose parameters come from elsewhere: there was no run to tell of.
+
+    A classifier has its classes, `n_outputs_` and `out_activation_` already.
+
+    Parameters
+    ----------
+    estimator : estimator
+        Its settings must be those with which the parameters predict.
+    coefs, intercepts : sequence of ndarray
+        Weights and intercepts of each layer; they are copied.
+    """
+    network = estimator._network(coefs[0].shape[0], coefs[-1].shape[1])
+    theta = network.pack(coefs, intercepts, coefs[0].dtype)
+    inference = Inference({"alpha": estimator.alpha, "posterior": None}, network)
+    vars(estimator).update(fitted_parameters(estimator, network, theta))
+    vars(estimator).update(inference.fitted(None, theta))
+    estimator.history_ = history_table([])
+    _summarise_history(estimator)
+    estimator.hessian_summary_ = None
+    estimator.converged_, estimator.stop_reason_ = False, "from_mlp"
+    estimator.n_features_in_ = network.widths[0]
+
+
+def fitted_like(estimator, mlp):
+    """Give a new estimator the parameters and the targets of a fitted net of scikit-learn; return the estimator.
+
+    Parameters
+    ----------
+    estimator : QNewtonClassifier or QNewtonRegressor
+        Its settings must be those with which the parameters predict.
+    mlp : MLPClassifier or MLPRegressor
+        Fitted.
+    """
+    for name in ("classes_", "n_outputs_", "out_activation_", "feature_names_in_"):
+        if hasattr(mlp, name):
+            setattr(estimator, name, getattr(mlp, name))
+    adopt_parameters(estimator, mlp.coefs_, mlp.intercepts_)
+    estimator.n_iter_, estimator.t_ = int(mlp.n_iter_), int(mlp.t_)
+    estimator.loss_curve_ = list(getattr(mlp, "loss_curve_", []))
+    estimator.loss_ = float(mlp.loss_)
+    estimator.best_loss_ = getattr(mlp, "best_loss_", estimator.loss_)
+    scores = getattr(mlp, "validation_scores_", None)
+    estimator.validation_scores_ = None if scores is None else list(scores)
+    estimator.best_validation_score_ = getattr(mlp, "best_validation_score_", None)
+    estimator.validation_loss_curve_ = None
+    return estimator
+
+
 def _summary(estimator, job):
     """The summary of the Hessian; a single pass or a fit that was cut short has one only on request.
 
@@ -174,7 +223,7 @@ def _check_saturation(estimator, job):
 
 def _summarise_history(estimator):
     history = estimator.history_
-    solved = history["backend"] != ""
+    solved = np.asarray(history["backend"], dtype=str) != ""
     estimator.n_steps_ = len(solved)
     estimator.schedule_ = history["backend"][solved].tolist()
     for name in ("condition_number", "oracle_sparsity"):

@@ -1,8 +1,10 @@
 """Checks of what a user passes: settings of an estimator, weights, validation data, memory."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import contextmanager
+from functools import wraps
 from numbers import Real
+from typing import ParamSpec
 
 import numpy as np
 from sklearn.model_selection import train_test_split
@@ -17,6 +19,41 @@ _FACTOR_COPIES = 2.5
 
 _VECTOR_COPIES = 16
 """Vectors of length N alive in a matrix-free step: parameters, gradient, CG's four, trial points, passes."""
+
+
+P = ParamSpec("P")
+
+ABSENT_FROM_HERE = {
+    "solver": "every fit is by Newton's method; `scheduler` says which solvers of linear systems may be chosen",
+    "max_fun": "the number of steps is bounded by `max_iter` alone",
+    **dict.fromkeys(("learning_rate", "power_t"), "`step_control` finds the length of each step"),
+    **dict.fromkeys(
+        ("momentum", "nesterovs_momentum"), "it belongs to SGD, and every fit is by Newton's method"
+    ),
+    **dict.fromkeys(
+        ("beta_1", "beta_2", "epsilon"), "it belongs to Adam, and every fit is by Newton's method"
+    ),
+}
+"""Parameters of MLPClassifier and MLPRegressor that the estimators here do not have, with the reason."""
+
+
+def explains_absent_parameters(init: Callable[P, None]) -> Callable[P, None]:
+    """Return the same constructor, whose TypeError for a parameter of scikit-learn's MLP alone says what to do.
+
+    The signature stays the explicit one, which `get_params`, `clone` and the HTML view read.
+    """
+
+    @wraps(init)
+    def constructor(*args: P.args, **kwargs: P.kwargs) -> None:
+        for name in kwargs:
+            if name in ABSENT_FROM_HERE:
+                raise TypeError(
+                    f"`{name}` is no parameter of {type(args[0]).__name__}: {ABSENT_FROM_HERE[name]}. Leave it out; "
+                    "qnewton_sk.from_mlp(estimator) takes over what an MLPClassifier or MLPRegressor has in common"
+                )
+        init(*args, **kwargs)
+
+    return constructor
 
 
 def _int_from(low):

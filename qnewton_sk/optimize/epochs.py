@@ -132,5 +132,8 @@ def _stops(end_epoch, progress):
 
 def extend(history, more):
     """Return two histories one after the other, steps numbered through."""
-    joined = {name: np.concatenate([history[name], more[name]]) for name in more}
+    parts = [part for part in (history, more) if len(part["step"])]  # columns of no rows have no type either
+    if not parts:
+        return more
+    joined = {name: np.concatenate([part[name] for part in parts]) for name in more}
     return joined | {"step": np.arange(1, len(joined["step"]) + 1)}
