@@ -4,9 +4,9 @@ from .curvatures import AutogradAuto, AutogradFisher, AutogradGaussNewton, Autog
 from .faults import FunctionFault
 from .first_order import WithFirstOrder
 from .layout import Layout
-from .minimize import minimize
 from .objective import AutogradObjective, Problem
-from .sample_rows import sample_rows
+from .rows import sample_rows
+from .run import minimize
 from .tape import GivenLosses, Tape
 
 __all__ = [

@@ -23,7 +23,7 @@ from qnewton_sk.systems import Block, SystemMatrix
 
 from .faults import FunctionFault
 from .objective import AutogradObjective
-from .sample_rows import is_recorded, sample_rows
+from .rows import is_recorded, sample_rows
 from .tape import Tape
 
 Array = NDArray[Any]

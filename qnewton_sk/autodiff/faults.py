@@ -17,7 +17,10 @@ class FunctionFault(ValueError):
     result: Any = None
 
 
-NUMPY_ADVICE = "Let it use autograd.numpy (`import autograd.numpy as np`) and autograd.scipy, and not write to arrays in place"
+NUMPY_ADVICE = (
+    "Let it use autograd.numpy (`import autograd.numpy as np`) and autograd.scipy, "
+    "and not write to arrays in place"
+)
 
 
 def name_of(function: Any) -> str:

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from qnewton_sk.nets import SampleGradients, sample_gradients
 
-from .faults import FunctionFault, evaluating
+from .faults import FunctionFault
 from .objective import AutogradObjective
 
 Array = NDArray[Any]
@@ -67,26 +67,14 @@ def _recorded(objective: AutogradObjective, theta: Array, root: Array, rows: sli
     data = tuple(part[rows] for part in objective.data)
     _count(objective)
     try:
-        with (
-            np.errstate(over="ignore", invalid="ignore", divide="ignore"),
-            evaluating(objective.problem.function),
-        ):
-            return _found(losses, arrays, root, data)
-    except _NotSeparable:
-        return None
-
-
-class _NotSeparable(Exception):
-    """The linear layers of a function do not tell its samples apart."""
-
-
-def _found(losses: Any, arrays: list[Array], root: Array, data: tuple[Any, ...]) -> SampleGradients:
-    try:
-        return sample_gradients(losses, arrays, root, *data)[2]
+        with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+            return sample_gradients(losses, arrays, root, *data)[2]
     except FunctionFault:
         raise
-    except ValueError as error:
-        raise _NotSeparable from error
+    except (
+        ValueError
+    ):  # a weight is used outside of the linear layers too, or samples are not along the first axis
+        return None
 
 
 def _by_layers(objective: AutogradObjective, theta: Array, part: slice, roots: Array, out: Array) -> bool:
