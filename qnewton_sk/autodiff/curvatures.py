@@ -117,7 +117,7 @@ class AutogradAuto(AutoCurvature):
     Without a loss of outputs there is no Gauss-Newton matrix, and mini-batches take the Hessian.
     """
 
-    def initial(self, objective: AutogradObjective, batches: bool = False) -> AutoState:
+    def initial(self, objective: Any, batches: bool = False) -> AutoState:
         """Return the state before the first step."""
         loss = objective.loss
         if loss.is_sum_of_squares or (batches and has_loss(objective) and loss.is_convex):
@@ -133,7 +133,7 @@ class AutogradAuto(AutoCurvature):
             return None
         return AutogradHessian() if state.kind == "hessian" else AutogradGaussNewton()
 
-    def blocks(self, objective: AutogradObjective, theta: Array) -> list[Block]:
+    def blocks(self, objective: Any, theta: Array) -> list[Block]:
         """Return the blocks of the exact Hessian."""
         return AutogradHessian().blocks(objective, theta)
 
@@ -201,7 +201,7 @@ def _product(
 
 
 def _by_products(
-    objective: AutogradObjective, part: slice, product: Callable[[Array], Array], **changes: Any
+    objective: AutogradObjective, part: slice, product: Callable[[Array], Array], /, **changes: Any
 ) -> SystemMatrix:
     """A matrix whose entries come from its products, one per column."""
     n = part.stop - part.start
@@ -233,25 +233,50 @@ def _by_rows(
     roots_at: Callable[[], Array],
     roots: int | None = None,
 ) -> SystemMatrix:
-    """A matrix G^T G plus the penalty, whose rows come from gradients per sample."""
+    """A matrix G^T G plus the penalty, whose rows come from gradients per sample.
+
+    Products take the rows once they exist, or from the start if the linear layers give them for one gradient.
+    """
     diagonal, n = objective.penalties[part], part.stop - part.start
     outputs = (objective.targets.shape[1] if has_loss(objective) else 1) if roots is None else roots
     rank = objective.n_samples * outputs
-
-    def rows() -> Array:
-        return sample_rows(objective, theta, part, roots_at())
-
-    def assemble() -> Array:
-        return _gram(objective, theta, part, roots_at()) + np.diag(diagonal)
-
-    by_rows = rows_flops(objective, theta, part, outputs)
-    gram = float(rank) * n * n
+    by_rows, gram = rows_flops(objective, theta, part, outputs), float(rank) * n * n
+    by_pass, by_factor = PRODUCT_GRADIENTS * gradient_flops(objective), 4.0 * rank * n
     changes: dict[str, Any] = {"semidefinite": True, "factor_diagonal": diagonal}
     if rank * n * objective.dtype.itemsize <= MAX_FACTOR_BYTES:
-        changes |= {"factor": rows, "rank": rank, "factor_flops": by_rows}
-    if by_rows + gram < n * PRODUCT_GRADIENTS * gradient_flops(objective):
-        changes |= {"assemble": assemble, "assembly_flops": by_rows + gram}
+        rows = _Rows(objective, theta, part, roots_at)
+        changes |= {"factor": rows.array, "rank": rank, "factor_flops": by_rows}
+        if by_factor < by_pass and is_recorded(objective, theta, part):
+            changes |= {"product": rows.product, "product_flops": by_factor}
+        else:
+            changes |= {"product": lambda v: product(v) if rows.held is None else rows.product(v)}
+    if by_rows + gram < n * by_pass:
+        changes |= {
+            "assemble": lambda: _gram(objective, theta, part, roots_at()) + np.diag(diagonal),
+            "assembly_flops": by_rows + gram,
+        }
     return _by_products(objective, part, product, **changes)
+
+
+class _Rows:
+    """The factor G of one matrix, once it has been asked for."""
+
+    def __init__(
+        self, objective: AutogradObjective, theta: Array, part: slice, roots_at: Callable[[], Array]
+    ):
+        self.objective, self.theta, self.part, self.roots_at = objective, theta, part, roots_at
+        self.held: Array | None = None
+
+    def array(self) -> Array:
+        """Return G."""
+        if self.held is None:
+            self.held = sample_rows(self.objective, self.theta, self.part, self.roots_at())
+        return self.held
+
+    def product(self, v: Array) -> Array:
+        """Return (G^T G + penalty) v."""
+        G = self.array()
+        return G.T @ (G @ v) + self.objective.penalties[self.part] * v
 
 
 def rows_flops(objective: AutogradObjective, theta: Array, part: slice, roots: int) -> float:
@@ -289,5 +314,6 @@ def _loss_roots(objective: AutogradObjective, theta: Array) -> Array:
     if loss.has_diagonal_hessian:
         h = np.sqrt(weight * loss.hessian(z, objective.targets))
         return np.eye(h.shape[1], dtype=h.dtype)[:, None, :] * h.T[:, :, None]
-    eigenvalues, V = np.linalg.eigh(weight * loss.full_hessian(z, objective.targets))
+    L: Any = weight * loss.full_hessian(z, objective.targets)
+    eigenvalues, V = np.linalg.eigh(L)
     return (V * np.sqrt(np.maximum(eigenvalues, 0))[:, None, :]).transpose(2, 0, 1)

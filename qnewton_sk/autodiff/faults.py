@@ -56,7 +56,9 @@ def check_outputs(outputs: Any, function: Any, n_samples: int | None, has_loss: 
     has_loss : bool
         Whether the outputs go into a loss rather than being losses.
     """
-    shape = getattr(outputs, "shape", None if not isinstance(outputs, float | int) else ())
+    shape: Any = getattr(outputs, "shape", None)
+    if isinstance(outputs, float | int):
+        shape = ()
     if n_samples is None:
         good, expected = shape == (), "a number, since `data` is empty"
     elif has_loss:

@@ -20,7 +20,8 @@ class WithFirstOrder(StepControl):
     """A step control that adds -g / (1 / rate + damping) to the direction of the parameters without a system.
 
     It is the step of a model whose Hessian is the identity over `rate`, so that rejected steps shorten it as they do
-    those of the other parameters. It is cut at the radius if there is one.
+    those of the other parameters. It is cut at the radius if there is one. A control whose damping is constant adds
+    -rate g.
 
     Parameters
     ----------
@@ -46,11 +47,7 @@ class WithFirstOrder(StepControl):
         self.control = control
         self.part = part
         self.rate = rate
-
-    @property
-    def is_monotone(self) -> bool:
-        """Whether an accepted step never raises the loss."""
-        return bool(self.control.is_monotone)
+        self.is_monotone = control.is_monotone
 
     def initial(self) -> ControlState:
         """Return the state before the first step."""
@@ -76,7 +73,7 @@ class WithFirstOrder(StepControl):
         self, gradient: Array, direction: Direction, state: ControlState, share: float = 1.0
     ) -> Direction:
         """Return the direction with the first-order steps in it, of which `share` is taken."""
-        g, curvature = gradient[self.part], 1 / self.rate + state.damping
+        g, curvature = gradient[self.part], 1 / self.rate + (state.damping if self.is_monotone else 0.0)
         step, length = -share * g / curvature, math.sqrt(float(g @ g)) * share / curvature
         radius = self.control.radius_of(state)
         if radius is not None and length > radius:

@@ -69,7 +69,7 @@ class AutogradObjective:
         The function and the layout of its parameters.
     data : tuple of arrays
         What the function is called with after the parameters; samples come first. Empty if there is none.
-    targets : ndarray of shape (n, K), default=None
+    targets : ndarray of shape (n, K) or None, default=None
         Targets of the loss.
 
     Attributes
@@ -92,7 +92,7 @@ class AutogradObjective:
     (2.5, array([1., 2.]))
     """
 
-    def __init__(self, problem: Problem, data: tuple[Any, ...], targets: Array | None = None):
+    def __init__(self, problem: Problem, data: tuple[Any, ...], targets: Any = None):
         self.problem, self.data, self.targets = problem, data, targets
         self.layout, self.loss = problem.layout, problem.loss
         self.n_params, self.dtype = problem.layout.n_params, problem.layout.dtype

@@ -104,7 +104,8 @@ def minimize(
     first_order : str, tuple or list of these, default=()
         Keys and paths of arrays that take first-order steps beside the Newton steps of all others, such as embeddings.
     first_order_rate : float, default=0.1
-        Their rate: the step is minus the gradient over (1 / rate + damping).
+        Their rate: the step is minus the gradient over (1 / rate + damping), with ``step_control="fixed"`` minus the
+        rate times the gradient; `learning_rate_init` is a factor on this step too.
     regularization : float, default=1e-3
         Multiple of the identity added to the matrix; the starting damping of the trust region.
     oracle_sparsity : int or float, default=None

@@ -16,7 +16,7 @@ def coupled(p):
 X0 = {"a": numpy.zeros(2), "b": 4.0}
 
 
-def test_the_step_is_the_gradient_over_inverse_rate_plus_damping():
+def test_a_fixed_step_is_the_rate_times_the_gradient():
     result = minimize(
         coupled,
         X0,
@@ -29,7 +29,7 @@ def test_the_step_is_the_gradient_over_inverse_rate_plus_damping():
         max_iter=1,
     )
     gradient_b = 4 * 4.0
-    assert result.x["b"] == pytest.approx(4.0 - gradient_b / (4.0 + 0.5), rel=1e-12)
+    assert result.x["b"] == pytest.approx(4.0 - 0.25 * gradient_b, rel=1e-12)
     gradient_a, H = numpy.array([-2.0 - 16.0, -200.0]), numpy.diag([6.0, 200.0])
     wanted = -numpy.linalg.solve(H + 0.5 * numpy.eye(2), gradient_a)
     numpy.testing.assert_allclose(result.x["a"], wanted, rtol=1e-6)
@@ -92,6 +92,12 @@ def test_large_tables_are_updated_without_a_system():
     assert result.fun < losses(x0, tokens, y).mean()
     unused = numpy.setdiff1d(numpy.arange(30_000), tokens)
     numpy.testing.assert_array_equal(result.x["table"][unused], x0["table"][unused])
+
+
+def test_damping_shortens_the_step_if_the_loss_may_not_rise():
+    control = WithFirstOrder(LineSearch(damping=0.5), slice(0, 1), rate=0.25)
+    whole = control.completed(numpy.array([9.0]), Direction(numpy.zeros(1), 0.0), control.initial())
+    assert whole.x[0] == pytest.approx(-9.0 / 4.5)
 
 
 def test_prediction_is_that_of_the_model_with_an_identity_over_the_rate():
