@@ -59,9 +59,25 @@ class Problem:
     counts: Counts = field(default_factory=Counts)
     memo: dict[str, Any] = field(default_factory=dict)
 
+    def outputs(self, params: Any, data: tuple[Any, ...]) -> Any:
+        """Return the outputs (n, K) of some samples for nested parameters, in autograd.numpy.
+
+        Raises
+        ------
+        FunctionFault
+            If the function raises an exception, or its result has another shape.
+        """
+        with evaluating(self.function):
+            z = self.function(params, *data)
+        n_samples = data[0].shape[0] if data else None
+        check_outputs(z, self.function, n_samples, not isinstance(self.loss, GivenLosses))
+        return anp.reshape(z, (n_samples or 1, -1))
+
 
 class AutogradObjective:
     """J(theta) of a `Problem` on fixed data: value, gradient, and tapes for the curvature.
+
+    Nothing in it refers back to it, so that its arrays are freed with it.
 
     Parameters
     ----------
@@ -110,29 +126,15 @@ class AutogradObjective:
         targets = None if self.targets is None else self.targets[indices]
         return AutogradObjective(self.problem, tuple(part[indices] for part in self.data), targets)
 
-    def outputs(self, params: Any, rows: slice, data: tuple[Any, ...] | None = None) -> Any:
-        """Return the outputs (n, K) of the samples `rows` for nested parameters, in autograd.numpy.
-
-        Raises
-        ------
-        FunctionFault
-            If the function raises an exception, or its result has another shape.
-        """
-        data = tuple(part[rows] for part in self.data) if data is None else data
-        with evaluating(self.problem.function):
-            z = self.problem.function(params, *data)
-        n = rows.stop - rows.start if self.data else None
-        check_outputs(z, self.problem.function, n, not isinstance(self.loss, GivenLosses))
-        return anp.reshape(z, (rows.stop - rows.start, -1))
-
     def tape(self, theta: Array, rows: slice) -> Tape:
         """Return the `Tape` of some samples at theta, each with the weight 1 / n_samples."""
+        problem, data = self.problem, tuple(part[rows] for part in self.data)
 
-        def outputs(t: Any) -> Any:
-            return self.outputs(self.layout.unpack(t), rows)
+        def outputs(t: Any) -> Any:  # it must not refer to the objective, which keeps the tape
+            return problem.outputs(problem.layout.unpack(t), data)
 
         targets = None if self.targets is None else self.targets[rows]
-        return Tape(self.problem.function, outputs, self.loss, targets, 1.0 / self.n_samples, theta)
+        return Tape(problem.function, outputs, self.loss, targets, 1.0 / self.n_samples, theta)
 
     def tapes(self, theta: Array) -> Iterator[Tape]:
         """Yield the `Tape` of every chunk; that of a single chunk is kept until theta changes."""

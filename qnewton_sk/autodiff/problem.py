@@ -116,6 +116,7 @@ def check_function(objective: AutogradObjective) -> None:
         fault = tape.fault_at_start()
         if fault is not None:
             raise fault
+        objective.problem.counts.functions += 1
         if not tape.depends_on_parameters:
             raise FunctionFault(
                 f"`fun` must depend on its parameters through autograd.numpy; {name_of(function)} does not. "
@@ -131,8 +132,8 @@ def check_function(objective: AutogradObjective) -> None:
 
 def _check_targets(objective: AutogradObjective) -> None:
     """The targets must have the shape of the outputs, and values for which the loss is defined."""
-    rows, targets = objective.chunks[0], objective.targets
-    z = np.asarray(objective.outputs(objective.layout.unpack(objective.layout.start), rows))
+    targets = objective.targets
+    z = next(objective.tapes(objective.layout.start)).z
     if z.shape[1] != targets.shape[1]:
         raise ValueError(
             f"`data` must end with targets of the shape of the outputs of `fun`, {z.shape[1]} per sample; got "

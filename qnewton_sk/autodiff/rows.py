@@ -58,10 +58,10 @@ def is_recorded(objective: AutogradObjective, theta: Array, part: slice) -> bool
 
 def _recorded(objective: AutogradObjective, theta: Array, root: Array, rows: slice) -> SampleGradients | None:
     """Gradients per sample by the index of the leaf; None if the linear layers do not make up the gradients."""
-    layout = objective.layout
+    layout, problem = objective.layout, objective.problem
 
     def losses(arrays: Any, root: Array, *data: Any) -> Any:
-        return anp.sum(root * objective.outputs(layout.nest(arrays), rows, data), axis=1)
+        return anp.sum(root * problem.outputs(layout.nest(arrays), data), axis=1)
 
     arrays = [theta[leaf.part].reshape(leaf.shape) for leaf in layout.leaves]
     data = tuple(part[rows] for part in objective.data)

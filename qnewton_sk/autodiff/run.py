@@ -251,7 +251,7 @@ def _run(loop: Newton, objective: AutogradObjective, callback: Any, random_state
         drive(loop.run(objective, journal.theta, random_state), journal, begin_epoch=watch)
     except FunctionFault as fault:
         journal.end("error", False, str(fault))
-        fault.result = _result(objective, journal, loop.tol)
+        fault.result = _result_after_fault(objective, journal, loop.tol)
         raise
     return journal
 
@@ -272,8 +272,24 @@ def _told(callback: Callable[..., Any], layout: Layout, journal: Journal) -> Cal
     return end_epoch
 
 
-def _result(objective: AutogradObjective, journal: Journal, tol: float) -> OptimizeResult:
-    value, gradient = objective.value_and_grad(journal.theta)
+def _result_after_fault(objective: AutogradObjective, journal: Journal, tol: float) -> OptimizeResult:
+    """The result at the last good point, where the function may fail again: then its gradient is not known."""
+    try:
+        return _result(objective, journal, tol)
+    except FunctionFault:
+        value = journal.losses[-1] if journal.losses else np.nan
+        return _result(objective, journal, tol, value, np.full_like(journal.theta, np.nan))
+
+
+def _result(
+    objective: AutogradObjective,
+    journal: Journal,
+    tol: float,
+    value: float = np.nan,
+    gradient: Array | None = None,
+) -> OptimizeResult:
+    if gradient is None:
+        value, gradient = objective.value_and_grad(journal.theta)
     reason, counts = journal.stop_reason or "error", objective.problem.counts
     largest = float(np.abs(gradient).max())
     return OptimizeResult(

@@ -1,5 +1,9 @@
 """Values, gradients, matrices, products and factors against autograd's own Hessians and Jacobians."""
 
+import gc
+import weakref
+from dataclasses import replace
+
 import autograd.numpy as np
 import numpy
 import pytest
@@ -8,8 +12,9 @@ from autograd.extend import defvjp, primitive
 from models import LOSSES, inputs, mixed, objective
 
 from qnewton_sk import SolveStatus, minimize
-from qnewton_sk.autodiff import AutogradFisher, AutogradGaussNewton, AutogradHessian, Layout
+from qnewton_sk.autodiff import AutogradFisher, AutogradGaussNewton, AutogradHessian, AutogradObjective
 from qnewton_sk.conditioning import prepare
+from qnewton_sk.nets import resolve_loss
 from qnewton_sk.solvers import LU, Woodbury
 
 PARTITIONS = ["full", "layer", {"a": ["in", ("out", "w")], "b": ["shared", "gate", ("out", "b")]}]
@@ -159,10 +164,35 @@ def test_primitives_with_a_backward_rule_alone_have_products():
 
 
 def test_a_linear_loss_has_a_zero_hessian_without_a_warning():
-    layout = Layout({"a": numpy.ones(3)})
     result = minimize(lambda p: np.sum(p["a"]), {"a": numpy.ones(3)}, curvature="hessian", max_iter=3)
     assert not result.success
-    assert layout.n_params == 3
+
+
+def test_a_loss_of_a_users_own_has_gauss_newton_products():
+    o = objective("squared_error")
+    own = resolve_loss(lambda y, z: 0.5 * np.mean((z - y) ** 2, axis=1))
+    by_user = AutogradObjective(replace(o.problem, loss=own), o.data, o.targets)
+    for curvature in (AutogradGaussNewton(), AutogradHessian(), AutogradFisher()):
+        matrices = [curvature.blocks(each, o.layout.start)[0].matrix.entries() for each in (o, by_user)]
+        numpy.testing.assert_allclose(*matrices, rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("curvature", [AutogradHessian(), AutogradGaussNewton(), AutogradFisher()])
+def test_what_was_recorded_is_freed_with_its_batch(curvature):
+    o = objective("squared_error")
+    gc.collect()
+    gc.disable()
+    try:
+        batch = o.batch(numpy.arange(4))
+        (block,) = curvature.blocks(batch, o.layout.start)
+        block.matrix.product(numpy.ones(o.n_params))
+        block.matrix.entries()
+        batch.value_and_grad(o.layout.start)
+        alive = weakref.ref(batch), weakref.ref(batch._last)
+        del batch, block
+        assert [each() for each in alive] == [None, None]
+    finally:
+        gc.enable()
 
 
 def test_batches_have_the_mean_of_their_own_samples():

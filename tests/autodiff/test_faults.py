@@ -186,6 +186,18 @@ def test_a_fault_in_a_run_keeps_the_last_good_point(fault, message, curvature):
     assert message in result.message
 
 
+def test_a_fault_between_batches_keeps_the_last_epoch():
+    settings = dict(curvature="hessian", batch_size=3, max_iter=100, tol=1e-12, random_state=0)
+    with pytest.raises(FunctionFault, match="lost connection") as caught:
+        minimize(counted(40, error), W, (X, Y), **settings)
+    result = caught.value.result
+    epochs = result.nit
+    assert epochs >= 1 and len(result.history["loss"]) == 2 * epochs
+    wanted = minimize(counted(10**6, error), W, (X, Y), **settings | {"max_iter": epochs})
+    numpy.testing.assert_array_equal(result.x["w"], wanted.x["w"])
+    assert numpy.isnan(result.jac["w"]).all()
+
+
 @pytest.mark.parametrize("curvature", ["hessian", "auto"])
 def test_trial_points_where_the_function_is_not_defined_are_taken_back(curvature):
     result = minimize(

@@ -6,7 +6,7 @@ import pytest
 from autograd import grad
 from models import inputs, mixed, objective, parameters
 
-from qnewton_sk import minimize
+from qnewton_sk import FixedStep, minimize
 from qnewton_sk.autodiff import AutogradFisher, AutogradObjective, GivenLosses, Layout, Problem, sample_rows
 from qnewton_sk.nets import linear_layer, parameter_leaves
 
@@ -121,3 +121,13 @@ def test_a_fisher_fit_per_group_lowers_the_loss(scheduler):
     losses = result.history["loss"]
     assert (numpy.diff(losses) <= 0).all()
     assert losses[-1] < 0.9 * losses[0]
+
+
+def test_relative_damping_of_a_fisher_block_needs_no_entries():
+    o = objective("squared_error", n=5, partition="layer")
+    control = FixedStep(damping=0.5, relative=True)
+    for block in AutogradFisher().blocks(o, o.layout.start):
+        few_rows = block.matrix.rank < block.matrix.n
+        shift = control.shift(control.initial(), block.matrix)
+        assert block.matrix.assembled != few_rows
+        assert shift == pytest.approx(0.5 * numpy.abs(block.matrix.entries()).max(), rel=1e-12)
