@@ -1,5 +1,6 @@
 """Neural networks for scikit-learn, fitted by Newton's method with the cheapest solver at every step."""
 
+from qnewton_sk.autodiff import minimize
 from qnewton_sk.conditioning import ConditionNumber, condition_number, oracle_sparsity, prune_symmetric
 from qnewton_sk.curvature import AutoCurvature, Curvature, EmpiricalFisher, GaussNewton, Hessian
 from qnewton_sk.estimators import QNewtonClassifier, QNewtonRegressor
@@ -95,6 +96,7 @@ __all__ = [
     "failure",
     "from_mlp",
     "logical_qubits",
+    "minimize",
     "oracle_sparsity",
     "prune_symmetric",
     "quantum_backend",

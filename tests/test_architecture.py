@@ -29,6 +29,15 @@ ALLOWED = {
     "optimize": {"machine", "systems"},
     "inference": {"curvature", "machine", "nets", "optimize", "systems"},
     "reports": {"conditioning", "quantum", "solvers", "systems"},
+    "autodiff": {
+        "conditioning",
+        "curvature",
+        "estimators",
+        "machine",
+        "nets",
+        "optimize",
+        "systems",
+    },
     "estimators": {
         "conditioning",
         "curvature",

@@ -1,7 +1,14 @@
 """The curvature of an objective: exact Hessian, Gauss-Newton, empirical Fisher."""
 
 from .assembly import assembly_flops
-from .auto import AutoCurvature, gradient_flops, newton_step_cost
+from .auto import (
+    MAX_CHEAP_STEP_COST,
+    MAX_STEP_COST,
+    AutoCurvature,
+    AutoState,
+    gradient_flops,
+    newton_step_cost,
+)
 from .base import Curvature
 from .low_rank import jacobian_rows
 from .matrices import CURVATURES, EmpiricalFisher, GaussNewton, Hessian, resolve_curvature
@@ -11,11 +18,14 @@ __all__ = [
     "gradient_flops",
     "newton_step_cost",
     "AutoCurvature",
+    "AutoState",
     "Curvature",
     "CURVATURES",
     "EmpiricalFisher",
     "GaussNewton",
     "Hessian",
+    "MAX_CHEAP_STEP_COST",
+    "MAX_STEP_COST",
     "jacobian_rows",
     "resolve_curvature",
 ]

@@ -2,8 +2,18 @@
 
 from .base import fitted_network
 from .classifier import QNewtonClassifier
+from .fitting import entries_needed_by, loop_of
 from .regressor import QNewtonRegressor
 from .results import fitted_like
-from .validation import ABSENT_FROM_HERE
+from .validation import ABSENT_FROM_HERE, check_parameters
 
-__all__ = ["ABSENT_FROM_HERE", "QNewtonClassifier", "QNewtonRegressor", "fitted_like", "fitted_network"]
+__all__ = [
+    "ABSENT_FROM_HERE",
+    "QNewtonClassifier",
+    "QNewtonRegressor",
+    "check_parameters",
+    "entries_needed_by",
+    "fitted_like",
+    "fitted_network",
+    "loop_of",
+]

@@ -211,7 +211,8 @@ class FixedStep(StepControl):
     clip : float, default=100.0
         Maximum absolute entry of the direction, as in the paper's published code.
     relative : bool, default=False
-        Add eps max|H| rather than eps, as in the paper's published code; this needs the entries of H.
+        Add eps max|H| rather than eps, as in the paper's published code; this needs the entries of H, or its factor if
+        that has fewer rows.
     """
 
     is_monotone = False
@@ -226,7 +227,7 @@ class FixedStep(StepControl):
 
     def shift(self, state: ControlState, matrix: Any) -> float:
         """Return eps, or eps max|H| if `relative`."""
-        return state.damping * float(np.abs(matrix.entries()).max()) if self.relative else state.damping
+        return state.damping * matrix.max_abs() if self.relative else state.damping
 
     def failed(self, state: ControlState) -> ControlState:
         """Return the state unchanged: this control is constant."""

@@ -279,6 +279,16 @@ class SystemMatrix:
         squares = float(np.vdot(data, data)) + 2 * shift * diagonal_sum + self.n * shift**2
         return unit * math.sqrt(max(squares, 0.0))
 
+    def max_abs(self) -> float:
+        """Return the largest absolute entry of H without the shift.
+
+        A positive semidefinite matrix has it on its diagonal, which a factor of few rows gives without the entries.
+        """
+        if self.assembled or self.rank is None or self.rank >= self.n:
+            return float(abs(self.entries()).max())
+        G = self.factor()
+        return float((np.einsum("mk,mk->k", G, G) + self.factor_diagonal).max())
+
     def one_norm(self) -> float:
         """Return ||A||_1, the largest absolute column sum."""
         H = self.entries()

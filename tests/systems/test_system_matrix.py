@@ -57,6 +57,17 @@ def test_products_do_not_assemble(product_flops):
     assert not matrix.assembled and ways["assemble"].calls == 0 and ways["product"].calls == 1
 
 
+def test_largest_entry_comes_from_a_factor_of_few_rows_or_from_the_entries():
+    matrix, ways = lazy()
+    assert matrix.shifted(5.0).max_abs() == pytest.approx(np.abs(H).max(), rel=1e-14)
+    assert not matrix.assembled and ways["factor"].calls == 1
+    matrix, ways = lazy(rank=N)
+    assert matrix.max_abs() == np.abs(H).max()
+    assert matrix.assembled and ways["factor"].calls == 0
+    indefinite = SystemMatrix.from_entries(sparse.csr_array(np.array([[1.0, -8.0], [-8.0, 2.0]])))
+    assert indefinite.max_abs() == 8.0
+
+
 def test_without_a_rule_products_assemble_once():
     assemble = Counted(H.copy)
     matrix = SystemMatrix(N, assemble=assemble)

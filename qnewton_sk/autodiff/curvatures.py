@@ -1,0 +1,319 @@
+"""Curvatures of a function written in autograd.numpy: Hessian, Gauss-Newton, empirical Fisher, and "auto"."""
+
+import math
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from qnewton_sk.conditioning import hessian_summary
+from qnewton_sk.curvature import (
+    MAX_CHEAP_STEP_COST,
+    MAX_STEP_COST,
+    AutoCurvature,
+    AutoState,
+    Curvature,
+    EmpiricalFisher,
+    GaussNewton,
+    Hessian,
+)
+from qnewton_sk.systems import Block, SystemMatrix
+
+from .faults import FunctionFault
+from .objective import AutogradObjective
+from .rows import is_recorded, sample_rows
+from .tape import Tape
+
+Array = NDArray[Any]
+
+PRODUCT_GRADIENTS = 2.0
+"""Gradients that a product costs: it goes back through a gradient, which has twice the operations of the function."""
+
+CHECK_SHARE, MIN_CHECK_PRODUCTS, MAX_CHECK_PRODUCTS = 0.2, 10, 200
+"""Share of the gradients of a run that the search for negative curvature at its end may cost, and the least and the
+maximum number of products: those of the summary that a fit of the estimators makes."""
+
+OVERHEAD_FLOPS = 1e7
+"""Operations in the time that autograd takes for a small function whatever its size: 0.2 ms at 5e10 per second."""
+
+MAX_FACTOR_BYTES = 2**31
+"""Memory of a factor of gradients per sample, in bytes, beyond which products and entries serve in its place."""
+
+CHUNK_BYTES = 2**26
+"""Memory for the rows that exist at a time while entries are summed from them, in bytes."""
+
+
+class _AutogradCurvature(Curvature):
+    """One lazy matrix per part of the layout."""
+
+    def blocks(self, objective: AutogradObjective, theta: Array) -> list[Block]:
+        """Return one `Block` per linear system of the layout.
+
+        Parameters
+        ----------
+        objective : AutogradObjective
+            The function and the data.
+        theta : ndarray of shape (n_params,)
+            The parameters; they are copied.
+        """
+        theta = theta.copy()
+        return [
+            Block(part, self.matrix(objective, theta, part), self._acceleration(objective, theta))
+            for part in objective.layout.parts
+        ]
+
+    def matrix(self, objective: AutogradObjective, theta: Array, part: slice) -> SystemMatrix:
+        """Return the lazy matrix of some parameters, which are those of whole arrays."""
+        raise NotImplementedError
+
+    def _acceleration(self, objective: AutogradObjective, theta: Array) -> Callable[[Array], Array] | None:
+        return None
+
+
+class AutogradHessian(_AutogradCurvature):
+    """The exact Hessian: products from one recording of the gradient, entries from as many products as columns."""
+
+    def matrix(self, objective: AutogradObjective, theta: Array, part: slice) -> SystemMatrix:
+        """Return the lazy matrix of some parameters."""
+        product = partial(_product, objective, theta, part, Tape.hessian_product)
+        return _by_products(objective, part, product)
+
+
+class AutogradGaussNewton(_AutogradCurvature):
+    """sum_n w J_n^T loss'' J_n over the Jacobians J_n of the outputs; needs a loss of the outputs.
+
+    Its steps may be corrected for the acceleration of the outputs if the loss is a sum of squares and there is one
+    linear system.
+    """
+
+    def _acceleration(self, objective: AutogradObjective, theta: Array) -> Callable[[Array], Array] | None:
+        whole = objective.layout.parts == (slice(0, objective.n_params),)
+        if not (whole and objective.loss.is_sum_of_squares):
+            return None
+        return lambda v: objective.over_chunks(theta, lambda tape: tape.acceleration(v))
+
+    def matrix(self, objective: AutogradObjective, theta: Array, part: slice) -> SystemMatrix:
+        """Return the lazy matrix of some parameters."""
+        product = partial(_product, objective, theta, part, Tape.gauss_newton_product)
+        if not objective.loss.is_convex:
+            return _by_products(objective, part, product)
+        return _by_rows(objective, theta, part, product, partial(_loss_roots, objective, theta))
+
+
+class AutogradFisher(_AutogradCurvature):
+    """sum_n w g_n g_n^T over the gradients g_n of the samples' losses, penalty on the diagonal."""
+
+    def matrix(self, objective: AutogradObjective, theta: Array, part: slice) -> SystemMatrix:
+        """Return the lazy matrix of some parameters."""
+        product = partial(_product, objective, theta, part, Tape.fisher_product)
+        return _by_rows(objective, theta, part, product, partial(_gradient_root, objective, theta), roots=1)
+
+
+class AutogradAuto(AutoCurvature):
+    """`AutoCurvature` for a function: Gauss-Newton for sums of squares, otherwise L-BFGS and then the Hessian.
+
+    Without a loss of outputs there is no Gauss-Newton matrix, and mini-batches take the Hessian.
+    """
+
+    def initial(self, objective: Any, batches: bool = False) -> AutoState:
+        """Return the state before the first step."""
+        loss = objective.loss
+        if loss.is_sum_of_squares or (batches and has_loss(objective) and loss.is_convex):
+            return AutoState("gauss_newton")
+        cost = newton_step_cost(objective)
+        if batches or cost <= MAX_CHEAP_STEP_COST:
+            return AutoState("hessian")
+        return AutoState("first_order", step_cost=cost)
+
+    def next_curvature(self, state: AutoState) -> Curvature | None:
+        """Return the curvature of the next step, or None if it is a first-order step."""
+        if state.kind == "first_order":
+            return None
+        return AutogradHessian() if state.kind == "hessian" else AutogradGaussNewton()
+
+    def blocks(self, objective: Any, theta: Array) -> list[Block]:
+        """Return the blocks of the exact Hessian."""
+        return AutogradHessian().blocks(objective, theta)
+
+
+KINDS: dict[type, type] = {
+    AutoCurvature: AutogradAuto,
+    EmpiricalFisher: AutogradFisher,
+    GaussNewton: AutogradGaussNewton,
+    Hessian: AutogradHessian,
+}
+"""The curvature of a function that has the name of a curvature of nets."""
+
+
+def has_loss(objective: AutogradObjective) -> bool:
+    """Return whether the function gives outputs, and a loss of them is known."""
+    return objective.targets is not None
+
+
+def gradient_flops(objective: AutogradObjective) -> float:
+    """Return the operations of a gradient: 6 per parameter and sample as in a net, and the overhead of autograd."""
+    return 6.0 * objective.n_samples * objective.n_params + OVERHEAD_FLOPS * len(objective.chunks)
+
+
+def newton_step_cost(objective: AutogradObjective) -> float:
+    """Return the cost of a Newton step with the exact Hessian, in gradients.
+
+    The entries of each part, and 2.5 Cholesky factorisations at half the rate of products; at most `MAX_STEP_COST`,
+    since products alone cost no more.
+    """
+    sizes = [part.stop - part.start for part in objective.layout.parts]
+    assembly = PRODUCT_GRADIENTS * sum(sizes)
+    factorise = 2.5 * 2 * sum(float(n) ** 3 for n in sizes) / 3
+    return min(assembly + factorise / gradient_flops(objective), MAX_STEP_COST)
+
+
+def has_negative_curvature(objective: AutogradObjective, theta: Array, tol: float) -> bool:
+    """Return whether the Hessian is found to have an eigenvalue below -sqrt(tol): then a small gradient is no minimum.
+
+    That is the second-order condition which belongs to a gradient of `tol` (Nesterov and Polyak 2006). The products
+    that look for one cost a fifth of the gradients of the run, or `MIN_CHECK_PRODUCTS` if that is more. Nothing is
+    found if the gradient cannot be differentiated.
+    """
+    budget = int(CHECK_SHARE * objective.problem.counts.gradients / PRODUCT_GRADIENTS)
+    products = min(max(budget, MIN_CHECK_PRODUCTS), MAX_CHECK_PRODUCTS)
+    whole = slice(0, objective.n_params)
+    matrix = AutogradHessian().matrix(objective, theta, whole)
+    try:
+        found = hessian_summary(matrix, exact=matrix.n <= products, products=products)
+    except FunctionFault:
+        return False
+    return bool(found["smallest_eigenvalue"] < -math.sqrt(tol))
+
+
+def _product(
+    objective: AutogradObjective,
+    theta: Array,
+    part: slice,
+    times: Callable[[Tape, Array], Array],
+    v: Array,
+) -> Array:
+    """The block of a matrix, penalty included, times a vector."""
+    whole = np.zeros(objective.n_params, objective.dtype)
+    whole[part] = v
+    return objective.over_chunks(theta, lambda tape: times(tape, whole))[part] + objective.penalties[part] * v
+
+
+def _by_products(
+    objective: AutogradObjective, part: slice, product: Callable[[Array], Array], /, **changes: Any
+) -> SystemMatrix:
+    """A matrix whose entries come from its products, one per column."""
+    n = part.stop - part.start
+    flops = PRODUCT_GRADIENTS * gradient_flops(objective)
+
+    def assemble() -> Array:
+        unit, H = np.zeros(n, objective.dtype), np.empty((n, n), objective.dtype)
+        for k in range(n):
+            unit[k] = 1
+            H[k] = product(unit)
+            unit[k] = 0
+        return 0.5 * (H + H.T)
+
+    settings: dict[str, Any] = {
+        "assemble": assemble,
+        "product": product,
+        "assembly_flops": n * flops,
+        "product_flops": flops,
+        "dtype": objective.dtype,
+    }
+    return SystemMatrix(n, **{**settings, **changes})
+
+
+def _by_rows(
+    objective: AutogradObjective,
+    theta: Array,
+    part: slice,
+    product: Callable[[Array], Array],
+    roots_at: Callable[[], Array],
+    roots: int | None = None,
+) -> SystemMatrix:
+    """A matrix G^T G plus the penalty, whose rows come from gradients per sample.
+
+    Products take the rows once they exist, or from the start if the linear layers give them for one gradient.
+    """
+    diagonal, n = objective.penalties[part], part.stop - part.start
+    outputs = (objective.targets.shape[1] if has_loss(objective) else 1) if roots is None else roots
+    rank = objective.n_samples * outputs
+    by_rows, gram = rows_flops(objective, theta, part, outputs), float(rank) * n * n
+    by_pass, by_factor = PRODUCT_GRADIENTS * gradient_flops(objective), 4.0 * rank * n
+    changes: dict[str, Any] = {"semidefinite": True, "factor_diagonal": diagonal}
+    if rank * n * objective.dtype.itemsize <= MAX_FACTOR_BYTES:
+        rows = _Rows(objective, theta, part, roots_at)
+        changes |= {"factor": rows.array, "rank": rank, "factor_flops": by_rows}
+        if by_factor < by_pass and is_recorded(objective, theta, part):
+            changes |= {"product": rows.product, "product_flops": by_factor}
+        else:
+            changes |= {"product": lambda v: product(v) if rows.held is None else rows.product(v)}
+    if by_rows + gram < n * by_pass:
+        changes |= {
+            "assemble": lambda: _gram(objective, theta, part, roots_at()) + np.diag(diagonal),
+            "assembly_flops": by_rows + gram,
+        }
+    return _by_products(objective, part, product, **changes)
+
+
+class _Rows:
+    """The factor G of one matrix, once it has been asked for."""
+
+    def __init__(
+        self, objective: AutogradObjective, theta: Array, part: slice, roots_at: Callable[[], Array]
+    ):
+        self.objective, self.theta, self.part, self.roots_at = objective, theta, part, roots_at
+        self.held: Array | None = None
+
+    def array(self) -> Array:
+        """Return G."""
+        if self.held is None:
+            self.held = sample_rows(self.objective, self.theta, self.part, self.roots_at())
+        return self.held
+
+    def product(self, v: Array) -> Array:
+        """Return (G^T G + penalty) v."""
+        G = self.array()
+        return G.T @ (G @ v) + self.objective.penalties[self.part] * v
+
+
+def rows_flops(objective: AutogradObjective, theta: Array, part: slice, roots: int) -> float:
+    """Return the operations of `sample_rows`: a gradient per root, or a loop with the overhead of every sample."""
+    if is_recorded(objective, theta, part):
+        return roots * gradient_flops(objective)
+    return roots * (gradient_flops(objective) + objective.n_samples * OVERHEAD_FLOPS)
+
+
+def _gram(objective: AutogradObjective, theta: Array, part: slice, roots: Array) -> Array:
+    """G^T G, summed over groups of samples so that few rows exist at a time."""
+    n = part.stop - part.start
+    size = max(1, int(CHUNK_BYTES // (len(roots) * n * objective.dtype.itemsize)))
+    if size >= objective.n_samples:
+        G = sample_rows(objective, theta, part, roots)
+        return G.T @ G
+    total = np.zeros((n, n), objective.dtype)
+    for start in range(0, objective.n_samples, size):
+        chosen = np.arange(start, min(start + size, objective.n_samples))
+        G = sample_rows(objective.batch(chosen), theta, part, roots[:, chosen])
+        total += G.T @ G
+    return total
+
+
+def _gradient_root(objective: AutogradObjective, theta: Array) -> Array:
+    """The gradients of the losses in the outputs times sqrt(w), shape (1, n, K)."""
+    found = [tape.output_gradient for tape in objective.tapes(theta)]
+    return np.concatenate(found)[None] / np.sqrt(objective.n_samples)
+
+
+def _loss_roots(objective: AutogradObjective, theta: Array) -> Array:
+    """C of shape (K, n, K) with sum_k C_kn^T C_kn = w loss'' for every sample; the loss is convex."""
+    z = np.concatenate([tape.z for tape in objective.tapes(theta)])
+    loss, weight = objective.loss, 1 / objective.n_samples
+    if loss.has_diagonal_hessian:
+        h = np.sqrt(weight * loss.hessian(z, objective.targets))
+        return np.eye(h.shape[1], dtype=h.dtype)[:, None, :] * h.T[:, :, None]
+    L: Any = weight * loss.full_hessian(z, objective.targets)
+    eigenvalues, V = np.linalg.eigh(L)
+    return (V * np.sqrt(np.maximum(eigenvalues, 0))[:, None, :]).transpose(2, 0, 1)

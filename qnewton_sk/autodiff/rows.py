@@ -1,0 +1,135 @@
+"""Gradients per sample as rows of a matrix: from one pass where the linear layers allow it, else sample by sample."""
+
+from typing import Any
+
+import autograd.numpy as anp
+import numpy as np
+from numpy.typing import NDArray
+
+from qnewton_sk.nets import SampleGradients, sample_gradients
+
+from .faults import FunctionFault
+from .objective import AutogradObjective
+
+Array = NDArray[Any]
+
+KEPT_BYTES = 2**28
+"""Memory up to which the gradients of all parameters are kept that a loop over samples has computed for one block;
+beyond it the loop runs again for every block."""
+
+
+def sample_rows(objective: AutogradObjective, theta: Array, part: slice, roots: Array) -> Array:
+    """Return the rows J_n^T root_n of every sample, for several roots.
+
+    Parameters
+    ----------
+    objective : AutogradObjective
+        The function and the data.
+    theta : ndarray of shape (n_params,)
+        The point.
+    part : slice
+        The parameters that the columns belong to: those of whole arrays.
+    roots : ndarray of shape (m, n, K)
+        What each sample's outputs are multiplied by.
+
+    Returns
+    -------
+    ndarray of shape (m * n, size of the part)
+        The rows of one root stand together.
+    """
+    rows = np.empty((len(roots), objective.n_samples, part.stop - part.start), objective.dtype)
+    if not (is_recorded(objective, theta, part) and _by_layers(objective, theta, part, roots, rows)):
+        _by_loop(objective, theta, part, roots, rows)
+    return rows.reshape(-1, rows.shape[2])
+
+
+def is_recorded(objective: AutogradObjective, theta: Array, part: slice) -> bool:
+    """Return whether all the arrays of a part enter the outputs as weights and biases of `linear_layer` alone.
+
+    It is found out once, with two samples.
+    """
+    memo = objective.problem.memo
+    if "recorded" not in memo:
+        small = objective.batch(np.arange(min(2, objective.n_samples))) if objective.data else objective
+        found = _recorded(small, theta, np.ones((small.n_samples, 1)), slice(0, small.n_samples))
+        memo["recorded"] = frozenset() if found is None else frozenset(path[0] for path in found)
+    return memo["recorded"].issuperset(objective.layout.leaves_in(part))
+
+
+def _recorded(objective: AutogradObjective, theta: Array, root: Array, rows: slice) -> SampleGradients | None:
+    """Gradients per sample by the index of the leaf; None if the linear layers do not make up the gradients."""
+    layout, problem = objective.layout, objective.problem
+
+    def losses(arrays: Any, root: Array, *data: Any) -> Any:
+        return anp.sum(root * problem.outputs(layout.nest(arrays), data), axis=1)
+
+    arrays = [theta[leaf.part].reshape(leaf.shape) for leaf in layout.leaves]
+    data = tuple(part[rows] for part in objective.data)
+    _count(objective)
+    try:
+        with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+            return sample_gradients(losses, arrays, root, *data)[2]
+    except FunctionFault:
+        raise
+    except (
+        ValueError
+    ):  # a weight is used outside of the linear layers too, or samples are not along the first axis
+        return None
+
+
+def _by_layers(objective: AutogradObjective, theta: Array, part: slice, roots: Array, out: Array) -> bool:
+    """Fill `out`, one backward pass per root and chunk; False if a layer is used in a way that does not allow it."""
+    leaves = objective.layout.leaves_in(part)
+    for rows in objective.chunks:
+        for root, target in zip(roots, out):
+            found = _kept_recording(objective, theta, root, rows)
+            if found is None:
+                return False
+            for k in leaves:
+                place = objective.layout.leaves[k].part
+                target[rows, place.start - part.start : place.stop - part.start] = found[k,]
+    return True
+
+
+def _kept_recording(
+    objective: AutogradObjective, theta: Array, root: Array, rows: slice
+) -> SampleGradients | None:
+    """The recording of the last root, which the blocks of one point share: it holds activations, and no gradients."""
+    last = objective.last_recording
+    if last is not None and last[0] == rows and _equal(last[1], (theta, root)):
+        return last[2]
+    found = _recorded(objective, theta, root[rows], rows)
+    objective.last_recording = (rows, (theta, root), found)
+    return found
+
+
+def _equal(arrays: Any, others: Any) -> bool:
+    return all(np.array_equal(a, b) for a, b in zip(arrays, others))
+
+
+def _by_loop(objective: AutogradObjective, theta: Array, part: slice, roots: Array, out: Array) -> None:
+    """Fill `out` sample by sample."""
+    size = objective.layout.first_order.start
+    if roots.shape[0] * objective.n_samples * size * objective.dtype.itemsize > KEPT_BYTES:
+        _fill(objective, theta, part, roots, out)
+        return
+    last = objective.last_loop
+    if last is None or not _equal(last[:2], (theta, roots)):
+        rows = np.empty((*roots.shape[:2], size), objective.dtype)
+        _fill(objective, theta, slice(0, size), roots, rows)
+        objective.last_loop = last = (theta, roots, rows)
+    out[:] = last[2][:, :, part]
+
+
+def _fill(objective: AutogradObjective, theta: Array, part: slice, roots: Array, out: Array) -> None:
+    _count(objective)
+    for n in range(objective.n_samples):
+        row = slice(n, n + 1)
+        tape = objective.tape(theta, row)
+        for root, target in zip(roots, out):
+            target[n] = tape.pull(root[row])[part]
+
+
+def _count(objective: AutogradObjective) -> None:
+    objective.problem.counts.functions += 1
+    objective.problem.counts.gradients += 1
