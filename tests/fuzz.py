@@ -46,7 +46,7 @@ from sklearn.utils import check_random_state
 from qnewton_sk.nets import Network, resolve_activation, resolve_loss
 
 MAX_SECONDS = 20.0
-"""Time after which a case counts as one that hangs; they take some 30 ms."""
+"""Processor time after which a case counts as one that hangs; they take some 30 ms."""
 
 ASKED_ENDINGS = {"converged", "early_stopping", "one_pass", "callback", "evidence"}
 """Endings that call for no warning: either there is nothing to warn of, or the user has asked for the end."""
@@ -111,17 +111,17 @@ class Verdict:
 def check(case):
     """Fit a case in every way that its promises speak of, and return the `Verdict`."""
     verdict = Verdict()
-    before = signal.signal(signal.SIGALRM, _hangs) if hasattr(signal, "SIGALRM") else None
+    before = signal.signal(signal.SIGVTALRM, _hangs) if hasattr(signal, "SIGVTALRM") else None
     if before is not None:
-        signal.setitimer(signal.ITIMER_REAL, MAX_SECONDS)
+        signal.setitimer(signal.ITIMER_VIRTUAL, MAX_SECONDS)
     try:
         _check(case, verdict)
     except Hangs as error:
         verdict.expect(False, "every fit ends", _site(error), f"no end within {MAX_SECONDS} s")
     finally:
         if before is not None:
-            signal.setitimer(signal.ITIMER_REAL, 0)
-            signal.signal(signal.SIGALRM, before)
+            signal.setitimer(signal.ITIMER_VIRTUAL, 0)
+            signal.signal(signal.SIGVTALRM, before)
     return verdict
 
 

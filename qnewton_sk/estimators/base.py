@@ -200,7 +200,7 @@ class QNewtonBase(CallbackSupportMixin, BaseEstimator):
             given, missing = ("X_val", "y_val") if y_val is None else ("y_val", "X_val")
             raise ValueError(f"`{missing}` must be passed together with `{given}`; got None")
         with renamed("X_val", X_val, "be inputs as the X of fit"):
-            X_val = checked_data(self, X_val, reset=False)
+            checked_data(self, X_val, reset=False)
         with renamed("y_val", y_val, "be targets as the y of fit, one per sample of `X_val`"):
             X_val, y_val = checked_data(
                 self, X_val, y_val, multi_output=True, reset=False, **self._target_checks
