@@ -103,6 +103,10 @@ LOSS_SLOPE = {"poisson": lambda z: np.exp(z) / z.shape[1]}
 """Bound of the second derivative of a loss, where it is not 1."""
 
 
+LOSS_ROUNDING = {"log_cosh": 1.0}
+"""Size of the terms of a loss near its minimum, where they cancel: log 2 - log 2."""
+
+
 def encoded(case, y, classes):
     """Return the targets as an (n, K) array."""
     if not case.is_classification or case.task == "multilabel":
@@ -183,7 +187,8 @@ def _passes(layers, activations, loss, X, targets, w, penalty, eps):
     values, delta, terms = LOSSES[loss](z, targets)
     bend = LOSS_SLOPE.get(loss, np.ones_like)(z)
     value = w @ values + penalty / 2 * sum((W * W).sum() for W, _ in layers)
-    value_error = eps * (w @ (np.abs(values) + (terms * size).sum(axis=1))) + 64 * eps * abs(value)
+    values_of_terms = np.abs(values) + LOSS_ROUNDING.get(loss, 0.0)
+    value_error = eps * (w @ (values_of_terms + (terms * size).sum(axis=1))) + 64 * eps * abs(value)
     delta, error = w[:, None] * delta, w[:, None] * (terms + bend * size)
     gradients, errors = [], []
     for l in reversed(range(len(layers))):

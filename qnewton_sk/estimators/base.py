@@ -28,6 +28,7 @@ from .validation import (
     check_hidden_layer_sizes,
     check_memory,
     check_parameters,
+    check_penalty,
     check_sample_weight,
     held_out,
     renamed,
@@ -39,6 +40,15 @@ DATA_CHECKS = dict(accept_sparse="csr", dtype=(np.float64, np.float32))
 
 ROWS_PER_THREAD = 2048
 """Fewer rows are predicted sooner than a thread is started for them."""
+
+
+def checked_data(estimator, *data, **checks):
+    """Return what `validate_data` of scikit-learn returns for X, or for X and y.
+
+    It adds up all entries to see whether they are finite, which may warn of entries near the largest number.
+    """
+    with np.errstate(over="ignore", invalid="ignore"):
+        return validate_data(estimator, *data, **checks, **DATA_CHECKS)
 
 
 class QNewtonBase(CallbackSupportMixin, BaseEstimator):
@@ -115,17 +125,17 @@ class QNewtonBase(CallbackSupportMixin, BaseEstimator):
         """Check everything that the user has passed, and return the `Job` of the fit."""
         check_parameters(vars(self))
         loop = loop_of(self)
-        X, y = validate_data(
-            self, X, y, multi_output=True, reset=not keep, **self._target_checks, **DATA_CHECKS
-        )
+        X, y = checked_data(self, X, y, multi_output=True, reset=not keep, **self._target_checks)
         y = self._checked_targets(y)
         weight = check_sample_weight(sample_weight, X.shape[0], X.dtype)
         if not keep:
             self._learn_targets(y if classes is None else classes)
+        elif not incremental:
+            self._check_continued(y)
         targets = self._encode(y, X.dtype)
         network = self._network(X.shape[1], targets.shape[1])
         self._check_sizes(network, X.dtype, loop)
-        check_inference(vars(self), network, X.shape[0], incremental=incremental)
+        check_inference(vars(self), network, (X, targets, weight), incremental=incremental)
         validation = self._own_validation_set(X_val, y_val, targets.shape[1])
         job = Job(self, loop, network, X, y, weight, validation, keep, incremental)
         job.inference = Inference(vars(self), network, getattr(self, "_penalties", None) if keep else None)
@@ -175,7 +185,9 @@ class QNewtonBase(CallbackSupportMixin, BaseEstimator):
         elif weight is not None and not weight.all():
             rows = np.flatnonzero(weight)  # a batch of them alone would have no mean
             X, targets, weight = X[rows], targets[rows], weight[rows]
-        return Objective(network, X, targets, weight, penalty_number(settings["alpha"]))
+        alpha = penalty_number(settings["alpha"])
+        check_penalty(alpha, len(targets) if weight is None else weight.sum(dtype=float), X.dtype)
+        return Objective(network, X, targets, weight, alpha)
 
     def _with_class_weight(self, targets, weight, settings):
         return weight
@@ -188,15 +200,22 @@ class QNewtonBase(CallbackSupportMixin, BaseEstimator):
             given, missing = ("X_val", "y_val") if y_val is None else ("y_val", "X_val")
             raise ValueError(f"`{missing}` must be passed together with `{given}`; got None")
         with renamed("X_val", X_val, "be inputs as the X of fit"):
-            X_val = validate_data(self, X_val, reset=False, **DATA_CHECKS)
+            checked_data(self, X_val, reset=False)
         with renamed("y_val", y_val, "be targets as the y of fit, one per sample of `X_val`"):
-            X_val, y_val = validate_data(
-                self, X_val, y_val, multi_output=True, reset=False, **self._target_checks, **DATA_CHECKS
+            X_val, y_val = checked_data(
+                self, X_val, y_val, multi_output=True, reset=False, **self._target_checks
             )
             targets = self._encode(self._checked_targets(y_val), X_val.dtype, "y_val")
+        self._check_validation_size(len(targets))
         if targets.shape[1] != n_outputs:
             raise must("y_val", f"have as many columns as the y of fit, {n_outputs}", targets.shape[1])
         return X_val, targets, None
+
+    def _check_continued(self, y):
+        """Nothing: a regression goes on with any targets."""
+
+    def _check_validation_size(self, n_samples):
+        """Nothing: one sample has an accuracy."""
 
     def _strata(self, targets):
         return None
@@ -204,7 +223,7 @@ class QNewtonBase(CallbackSupportMixin, BaseEstimator):
     def _raw(self, X):
         """Return the raw outputs of shape (n_samples, n_outputs_), in bounded memory."""
         check_is_fitted(self, "coefs_")
-        X = validate_data(self, X, reset=False, **DATA_CHECKS)
+        X = checked_data(self, X, reset=False)
         network = self._fitted_network()
         theta = network.pack(self.coefs_, self.intercepts_, self.coefs_[0].dtype)
         n_samples = X.shape[0]
@@ -220,7 +239,7 @@ class QNewtonBase(CallbackSupportMixin, BaseEstimator):
 
     def _posterior_of_raw(self, X):
         """Return the raw outputs and their covariances, of shapes (n, K) and (n, K, K)."""
-        X = validate_data(self, X, reset=False, **DATA_CHECKS)
+        X = checked_data(self, X, reset=False)
         with one_blas_thread():
             return self.posterior_.covariances(self._fitted_network(), X)
 
@@ -282,7 +301,7 @@ class QNewtonBase(CallbackSupportMixin, BaseEstimator):
         check_is_fitted(self, "coefs_")
         is_auto = isinstance(curvature, str) and curvature == "auto"
         part = resolve_curvature("hessian" if is_auto else curvature, "full")
-        X, y = validate_data(self, X, y, multi_output=True, reset=False, **self._target_checks, **DATA_CHECKS)
+        X, y = checked_data(self, X, y, multi_output=True, reset=False, **self._target_checks)
         targets = self._encode(self._checked_targets(y), X.dtype)
         weight = check_sample_weight(sample_weight, X.shape[0], X.dtype)
         network = self._fitted_network()

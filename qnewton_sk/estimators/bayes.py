@@ -1,6 +1,7 @@
 """Between the estimators and Bayesian inference: what may be asked for, the loop of a fit, the fitted attributes."""
 
 import numpy as np
+from scipy import sparse
 from scipy.linalg import LinAlgError
 
 from qnewton_sk.curvature import AutoCurvature, GaussNewton
@@ -14,6 +15,7 @@ from qnewton_sk.inference import (
     posterior_of,
 )
 from qnewton_sk.machine import available_memory_bytes
+from qnewton_sk.systems import max_abs
 
 EVIDENCE = "evidence", "evidence_per_input"
 """Names for penalties that are found by the evidence: one per layer, or one per input in the first layer."""
@@ -29,7 +31,7 @@ def penalty_number(alpha):
     return 0.0 if is_evidence(alpha) else alpha
 
 
-def check_inference(settings, network, n_samples, *, incremental=False):
+def check_inference(settings, network, data, *, incremental=False):
     """Refuse what the evidence or the posterior cannot be computed for.
 
     Parameters
@@ -38,8 +40,8 @@ def check_inference(settings, network, n_samples, *, incremental=False):
         Settings of the estimator by name.
     network : Network
         The net.
-    n_samples : int
-        Number of samples.
+    data : tuple
+        X, encoded targets, and weights or None.
     incremental : bool, default=False
         Whether this is a call of partial_fit.
 
@@ -60,6 +62,8 @@ def check_inference(settings, network, n_samples, *, incremental=False):
             f'`loss` must be "squared_error" or "poisson" for {" and ".join(asked)}, since no other one is known to be '
             f"the logarithm of a likelihood; got {settings['loss']!r}. Use a number for alpha and posterior=None"
         )
+    _check_sizes(" and ".join(asked), network, *data)
+    n_samples = data[0].shape[0]
     needs = {f"alpha={alpha!r}": "full"} if is_evidence(alpha) else {}
     needs |= {f"posterior={kind!r}": kind} if kind is not None else {}
     for setting, which in needs.items():
@@ -86,6 +90,27 @@ def _check_evidence(settings, incremental):
         raise ValueError(
             f"`early_stopping` must be False for alpha={alpha!r}, which takes the place of a validation set; got True"
         )
+
+
+MIN_SIZE, MAX_SIZE = 1e-60, 1e60
+"""Sizes of inputs, targets and sums of weights between which their fourth powers, which the posterior and the evidence
+take, stay within the range of float64."""
+
+
+def _check_sizes(asked, network, X, targets, weight):
+    """Refuse numbers whose powers in the posterior or the evidence would leave the range of their type."""
+    values = X.data if sparse.issparse(X) else X
+    total = len(targets) if weight is None else float(weight.sum(dtype=float))
+    sizes = {"X": max_abs(values) if values.size else 0.0, "sample_weight": total}
+    if network.loss.is_sum_of_squares:
+        sizes["y"] = max_abs(targets)
+    limit = min(MAX_SIZE, float(np.finfo(X.dtype).max) ** 0.25)
+    for name, size in sizes.items():
+        high = limit if name == "X" else MAX_SIZE
+        if size and not MIN_SIZE <= size <= high:
+            raise ValueError(
+                f"`{name}` must be between {MIN_SIZE:g} and {high:.2g} in size for {asked}; got {size:g}. Scale it"
+            )
 
 
 def _check_memory(setting, kind, network, n_samples):

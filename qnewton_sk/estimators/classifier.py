@@ -424,6 +424,15 @@ class QNewtonClassifier(ClassifierMixin, QNewtonBase):
         self.out_activation_ = "softmax" if softmax else "logistic"
         self.n_outputs_ = 1 if y.ndim == 1 and not softmax else len(self.classes_)
 
+    def _check_continued(self, y):
+        """Refuse other classes than those of the fit that is continued, in the words of scikit-learn's MLP."""
+        found = np.arange(y.shape[1]) if y.ndim == 2 else np.unique(y)
+        if not np.array_equal(found, self.classes_):
+            raise ValueError(
+                "warm_start can only be used where `y` has the same classes as in the previous call to fit. "
+                f"Previously got {self.classes_}, `y` has {found}"
+            )
+
     def _encode(self, y, dtype, name="y"):
         """Return the targets of shape (n_samples, n_outputs): one-hot, or 0 and 1."""
         n_classes = len(self.classes_)

@@ -11,6 +11,7 @@ from qnewton_sk.curvature import AutoCurvature, resolve_curvature
 from qnewton_sk.machine import one_blas_thread
 from qnewton_sk.optimize import Journal, Newton, Stopping, drive, resolve_step_control
 from qnewton_sk.scheduling import resolve_scheduler
+from qnewton_sk.systems import scale_of
 
 from .checkpoint import Checkpoint
 from .results import fitted_parameters, loop_settings, print_header, print_steps
@@ -145,6 +146,8 @@ def _begin_epoch(estimator, job, context):
 def evaluate_on(estimator, job, theta):
     """Return mean loss and score on the validation set of a job."""
     X, targets, weight = job.validation
+    if weight is not None:
+        weight = weight / scale_of(weight)  # sums of weighted losses would overflow
     with np.errstate(over="ignore", invalid="ignore"):
         z = job.network.raw(X, theta)
         loss = float(np.average(job.network.loss.value(z, targets), weights=weight))

@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.base import RegressorMixin
 from sklearn.metrics import r2_score
 from sklearn.utils import check_random_state
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils.validation import check_is_fitted
 
 from qnewton_sk.conditioning import ConditionEstimator
 from qnewton_sk.curvature import Curvature
@@ -18,11 +18,12 @@ from qnewton_sk.machine import one_blas_thread
 from qnewton_sk.nets import resolve_loss
 from qnewton_sk.optimize import StepControl
 from qnewton_sk.scheduling import Scheduler
+from qnewton_sk.systems import must, scale_of
 
-from .base import DATA_CHECKS, QNewtonBase
+from .base import QNewtonBase, checked_data
 from .bayes import check_posterior
 from .callbacks import with_callbacks
-from .validation import explains_absent_parameters, must, probe_loss
+from .validation import explains_absent_parameters, probe_loss
 
 Array = NDArray[Any]
 
@@ -355,7 +356,7 @@ class QNewtonRegressor(RegressorMixin, QNewtonBase):
         """
         check_is_fitted(self, "coefs_")
         check_posterior(self.posterior_, "sample_y")
-        X = validate_data(self, X, reset=False, **DATA_CHECKS)
+        X = checked_data(self, X, reset=False)
         random_state = check_random_state(random_state)
         network = self._fitted_network()
         with one_blas_thread():
@@ -388,11 +389,18 @@ class QNewtonRegressor(RegressorMixin, QNewtonBase):
         return targets
 
     def _score_raw(self, loss, z, targets, weight):
-        """R^2; NaN where a prediction overflows."""
+        """R^2, in units in which no square overflows; NaN where a prediction overflows."""
         prediction = loss.predict(z)
         if not np.isfinite(prediction).all():
             return np.nan
+        unit = max(scale_of(targets), scale_of(prediction))
+        if unit != 1.0:
+            targets, prediction = targets / unit, prediction / unit
         return r2_score(targets, prediction, sample_weight=weight)
+
+    def _check_validation_size(self, n_samples):
+        if n_samples < 2:
+            raise must("X_val", "hold at least two samples, since the score is R^2", n_samples)
 
     def __sklearn_tags__(self):
         """Say that several outputs are taken."""

@@ -9,6 +9,7 @@ from sklearn.exceptions import ConvergenceWarning
 
 from qnewton_sk.machine import one_blas_thread
 from qnewton_sk.optimize import SADDLE_ADVICE, extend, history_table
+from qnewton_sk.systems import max_abs
 
 from .bayes import Inference, fitted_penalty
 from .diagnostics import Spent, summarise
@@ -44,6 +45,9 @@ SETTINGS_OF_A_RUN = (
 SATURATED = 1e-3
 """Spread of the outputs over the samples, relative to their size, up to which they count as the same: raw wine and raw
 breast cancer end at 1e-4 to 2e-4, with all units of the first layer beyond 0.999."""
+
+MAX_SCALE = 1e6
+"""Largest input from which on a warning advises to scale X: no weight of the size of one sees anything but its sign."""
 
 MAX_SCALE_RATIO = 1e3
 """Ratio of the scales of two columns of X from which on a warning advises to scale them."""
@@ -94,8 +98,7 @@ def set_results(estimator, job):
     estimator.n_iter_ = len(journal.losses)
     estimator.t_ = getattr(before, "t_", 0) + estimator.n_iter_ * job.n_samples
     estimator.loss_curve_ = getattr(before, "loss_curve_", []) + journal.losses
-    losses = journal.losses
-    estimator.loss_ = losses[-1] if losses else job.objective.value(journal.theta)
+    estimator.loss_ = _final_loss(estimator, job)
     estimator.best_loss_ = (
         None if estimator.early_stopping else min(estimator.loss_curve_, default=estimator.loss_)
     )
@@ -167,6 +170,14 @@ def fitted_like(estimator, mlp):
     return estimator
 
 
+def _final_loss(estimator, job):
+    """The objective at the end; a mean over mini-batches, each after a step of its own, would be too low."""
+    losses, in_batches = job.journal.losses, not isinstance(estimator.batch_size, str)
+    if losses and (job.journal.stop_reason == "error" or estimator.early_stopping or not in_batches):
+        return losses[-1]
+    return job.objective.value(job.journal.theta)
+
+
 def _summary(estimator, job):
     """The summary of the Hessian; a single pass or a fit that was cut short has one only on request.
 
@@ -211,7 +222,7 @@ def _check_curvature(estimator, journal):
 def _check_saturation(estimator, job):
     """A small gradient does not show a minimum if inputs of large scale have saturated the hidden units."""
     journal = job.journal
-    if not journal.converged or job.network.n_layers < 2 or scale_ratio(job.X) <= MAX_SCALE_RATIO:
+    if not journal.converged or job.network.n_layers < 2 or not advice_on_scales(job.X):
         return
     with np.errstate(over="ignore", invalid="ignore"):
         outputs = job.network.raw(job.X, journal.theta)
@@ -247,7 +258,7 @@ def warn_of_ending(estimator, job):
         )
     elif journal.message:
         warnings.warn(
-            f"{type(estimator).__name__} has not converged: {journal.message}{_advice_on_scales(job.X)} The last "
+            f"{type(estimator).__name__} has not converged: {journal.message}{advice_on_scales(job.X)} The last "
             "good model is kept.",
             ConvergenceWarning,
             stacklevel=_levels_to_the_user(),
@@ -264,8 +275,11 @@ def _levels_to_the_user():
     return level
 
 
-def _advice_on_scales(X):
-    """A sentence if the columns of X differ in scale by more than `MAX_SCALE_RATIO`."""
+def advice_on_scales(X):
+    """Return a sentence if X holds numbers above `MAX_SCALE`, or columns that differ by more than `MAX_SCALE_RATIO`."""
+    largest = max_abs(X.data if sparse.issparse(X) else X)
+    if largest > MAX_SCALE:
+        return f" X holds numbers up to {largest:.1g}: scale it (StandardScaler)."
     ratio = scale_ratio(X)
     if not ratio > MAX_SCALE_RATIO:
         return ""

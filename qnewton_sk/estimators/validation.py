@@ -334,7 +334,29 @@ def check_sample_weight(sample_weight, n_samples, dtype):
         )
     if not weight.any():
         raise ValueError("`sample_weight` must be positive for some sample; got zeros only")
-    return weight
+    with np.errstate(over="ignore"):
+        total = weight.sum(dtype=dtype)
+    if not np.isfinite(total):
+        raise ValueError(
+            f"`sample_weight` must have a sum within the range of {np.dtype(dtype)}; got weights up to "
+            f"{weight.max():g}. Scale them"
+        )
+    return None if (weight == 1).all() else weight
+
+
+def check_penalty(alpha, total_weight, dtype):
+    """Refuse a penalty that is infinite once it is divided by the sum of the weights.
+
+    Raises
+    ------
+    ValueError
+        If `alpha` / `total_weight` is not a number of this dtype.
+    """
+    if not alpha <= float(np.finfo(dtype).max) * min(float(total_weight), 1.0):
+        raise ValueError(
+            f"`alpha` must be within the range of {np.dtype(dtype)} after division by the sum of the weights, "
+            f"{float(total_weight):g}; got {alpha!r}"
+        )
 
 
 def check_memory(layer_params, itemsize, partition, entries_needed_by=None):

@@ -126,6 +126,8 @@ def _cholesky_with_jitter(H, diagonal):
     if not len(H):
         return H, 0.0
     scale = float(np.max(H.diagonal() + diagonal)) or 1.0
+    if not np.isfinite(scale):
+        raise linalg.LinAlgError("the curvature is not finite, hence not positive semidefinite")
     added = 0.0
     while True:
         A = H.T.copy(order="F")

@@ -100,13 +100,13 @@ class Objective:
         self.weight, self.alpha, self.chunk_bytes, self.input_bytes = weight, alpha, chunk_bytes, input_bytes
         self.n_samples, self.n_params = X.shape[0], network.n_params
         self.dtype = X.dtype if dtype is None else np.dtype(dtype)
-        total = float(self.n_samples if weight is None else weight.sum())
+        total = float(self.n_samples if weight is None else weight.sum(dtype=float))
         if not total:
             raise ValueError(
                 "`sample_weight` must be positive for some sample of every batch; got zeros only"
             )
         self.total_weight = total
-        self._weight = 1.0 / total if weight is None else (weight / total).astype(self.dtype)
+        self._weight = 1.0 / total if weight is None else (weight.astype(float) / total).astype(self.dtype)
         self._slices = self._cut()
         self._inputs: list[Any] = [None] * len(self._slices)
         self._last: Any = None

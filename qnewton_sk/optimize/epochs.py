@@ -108,7 +108,9 @@ def drive(epochs, journal, *, evaluate=None, begin_epoch=None, one_pass=False, s
             progress = next(epochs)
             journal.add(progress, evaluate)
             asked_to_stop = end_epoch is not None and _stops(end_epoch, progress)
-            if progress.stop_reason is not None:
+            if progress.converged and journal.theta is not progress.theta:
+                journal.end("early_stopping")  # what is kept is the best score's model, and no minimum
+            elif progress.stop_reason is not None:
                 journal.end(progress.stop_reason, progress.converged, progress.message)
             elif asked_to_stop:
                 journal.end("callback")

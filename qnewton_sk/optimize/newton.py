@@ -28,6 +28,9 @@ step adds a fifth to the run."""
 MIN_CLOSING_PRODUCTS, MAX_CLOSING_SADDLE_STEPS = 5, 2
 """Minimum number of products of such a step, and the number of such steps that try to leave a saddle."""
 
+START_EXPONENTS = 1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1000
+"""Powers of two by which the parameters are divided, one after the other, until the start has a finite objective."""
+
 
 class Newton(BaseEstimator):
     """Settings of the loop; `run` goes through it and keeps nothing.
@@ -244,6 +247,8 @@ class _Epochs:
         state = replace(state, step=state.step + 1)
         with np.errstate(over="ignore", invalid="ignore"):  # values that are not finite are handled as such
             state = self._evaluated(state, objective)
+            if state.step == 1 and not state.point.is_finite:
+                state = self._with_smaller_start(state, objective)
             if not state.point.is_finite:
                 end = ending(state, "diverged", SolveStatus.NON_FINITE)
                 return state, record_of(state, state, "newton", False, 0.0), end
@@ -252,6 +257,20 @@ class _Epochs:
     def _evaluated(self, state, objective=None):
         objective = self.objective if objective is None else objective
         return self._with_policy(state, objective).evaluated(objective)
+
+    def _with_smaller_start(self, state, objective):
+        """Return the state at the first of theta / 2, theta / 4, theta / 16, .. with a finite objective and gradient.
+
+        Inputs of 1e100 or the exponential of a Poisson mean overflow at parameters drawn for inputs of size one.
+        """
+        for exponent in START_EXPONENTS:
+            smaller = replace(
+                state, theta=np.ldexp(state.theta, -exponent), point=None, scale=None, policy=None
+            )
+            smaller = self._evaluated(smaller, objective)
+            if smaller.point.is_finite:
+                return smaller
+        return state
 
     def _with_policy(self, state, objective):
         if state.policy is not None:

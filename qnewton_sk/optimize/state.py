@@ -41,8 +41,9 @@ class Point:
 
     @cached_property
     def norm(self):
-        """Euclidean norm of the gradient."""
-        return math.sqrt(self.gradient @ self.gradient)
+        """Euclidean norm of the gradient; inf if its square overflows."""
+        with np.errstate(over="ignore", invalid="ignore"):
+            return math.sqrt(self.gradient @ self.gradient)
 
     @property
     def max_gradient(self):

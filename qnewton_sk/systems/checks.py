@@ -40,8 +40,11 @@ def is_int(value):
 
 
 def is_real(value):
-    """Return whether `value` is a finite real number and not a bool."""
-    return isinstance(value, Real) and not isinstance(value, (bool, np.bool_)) and math.isfinite(value)
+    """Return whether `value` is a real number that a float holds, finite and not a bool."""
+    try:
+        return isinstance(value, Real) and not isinstance(value, (bool, np.bool_)) and math.isfinite(value)
+    except OverflowError:  # an int beyond the range of floats
+        return False
 
 
 def is_bool(value):

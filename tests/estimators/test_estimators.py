@@ -456,7 +456,7 @@ def test_warm_start_with_another_net_is_refused():
         ValueError, match=r"`hidden_layer_sizes` and y must give.*\(4, 5, 3\); got \(4, 6, 3\)"
     ):
         model.set_params(hidden_layer_sizes=(6,)).fit(IRIS_X, IRIS_Y)
-    with pytest.raises(ValueError, match="`y` must hold only classes"):
+    with pytest.raises(ValueError, match="`y` has the same classes as in the previous call"):
         model.set_params(hidden_layer_sizes=(5,)).fit(IRIS_X, IRIS_Y + 1)
 
 

@@ -279,3 +279,12 @@ def test_a_net_too_large_for_its_matrix_is_fitted_by_any_solver_that_takes_produ
     assert list(net.schedule_) == ["mine"]
     with pytest.raises(ValueError, match="`hidden_layer_sizes` must give a matrix that fits into memory"):
         net.set_params(scheduler=Scheduler([Backend("lu", LU(), free)])).fit(X, X[:, 0])
+
+
+def test_a_validation_set_of_named_columns_raises_no_warning():
+    pandas = pytest.importorskip("pandas")
+    frame = pandas.DataFrame(np.random.default_rng(0).standard_normal((8, 2)), columns=["a", "b"])
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", UserWarning)
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        QNewtonRegressor((2,), max_iter=2).fit(frame, frame["a"], X_val=frame[:4], y_val=frame["a"][:4])
