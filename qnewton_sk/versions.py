@@ -3,6 +3,7 @@
 import platform
 import sys
 from importlib import metadata
+from pathlib import Path
 
 from qnewton_sk.machine import available_threads, calibrate
 
@@ -10,6 +11,41 @@ __version__ = "0.1.0"
 
 DEPENDENCIES = ("scikit-learn", "numpy", "scipy", "autograd", "joblib", "threadpoolctl")
 EXTRAS = ("matplotlib", "pandas", "pennylane", "nlft-qsp", "skl2onnx", "onnxruntime", "skops", "dask")
+
+
+def documentation_template(package: Path = Path(__file__).parent) -> str:
+    """Return the address of the page of an estimator, with "{estimator_name}" in the place of its name.
+
+    It is that of the documentation which the metadata of the installed package name (``project_urls`` of setup.cfg),
+    or of the pages built in the clone that the package lies in.
+
+    Parameters
+    ----------
+    package : Path, default=folder of this package
+        The folder of the package.
+
+    Returns
+    -------
+    str
+        Empty if there is neither.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> from qnewton_sk.versions import documentation_template
+    >>> "{estimator_name}" in documentation_template() or documentation_template() == ""
+    True
+    """
+    page = "generated/qnewton_sk.{estimator_name}.html"
+    try:
+        urls = metadata.metadata("qnewton_sk").get_all("Project-URL") or []
+    except metadata.PackageNotFoundError:
+        urls = []
+    for label, _, url in (entry.partition(", ") for entry in urls):
+        if label == "Documentation":
+            return f"{url.rstrip('/')}/{page}"
+    built = package.parent / "docs" / "_build" / "html"
+    return f"{built.as_uri()}/{page}" if (built / "generated").is_dir() else ""
 
 
 def show_versions() -> None:

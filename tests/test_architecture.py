@@ -28,7 +28,7 @@ ALLOWED = {
     "scheduling": {"machine", "quantum", "solvers", "systems"},
     "optimize": {"machine", "systems"},
     "inference": {"curvature", "machine", "nets", "optimize", "systems"},
-    "reports": {"conditioning", "quantum", "solvers", "systems"},
+    "reports": {"conditioning", "quantum", "scheduling", "solvers", "systems"},
     "autodiff": {
         "conditioning",
         "curvature",

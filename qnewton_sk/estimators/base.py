@@ -17,7 +17,7 @@ from qnewton_sk.machine import one_blas_thread
 from qnewton_sk.nets import CHUNK_BYTES, Network, Objective, distinct_samples, resolve_activation
 from qnewton_sk.scheduling import resolve_scheduler
 from qnewton_sk.systems import must
-from qnewton_sk.versions import __version__
+from qnewton_sk.versions import __version__, documentation_template
 
 from .bayes import Inference, check_inference, fitted_penalty, penalty_number
 from .callbacks import CallbackSupportMixin, with_callbacks
@@ -60,6 +60,10 @@ class QNewtonBase(CallbackSupportMixin, BaseEstimator):
     """
 
     _target_checks: dict[str, Any] = {}
+
+    # scikit-learn's hooks for the links of the HTML view, which shows the descriptions of parameters with them
+    _doc_link_module = "qnewton_sk"
+    _doc_link_template = documentation_template()
 
     @with_callbacks
     def fit(

@@ -96,7 +96,9 @@ class QNewtonClassifier(ClassifierMixin, QNewtonBase):
         Of the initial parameters (drawn as MLPClassifier and MLPRegressor draw them), the split for early
         stopping, and the batches.
     verbose : bool or int, default=False
-        Print one line per step.
+        1 or True prints one line per step, at most 100 characters wide: step, phase, loss, norm of the gradient,
+        condition number (kappa), backend, and the modelled seconds of the cheapest classical and quantum solve. 2
+        prints every column of `history_`.
     class_weight : dict or "balanced", default=None
         Weights of the classes; "balanced" makes each class weigh the same in all.
     n_jobs : int, default=None

@@ -117,7 +117,7 @@ def run_job(estimator, job):
     context = estimator._init_callback_context(max_subtasks=job.inference.max_epochs(job.loop))
     context.call_on_fit_task_begin(estimator=estimator, **job.data)
     if estimator.verbose:
-        print_header()
+        print_header(estimator.verbose)
     evaluate = None if job.validation is None else partial(evaluate_on, estimator, job)
     watched = dict(evaluate=evaluate, begin_epoch=partial(_begin_epoch, estimator, job, context))
     with one_blas_thread():
@@ -136,7 +136,7 @@ def _begin_epoch(estimator, job, context):
 
     def end_epoch(progress):
         if estimator.verbose:
-            print_steps(progress.steps)
+            print_steps(estimator.verbose, progress.steps)
         fitted = partial(fitted_parameters, estimator, job.network, progress.theta)
         return epoch.call_on_fit_task_end(estimator=estimator, **job.data, reconstruction_attributes=fitted)
 

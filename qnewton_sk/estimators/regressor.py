@@ -100,7 +100,9 @@ class QNewtonRegressor(RegressorMixin, QNewtonBase):
         Of the initial parameters (drawn as MLPClassifier and MLPRegressor draw them), the split for early
         stopping, and the batches.
     verbose : bool or int, default=False
-        Print one line per step.
+        1 or True prints one line per step, at most 100 characters wide: step, phase, loss, norm of the gradient,
+        condition number (kappa), backend, and the modelled seconds of the cheapest classical and quantum solve. 2
+        prints every column of `history_`.
     n_jobs : int, default=None
         Threads that predict, for many samples.
     posterior : {"full", "layer", "last_layer"}, default=None

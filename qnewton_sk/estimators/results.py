@@ -8,26 +8,35 @@ from scipy import sparse
 from sklearn.exceptions import ConvergenceWarning
 
 from qnewton_sk.machine import one_blas_thread
-from qnewton_sk.optimize import SADDLE_ADVICE, extend, history_table
+from qnewton_sk.optimize import COLUMNS, SADDLE_ADVICE, extend, history_table
 from qnewton_sk.systems import max_abs
 
 from .bayes import Inference, fitted_penalty
 from .diagnostics import Spent, summarise
 
-TABLE = {
-    "step": (4, "d"),
-    "phase": (11, "s"),
-    "loss": (11, ".5g"),
-    "gradient_norm": (13, ".2e"),
-    "damping": (9, ".1e"),
-    "condition_number": (16, ".2e"),
-    "oracle_sparsity": (15, ".0f"),
-    "backend": (10, "s"),
-    "classical_cost": (14, ".2e"),
-    "quantum_cost": (12, ".2e"),
-    "solve_status": (12, "s"),
+BRIEF_TABLE = {
+    "step": ("step", 4, "d"),
+    "phase": ("phase", 11, "s"),
+    "loss": ("loss", 11, ".5g"),
+    "gradient_norm": ("gradient", 9, ".2e"),
+    "condition_number": ("kappa", 9, ".2e"),
+    "backend": ("backend", 20, "s"),
+    "classical_cost": ("classical_s", 11, ".2e"),
+    "quantum_cost": ("quantum_s", 9, ".2e"),
 }
-"""Columns of the lines that `verbose` prints, with width and format."""
+"""What ``verbose=1`` prints, 98 columns wide: heading, width and format by the column of the history."""
+
+_FORMATS = {"step": "d", "loss": ".8g", "oracle_sparsity": ".0f"}
+_WIDTHS = {"phase": 11, "loss": 14, "backend": 20, "solve_status": 21}
+FULL_TABLE = {
+    name: (
+        name,
+        max(len(name), _WIDTHS.get(name, 9)),
+        _FORMATS.get(name, "s" if name in ("phase", "accepted", "backend", "solve_status") else ".2e"),
+    )
+    for name in COLUMNS
+}
+"""What ``verbose=2`` prints: every column of the history under its name."""
 
 SETTINGS_OF_A_FIT = ("activation", "alpha", "batch_size", "class_weight", "loss")
 """Settings that prediction and the Hessian depend on; a fit keeps them, since parameters may change later."""
@@ -58,20 +67,28 @@ def loop_settings(estimator):
     return tuple(repr(getattr(estimator, name)) for name in SETTINGS_OF_A_RUN)
 
 
-def print_header():
-    """Print the names of the columns."""
-    print("  ".join(f"{name:>{width}}" for name, (width, _) in TABLE.items()))
+def print_header(verbose):
+    """Print the headings of the columns."""
+    print("  ".join(f"{heading:>{width}}" for heading, width, _ in _table(verbose).values()))
 
 
-def print_steps(steps):
+def print_steps(verbose, steps):
     """Print one line per step."""
     for step in steps:
-        cells = (f"{_cell(getattr(step, name), kind):>{width}}" for name, (width, kind) in TABLE.items())
-        print("  ".join(cells))
+        print("  ".join(_cell(getattr(step, name), *rest) for name, (_, *rest) in _table(verbose).items()))
 
 
-def _cell(value, kind):
-    return "-" if value == "" or value != value else f"{value:{kind}}"
+def _table(verbose):
+    return FULL_TABLE if verbose > 1 else BRIEF_TABLE
+
+
+def _cell(value, width, kind):
+    """One cell; a long text is cut, so that columns stay below each other."""
+    if value == "" or value != value:
+        text = "-"
+    else:
+        text = str(value) if kind == "s" else f"{value:{kind}}"
+    return f"{text if len(text) <= width else text[: width - 2] + '..':>{width}}"
 
 
 def fitted_parameters(estimator, network, theta):

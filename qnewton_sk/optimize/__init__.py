@@ -2,7 +2,7 @@
 
 from .epochs import Journal, Stopping, drive, extend
 from .newton import Newton
-from .records import Progress, StepRecord, history_table
+from .records import COLUMNS, Progress, StepRecord, history_table
 from .step_control import (
     ControlState,
     Direction,
@@ -16,6 +16,7 @@ from .step_control import (
 from .steps import SADDLE_ADVICE
 
 __all__ = [
+    "COLUMNS",
     "SADDLE_ADVICE",
     "ControlState",
     "Direction",

@@ -1,9 +1,12 @@
-"""Tables and plots over the records of a fit and over its Hessian."""
+"""Displays of the loss of a fit and of its Hessian."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
 from qnewton_sk.conditioning import oracle_sparsity
-from qnewton_sk.systems import checked_symmetric
+from qnewton_sk.systems import checked_symmetric, must
 
 from .tables import TIMES, check_columns, history_of, modelled_total_seconds
 
@@ -26,11 +29,11 @@ class LossCurveDisplay:
     Attributes
     ----------
     ax_ : matplotlib Axes
-        Where it was drawn.
+        Axes with the curves.
     figure_ : matplotlib Figure
-        Its figure.
+        Figure of the axes.
     lines_ : list of matplotlib Line2D
-        One curve a fit.
+        One curve per fit.
 
     Examples
     --------
@@ -40,26 +43,38 @@ class LossCurveDisplay:
     'log'
     """
 
-    def __init__(self, histories):
+    def __init__(self, histories: Mapping[Any, Mapping[str, Any]]) -> None:
         self.histories = histories
 
     @classmethod
-    def from_estimator(cls, estimator, *, name=None, by="step", ax=None, **line):
+    def from_estimator(
+        cls, estimator: Any, *, name: str | None = None, by: str = "step", ax: Any = None, **line: Any
+    ) -> "LossCurveDisplay":
         """Draw the loss curve of a fitted estimator; see `plot` for the parameters."""
         return cls.from_history(history_of(estimator), name=name, by=by, ax=ax, **line)
 
     @classmethod
-    def from_estimators(cls, estimators, *, by="step", ax=None, **line):
+    def from_estimators(
+        cls, estimators: Mapping[str, Any], *, by: str = "step", ax: Any = None, **line: Any
+    ) -> "LossCurveDisplay":
         """Draw the loss curves of several fitted estimators, a mapping of name to estimator."""
         return cls({name: history_of(est) for name, est in estimators.items()}).plot(by=by, ax=ax, **line)
 
     @classmethod
-    def from_history(cls, history, *, name=None, by="step", ax=None, **line):
+    def from_history(
+        cls,
+        history: Mapping[str, Any],
+        *,
+        name: str | None = None,
+        by: str = "step",
+        ax: Any = None,
+        **line: Any,
+    ) -> "LossCurveDisplay":
         """Draw the loss curve of one history; see `plot` for the parameters."""
         return cls({name: history}).plot(by=by, ax=ax, **line)
 
-    def plot(self, *, by="step", ax=None, **line):
-        """Draw the curves.
+    def plot(self, *, by: str = "step", ax: Any = None, **line: Any) -> "LossCurveDisplay":
+        """Draw the curves, on a logarithmic axis if all losses are positive.
 
         Parameters
         ----------
@@ -67,7 +82,7 @@ class LossCurveDisplay:
             Horizontal axis: steps, or time since the start with modelled solves (see
             `modelled_total_seconds`).
         ax : matplotlib Axes, default=None
-            Where to draw; by default a new figure.
+            Axes to draw on; by default those of a new figure.
         **line : dict
             Passed to `Axes.plot`.
 
@@ -79,82 +94,28 @@ class LossCurveDisplay:
             raise ValueError(f"`by` must be one of {list(ABSCISSAE)}; got {by!r}")
         for history in self.histories.values():
             check_columns(history, ("loss", *ABSCISSA_COLUMNS[by]))
-        self.ax_, self.figure_ = resolve_axes(ax)
+        self.ax_, self.figure_ = resolve_axes(ax, layout="constrained")
         self.lines_ = [
-            self.ax_.plot(ABSCISSAE[by](history), history["loss"], label=name, **line)[0]
+            self.ax_.plot(
+                ABSCISSAE[by](history), history["loss"], label=name, **_visible(history["loss"]) | line
+            )[0]
             for name, history in self.histories.items()
         ]
-        self.ax_.set(xlabel=ABSCISSA_LABELS[by], ylabel="training loss", yscale="log")
+        losses = np.concatenate(
+            [np.zeros(0), *(np.asarray(h["loss"], float) for h in self.histories.values())]
+        )
+        set_title(self.ax_, f"Training loss by {'step' if by == 'step' else 'time'}")
+        self.ax_.set(xlabel=ABSCISSA_LABELS[by], ylabel="training loss")
+        if not losses.size:
+            note_instead(self.ax_, "No step was taken.")
+            return self
+        if by == "step":
+            whole_numbers(self.ax_)
+        if (losses > 0).all():
+            self.ax_.set_yscale("log")
         if any(self.histories):
             self.ax_.legend()
         return self
-
-
-SCHEDULE_COLUMNS = "step", "phase", "backend", "classical_cost", "quantum_cost", "modelled_seconds"
-"""Columns of the history that show in a `ScheduleDisplay`."""
-
-
-class ScheduleDisplay:
-    """Modelled cost of the classical and the quantum solve at every Newton step, and which one was chosen.
-
-    Parameters
-    ----------
-    history : mapping of str to array-like of shape (n_steps,)
-        `history_` of a fitted estimator.
-
-    Attributes
-    ----------
-    ax_ : matplotlib Axes
-        Where it was drawn.
-    figure_ : matplotlib Figure
-        Its figure.
-    lines_ : list of matplotlib Line2D
-        The costs of the classical and of the quantum solve.
-    chosen_ : list of matplotlib PathCollection
-        Marks at the modelled cost of the chosen backend, one collection a backend.
-
-    Notes
-    -----
-    Figure 1 (right) of arXiv:2405.00252.
-    """
-
-    def __init__(self, history):
-        self.history = history
-
-    @classmethod
-    def from_estimator(cls, estimator, *, ax=None):
-        """Draw the schedule of a fitted estimator."""
-        return cls.from_history(history_of(estimator), ax=ax)
-
-    @classmethod
-    def from_history(cls, history, *, ax=None):
-        """Draw the schedule of one history."""
-        return cls(history).plot(ax=ax)
-
-    def plot(self, *, ax=None):
-        """Draw the two costs and the choices on `ax`, by default on a new figure.
-
-        Returns
-        -------
-        ScheduleDisplay
-        """
-        check_columns(self.history, SCHEDULE_COLUMNS)
-        self.ax_, self.figure_ = resolve_axes(ax)
-        newton = np.asarray(self.history["phase"]) == "newton"
-        history = {name: np.asarray(column)[newton] for name, column in self.history.items()}
-        self.lines_ = [
-            self.ax_.plot(history["step"], history[f"{kind}_cost"], linewidth=1, label=f"{kind} cost")[0]
-            for kind in ("classical", "quantum")
-        ]
-        self.chosen_ = [self._mark(history, name) for name in np.unique(history["backend"])]
-        self.ax_.set(xlabel="step", ylabel="modelled cost of the solve (s)", yscale="log")
-        self.ax_.legend()
-        return self
-
-    def _mark(self, history, backend):
-        chosen = history["backend"] == backend
-        steps, seconds = history["step"][chosen], history["modelled_seconds"][chosen]
-        return self.ax_.scatter(steps, seconds, s=18, label=f"chosen: {backend}")
 
 
 class HessianDisplay:
@@ -164,13 +125,16 @@ class HessianDisplay:
     ----------
     matrix : ndarray of shape (n, n)
         A symmetric matrix.
+    layers : mapping of str to int, default=None
+        Number of parameters of each layer by its name, in the order of the rows; drawn along the axes of the
+        magnitudes.
 
     Attributes
     ----------
     ax_ : matplotlib Axes
-        Where it was drawn.
+        Axes with the display.
     figure_ : matplotlib Figure
-        Its figure.
+        Figure of the axes.
 
     Examples
     --------
@@ -182,13 +146,22 @@ class HessianDisplay:
 
     KINDS = ("spectrum", "magnitude", "sparsity")
 
-    def __init__(self, matrix):
+    def __init__(self, matrix: Any, layers: Mapping[str, int] | None = None) -> None:
         self.matrix = matrix
+        self.layers = layers
 
     @classmethod
     def from_estimator(
-        cls, estimator, X, y, *, sample_weight=None, curvature="hessian", kind="spectrum", ax=None
-    ):
+        cls,
+        estimator: Any,
+        X: Any,
+        y: Any,
+        *,
+        sample_weight: Any = None,
+        curvature: Any = "hessian",
+        kind: str = "spectrum",
+        ax: Any = None,
+    ) -> "HessianDisplay":
         """Draw the Hessian of the training objective of a fitted estimator at X, y.
 
         Parameters
@@ -206,21 +179,31 @@ class HessianDisplay:
         kind : {"spectrum", "magnitude", "sparsity"}, default="spectrum"
             See `plot`.
         ax : matplotlib Axes, default=None
-            Where to draw; by default a new figure.
+            Axes to draw on; by default those of a new figure.
 
         Returns
         -------
         HessianDisplay
         """
         matrix = estimator.hessian(X, y, sample_weight=sample_weight, curvature=curvature)
-        return cls.from_matrix(matrix, kind=kind, ax=ax)
+        layers = {
+            f"layer {number}": W.size + W.shape[1] for number, W in enumerate(estimator.coefs_, start=1)
+        }
+        return cls.from_matrix(matrix, layers=layers, kind=kind, ax=ax)
 
     @classmethod
-    def from_matrix(cls, matrix, *, kind="spectrum", ax=None):
-        """Draw a symmetric matrix of shape (n, n); see `plot` for the parameters."""
-        return cls(checked_symmetric(matrix, "matrix")).plot(kind=kind, ax=ax)
+    def from_matrix(
+        cls,
+        matrix: Any,
+        *,
+        layers: Mapping[str, int] | None = None,
+        kind: str = "spectrum",
+        ax: Any = None,
+    ) -> "HessianDisplay":
+        """Draw a symmetric matrix of shape (n, n); the parameters are those of the class and of `plot`."""
+        return cls(checked_symmetric(matrix, "matrix"), layers).plot(kind=kind, ax=ax)
 
-    def plot(self, *, kind="spectrum", ax=None):
+    def plot(self, *, kind: str = "spectrum", ax: Any = None) -> "HessianDisplay":
         """Draw the matrix.
 
         Parameters
@@ -230,7 +213,7 @@ class HessianDisplay:
             or, as figure 6 of arXiv:2405.00252, how the p%-sparsity of the rows is distributed for
             p = 50, 75, 90 and 95.
         ax : matplotlib Axes, default=None
-            Where to draw; by default a new figure.
+            Axes to draw on; by default those of a new figure.
 
         Returns
         -------
@@ -238,32 +221,84 @@ class HessianDisplay:
         """
         if kind not in self.KINDS:
             raise ValueError(f"`kind` must be one of {self.KINDS}; got {kind!r}")
-        self.ax_, self.figure_ = resolve_axes(ax)
+        if self.layers and sum(self.layers.values()) != len(self.matrix):
+            raise must("layers", f"hold {len(self.matrix)} parameters in all", self.layers)
+        self.ax_, self.figure_ = resolve_axes(ax, layout="constrained")
         getattr(self, f"_draw_{kind}")()
         return self
 
-    def _draw_spectrum(self):
+    def _draw_spectrum(self) -> None:
         values = np.linalg.eigvalsh(self.matrix)
         values = values[np.argsort(-np.abs(values))]
         index = np.arange(1, values.size + 1)
-        for name, where in (("positive", values >= 0), ("negative", values < 0)):
+        set_title(self.ax_, f"Spectrum of the Hessian, {values.size} eigenvalues")
+        self.ax_.set(xlabel="index", ylabel="|eigenvalue|")
+        groups = (("positive", values > 0, "o"), ("negative", values < 0, "X"))
+        for name, where, marker in groups:
             if where.any():
-                self.ax_.plot(index[where], np.abs(values[where]), ".", label=name)
-        self.ax_.set(xlabel="index", ylabel="|eigenvalue|", yscale="log")
+                label = f"{name}: {np.count_nonzero(where)}"
+                self.ax_.plot(index[where], np.abs(values[where]), marker, markersize=4, label=label)
+        n_zero = np.count_nonzero(values == 0)
+        if n_zero == values.size:
+            note_instead(self.ax_, "All eigenvalues are zero.")
+            return
+        if n_zero:  # a logarithmic axis cannot show them
+            self.ax_.plot([], [], linestyle="none", label=f"zero: {n_zero}")
+        self.ax_.set_yscale("log")
+        whole_numbers(self.ax_)
         self.ax_.legend()
 
-    def _draw_magnitude(self):
+    def _draw_magnitude(self) -> None:
         size = np.abs(self.matrix)
         floor = np.finfo(float).eps * (size.max() or 1.0)
         image = self.ax_.imshow(np.log10(np.maximum(size, floor)), interpolation="nearest")
         self.figure_.colorbar(image, ax=self.ax_, label="log10 |entry|")
+        set_title(self.ax_, "Entries of the Hessian")
+        self.ax_.set(xlabel="parameter", ylabel="parameter")
+        if self.layers:
+            self._name_layers(list(self.layers), list(self.layers.values()))
 
-    def _draw_sparsity(self):
+    def _name_layers(self, names: Sequence[str], sizes: Sequence[int]) -> None:
+        """Write the name of each layer at the middle of its rows and columns, with lines between the layers."""
+        ends = np.cumsum(sizes)
+        middles = ends - np.asarray(sizes) / 2 - 0.5  # entry i reaches from i - 0.5 to i + 0.5
+        for end in ends[:-1]:
+            self.ax_.axhline(end - 0.5, color="white", linewidth=0.8)
+            self.ax_.axvline(end - 0.5, color="white", linewidth=0.8)
+        self.ax_.set_xticks(middles, names, rotation=45, ha="right", rotation_mode="anchor")
+        self.ax_.set_yticks(middles, names)
+        self.ax_.set(xlabel="parameters, by layer", ylabel="parameters, by layer")
+
+    def _draw_sparsity(self) -> None:
         shares = (0.5, 0.75, 0.9, 0.95)
         rows = [np.asarray(oracle_sparsity(self.matrix, fraction=share)) for share in shares]
         self.ax_.hist(rows, bins=20, label=[f"{share:.0%}" for share in shares])
+        set_title(self.ax_, "Sparsity of the rows of the Hessian")
         self.ax_.set(xlabel="entries that hold this share of the row", ylabel="rows")
-        self.ax_.legend()
+        self.ax_.legend(title="share")
+
+
+def _visible(values: Any) -> dict[str, Any]:
+    """Settings of a curve; a single point is no line, and needs a mark."""
+    return {"marker": "o"} if len(values) == 1 else {}
+
+
+def set_title(ax: Any, title: str) -> None:
+    """Set the title of axes that have none."""
+    if not ax.get_title():
+        ax.set_title(title)
+
+
+def whole_numbers(ax: Any) -> None:
+    """Put the ticks of a linear horizontal axis at whole numbers."""
+    if ax.get_xscale() == "linear":
+        ax.xaxis.get_major_locator().set_params(integer=True)
+
+
+def note_instead(ax: Any, note: str) -> None:
+    """Write in the middle of empty axes why they are empty."""
+    ax.set(xticks=[], yticks=[])
+    ax.text(0.5, 0.5, note, transform=ax.transAxes, ha="center", va="center")
 
 
 def resolve_axes(ax, **figure_settings):

@@ -2,6 +2,7 @@
 
 import numpy as np
 from scipy.special import erfinv
+from sklearn.utils.validation import check_is_fitted
 
 from .displays import resolve_axes
 
@@ -223,7 +224,10 @@ class RelevanceDisplay:
         ------
         ValueError
             If the inputs have no penalties of their own.
+        NotFittedError
+            If the estimator is not fitted.
         """
+        check_is_fitted(estimator)
         penalties = getattr(estimator, "alpha_per_input_", None)
         if penalties is None:
             raise ValueError(

@@ -86,7 +86,7 @@ class fault_of:
         """Add the note."""
         is_named = hasattr(error, "__notes__") or str(error).startswith("`")
         if isinstance(error, Exception) and not is_named:
-            error.add_note(f"This was raised by {self.part}.")
+            error.__notes__ = [f"This was raised by {self.part}."]  # add_note came with Python 3.11
 
 
 def checked_symmetric(H, name="H", finite=True):

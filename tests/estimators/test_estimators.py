@@ -20,7 +20,7 @@ from sklearn.metrics import accuracy_score, r2_score
 from sklearn.neural_network import MLPClassifier, MLPRegressor
 from sklearn.preprocessing import StandardScaler, scale
 
-from qnewton_sk import QNewtonClassifier, QNewtonRegressor, Scheduler
+from qnewton_sk import QNewtonClassifier, QNewtonRegressor, Scheduler, classical_backends
 from qnewton_sk.nets.duplicates import distinct_samples
 from qnewton_sk.optimize.newton import Newton, _Epochs
 from qnewton_sk.optimize.records import COLUMNS, Progress
@@ -545,12 +545,38 @@ def test_fitted_state_is_plain():
             assert isinstance(value, plain), name
 
 
-def test_verbose_prints_a_line_a_step(capsys):
-    model = classifier(verbose=True, max_iter=3, first_order_steps=1).fit(IRIS_X, IRIS_Y)
+@pytest.mark.parametrize("verbose", [True, 1])
+def test_verbose_prints_a_narrow_line_per_step(capsys, verbose):
+    model = classifier(verbose=verbose, max_iter=3, first_order_steps=1).fit(IRIS_X, IRIS_Y)
     head, *lines = capsys.readouterr().out.rstrip("\n").split("\n")
-    assert head.split()[:4] == ["step", "phase", "loss", "gradient_norm"]
+    names = ["step", "phase", "loss", "gradient", "kappa", "backend", "classical_s", "quantum_s"]
+    assert head.split() == names
     assert [line.split()[1] for line in lines] == ["first_order", "newton", "newton"]
     assert float(lines[-1].split()[2]) == pytest.approx(model.loss_, rel=1e-4)
+    assert lines[0].split()[4:] == ["-"] * 4
+    assert {len(line) for line in (head, *lines)} == {len(head)} and len(head) <= 100
+
+
+def test_verbose_two_prints_every_column_of_the_history(capsys):
+    model = classifier(verbose=2, max_iter=3, first_order_steps=1).fit(IRIS_X, IRIS_Y)
+    head, *lines = capsys.readouterr().out.rstrip("\n").split("\n")
+    assert head.split() == list(model.history_)
+    assert {len(line) for line in (head, *lines)} == {len(head)}
+    printed = dict(zip(head.split(), lines[-1].split()))
+    assert printed["accepted"] == str(model.history_["accepted"][-1])
+    assert printed["backend"] == model.schedule_[-1]
+    assert float(printed["loss"]) == pytest.approx(model.history_["loss"][-1], rel=1e-7)
+
+
+def test_a_long_name_of_a_backend_is_cut_in_the_narrow_table(capsys):
+    backend = classical_backends()[0].set_params(name="a_solver_with_a_very_long_name")
+    classifier(verbose=1, max_iter=2, scheduler=Scheduler([backend])).fit(IRIS_X, IRIS_Y)
+    lines = capsys.readouterr().out.rstrip("\n").split("\n")
+    assert lines[1].split()[5] == "a_solver_with_a_ve.."
+    assert len({len(line) for line in lines}) == 1
+
+
+def test_without_verbose_nothing_is_printed(capsys):
     classifier(max_iter=3).fit(IRIS_X, IRIS_Y)
     assert capsys.readouterr().out == ""
 

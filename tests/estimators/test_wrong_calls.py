@@ -27,11 +27,13 @@ from qnewton_sk import (
     QuantumCost,
     QuantumHardware,
     Rates,
+    RelevanceDisplay,
     ScheduleDisplay,
     Scheduler,
     SystemFacts,
     SystemMatrix,
     TrustRegion,
+    UncertaintyDisplay,
     classical_backends,
     condition_number,
     default_backends,
@@ -394,6 +396,8 @@ METHODS = {
     "ScheduleDisplay": ScheduleDisplay.from_estimator,
     "LossCurveDisplay": LossCurveDisplay.from_estimator,
     "HessianDisplay": lambda net: HessianDisplay.from_estimator(net, X, Y),
+    "RelevanceDisplay": RelevanceDisplay.from_estimator,
+    "UncertaintyDisplay": lambda net: UncertaintyDisplay.from_estimator(net, X),
     "evidence_score": evidence_score,
 }
 
