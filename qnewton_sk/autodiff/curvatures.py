@@ -23,7 +23,7 @@ from qnewton_sk.systems import Block, SystemMatrix
 
 from .faults import FunctionFault
 from .objective import AutogradObjective
-from .rows import is_recorded, sample_rows
+from .rows import MAX_FACTOR_BYTES, Factor, FactorMemory, is_recorded, sample_rows
 from .tape import Tape
 
 Array = NDArray[Any]
@@ -37,9 +37,6 @@ maximum number of products: those of the summary that a fit of the estimators ma
 
 OVERHEAD_FLOPS = 1e7
 """Operations in the time that autograd takes for a small function whatever its size: 0.2 ms at 5e10 per second."""
-
-MAX_FACTOR_BYTES = 2**31
-"""Memory of a factor of gradients per sample, in bytes, beyond which products and entries serve in its place."""
 
 CHUNK_BYTES = 2**26
 """Memory for the rows that exist at a time while entries are summed from them, in bytes."""
@@ -58,13 +55,15 @@ class _AutogradCurvature(Curvature):
         theta : ndarray of shape (n_params,)
             The parameters; they are copied.
         """
-        theta = theta.copy()
+        theta, memory = theta.copy(), FactorMemory()
         return [
-            Block(part, self.matrix(objective, theta, part), self._acceleration(objective, theta))
+            Block(part, self.matrix(objective, theta, part, memory), self._acceleration(objective, theta))
             for part in objective.layout.parts
         ]
 
-    def matrix(self, objective: AutogradObjective, theta: Array, part: slice) -> SystemMatrix:
+    def matrix(
+        self, objective: AutogradObjective, theta: Array, part: slice, memory: FactorMemory
+    ) -> SystemMatrix:
         """Return the lazy matrix of some parameters, which are those of whole arrays."""
         raise NotImplementedError
 
@@ -75,7 +74,9 @@ class _AutogradCurvature(Curvature):
 class AutogradHessian(_AutogradCurvature):
     """The exact Hessian: products from one recording of the gradient, entries from as many products as columns."""
 
-    def matrix(self, objective: AutogradObjective, theta: Array, part: slice) -> SystemMatrix:
+    def matrix(
+        self, objective: AutogradObjective, theta: Array, part: slice, memory: FactorMemory
+    ) -> SystemMatrix:
         """Return the lazy matrix of some parameters."""
         product = partial(_product, objective, theta, part, Tape.hessian_product)
         return _by_products(objective, part, product)
@@ -94,21 +95,27 @@ class AutogradGaussNewton(_AutogradCurvature):
             return None
         return lambda v: objective.over_chunks(theta, lambda tape: tape.acceleration(v))
 
-    def matrix(self, objective: AutogradObjective, theta: Array, part: slice) -> SystemMatrix:
+    def matrix(
+        self, objective: AutogradObjective, theta: Array, part: slice, memory: FactorMemory
+    ) -> SystemMatrix:
         """Return the lazy matrix of some parameters."""
         product = partial(_product, objective, theta, part, Tape.gauss_newton_product)
         if not objective.loss.is_convex:
             return _by_products(objective, part, product)
-        return _by_rows(objective, theta, part, product, partial(_loss_roots, objective, theta))
+        return _by_rows(objective, theta, part, memory, product, partial(_loss_roots, objective, theta))
 
 
 class AutogradFisher(_AutogradCurvature):
     """sum_n w g_n g_n^T over the gradients g_n of the samples' losses, penalty on the diagonal."""
 
-    def matrix(self, objective: AutogradObjective, theta: Array, part: slice) -> SystemMatrix:
+    def matrix(
+        self, objective: AutogradObjective, theta: Array, part: slice, memory: FactorMemory
+    ) -> SystemMatrix:
         """Return the lazy matrix of some parameters."""
         product = partial(_product, objective, theta, part, Tape.fisher_product)
-        return _by_rows(objective, theta, part, product, partial(_gradient_root, objective, theta), roots=1)
+        return _by_rows(
+            objective, theta, part, memory, product, partial(_gradient_root, objective, theta), roots=1
+        )
 
 
 class AutogradAuto(AutoCurvature):
@@ -179,7 +186,7 @@ def has_negative_curvature(objective: AutogradObjective, theta: Array, tol: floa
     budget = int(CHECK_SHARE * objective.problem.counts.gradients / PRODUCT_GRADIENTS)
     products = min(max(budget, MIN_CHECK_PRODUCTS), MAX_CHECK_PRODUCTS)
     whole = slice(0, objective.n_params)
-    matrix = AutogradHessian().matrix(objective, theta, whole)
+    matrix = AutogradHessian().matrix(objective, theta, whole, FactorMemory())
     try:
         found = hessian_summary(matrix, exact=matrix.n <= products, products=products)
     except FunctionFault:
@@ -229,6 +236,7 @@ def _by_rows(
     objective: AutogradObjective,
     theta: Array,
     part: slice,
+    memory: FactorMemory,
     product: Callable[[Array], Array],
     roots_at: Callable[[], Array],
     roots: int | None = None,
@@ -244,7 +252,7 @@ def _by_rows(
     by_pass, by_factor = PRODUCT_GRADIENTS * gradient_flops(objective), 4.0 * rank * n
     changes: dict[str, Any] = {"semidefinite": True, "factor_diagonal": diagonal}
     if rank * n * objective.dtype.itemsize <= MAX_FACTOR_BYTES:
-        rows = _Rows(objective, theta, part, roots_at)
+        rows = Factor(objective, theta, part, roots_at, memory)
         changes |= {"factor": rows.array, "rank": rank, "factor_flops": by_rows}
         if by_factor < by_pass and is_recorded(objective, theta, part):
             changes |= {"product": rows.product, "product_flops": by_factor}
@@ -255,28 +263,10 @@ def _by_rows(
             "assemble": lambda: _gram(objective, theta, part, roots_at()) + np.diag(diagonal),
             "assembly_flops": by_rows + gram,
         }
-    return _by_products(objective, part, product, **changes)
-
-
-class _Rows:
-    """The factor G of one matrix, once it has been asked for."""
-
-    def __init__(
-        self, objective: AutogradObjective, theta: Array, part: slice, roots_at: Callable[[], Array]
-    ):
-        self.objective, self.theta, self.part, self.roots_at = objective, theta, part, roots_at
-        self.held: Array | None = None
-
-    def array(self) -> Array:
-        """Return G."""
-        if self.held is None:
-            self.held = sample_rows(self.objective, self.theta, self.part, self.roots_at())
-        return self.held
-
-    def product(self, v: Array) -> Array:
-        """Return (G^T G + penalty) v."""
-        G = self.array()
-        return G.T @ (G @ v) + self.objective.penalties[self.part] * v
+    matrix = _by_products(objective, part, product, **changes)
+    if matrix.rank is not None:
+        rows.cache = matrix.cache
+    return matrix
 
 
 def rows_flops(objective: AutogradObjective, theta: Array, part: slice, roots: int) -> float:
