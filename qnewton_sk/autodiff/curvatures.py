@@ -93,7 +93,7 @@ class AutogradGaussNewton(_AutogradCurvature):
         whole = objective.layout.parts == (slice(0, objective.n_params),)
         if not (whole and objective.loss.is_sum_of_squares):
             return None
-        return lambda v: objective.over_chunks(theta, lambda tape: tape.acceleration(v))
+        return partial(_acceleration, objective, theta)
 
     def matrix(
         self, objective: AutogradObjective, theta: Array, part: slice, memory: FactorMemory
@@ -152,6 +152,14 @@ KINDS: dict[type, type] = {
     Hessian: AutogradHessian,
 }
 """The curvature of a function that has the name of a curvature of nets."""
+
+
+def _acceleration(objective: AutogradObjective, theta: Array, v: Array) -> Array:
+    """The right-hand side of the correction of a step; zero if the gradient cannot be differentiated."""
+    try:
+        return objective.over_chunks(theta, lambda tape: tape.acceleration(v))
+    except FunctionFault:
+        return np.zeros_like(theta)
 
 
 def has_loss(objective: AutogradObjective) -> bool:
@@ -257,7 +265,7 @@ def _by_rows(
         if by_factor < by_pass and is_recorded(objective, theta, part):
             changes |= {"product": rows.product, "product_flops": by_factor}
         else:
-            changes |= {"product": lambda v: product(v) if rows.held is None else rows.product(v)}
+            changes |= {"product": partial(_product_by_either, product, rows)}
     if by_rows + gram < n * by_pass:
         changes |= {
             "assemble": lambda: _gram(objective, theta, part, roots_at()) + np.diag(diagonal),
@@ -267,6 +275,16 @@ def _by_rows(
     if matrix.rank is not None:
         rows.cache = matrix.cache
     return matrix
+
+
+def _product_by_either(product: Callable[[Array], Array], rows: Factor, v: Array) -> Array:
+    """The product by the rows if they exist, or if the gradient cannot be differentiated; else by a pass."""
+    if rows.held is None:
+        try:
+            return product(v)
+        except FunctionFault:
+            pass  # a fault of the function itself is found again by the rows
+    return rows.product(v)
 
 
 def rows_flops(objective: AutogradObjective, theta: Array, part: slice, roots: int) -> float:
