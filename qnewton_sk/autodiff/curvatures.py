@@ -78,8 +78,7 @@ class AutogradHessian(_AutogradCurvature):
         self, objective: AutogradObjective, theta: Array, part: slice, memory: FactorMemory
     ) -> SystemMatrix:
         """Return the lazy matrix of some parameters."""
-        product = partial(_product, objective, theta, part, Tape.hessian_product)
-        return _by_products(objective, part, product)
+        return _by_products(objective, theta, part, Tape.hessian_product)
 
 
 class AutogradGaussNewton(_AutogradCurvature):
@@ -99,10 +98,10 @@ class AutogradGaussNewton(_AutogradCurvature):
         self, objective: AutogradObjective, theta: Array, part: slice, memory: FactorMemory
     ) -> SystemMatrix:
         """Return the lazy matrix of some parameters."""
-        product = partial(_product, objective, theta, part, Tape.gauss_newton_product)
+        times, roots_at = Tape.gauss_newton_product, partial(_loss_roots, objective, theta)
         if not objective.loss.is_convex:
-            return _by_products(objective, part, product)
-        return _by_rows(objective, theta, part, memory, product, partial(_loss_roots, objective, theta))
+            return _by_products(objective, theta, part, times)
+        return _by_rows(objective, theta, part, memory, times, roots_at)
 
 
 class AutogradFisher(_AutogradCurvature):
@@ -112,10 +111,8 @@ class AutogradFisher(_AutogradCurvature):
         self, objective: AutogradObjective, theta: Array, part: slice, memory: FactorMemory
     ) -> SystemMatrix:
         """Return the lazy matrix of some parameters."""
-        product = partial(_product, objective, theta, part, Tape.fisher_product)
-        return _by_rows(
-            objective, theta, part, memory, product, partial(_gradient_root, objective, theta), roots=1
-        )
+        times, roots_at = Tape.fisher_product, partial(_gradient_root, objective, theta)
+        return _by_rows(objective, theta, part, memory, times, roots_at, roots=1)
 
 
 class AutogradAuto(AutoCurvature):
@@ -215,24 +212,33 @@ def _product(
     return objective.over_chunks(theta, lambda tape: times(tape, whole))[part] + objective.penalties[part] * v
 
 
+def _entries(
+    objective: AutogradObjective, theta: Array, part: slice, times: Callable[[Tape, Array], Array]
+) -> Array:
+    """The block of a matrix, penalty included, from a product per column; every chunk is recorded once."""
+    n, unit = part.stop - part.start, np.zeros(objective.n_params, objective.dtype)
+    H = np.diag(objective.penalties[part])
+    for tape in objective.tapes(theta):
+        for k in range(n):
+            unit[part.start + k] = 1
+            H[k] += times(tape, unit)[part]
+            unit[part.start + k] = 0
+    return 0.5 * (H + H.T)
+
+
 def _by_products(
-    objective: AutogradObjective, part: slice, product: Callable[[Array], Array], /, **changes: Any
+    objective: AutogradObjective,
+    theta: Array,
+    part: slice,
+    times: Callable[[Tape, Array], Array],
+    /,
+    **changes: Any,
 ) -> SystemMatrix:
     """A matrix whose entries come from its products, one per column."""
-    n = part.stop - part.start
-    flops = PRODUCT_GRADIENTS * gradient_flops(objective)
-
-    def assemble() -> Array:
-        unit, H = np.zeros(n, objective.dtype), np.empty((n, n), objective.dtype)
-        for k in range(n):
-            unit[k] = 1
-            H[k] = product(unit)
-            unit[k] = 0
-        return 0.5 * (H + H.T)
-
+    n, flops = part.stop - part.start, PRODUCT_GRADIENTS * gradient_flops(objective)
     settings: dict[str, Any] = {
-        "assemble": assemble,
-        "product": product,
+        "assemble": partial(_entries, objective, theta, part, times),
+        "product": partial(_product, objective, theta, part, times),
         "assembly_flops": n * flops,
         "product_flops": flops,
         "dtype": objective.dtype,
@@ -245,7 +251,7 @@ def _by_rows(
     theta: Array,
     part: slice,
     memory: FactorMemory,
-    product: Callable[[Array], Array],
+    times: Callable[[Tape, Array], Array],
     roots_at: Callable[[], Array],
     roots: int | None = None,
 ) -> SystemMatrix:
@@ -254,6 +260,7 @@ def _by_rows(
     Products take the rows once they exist, or from the start if the linear layers give them for one gradient.
     """
     diagonal, n = objective.penalties[part], part.stop - part.start
+    product = partial(_product, objective, theta, part, times)
     outputs = (objective.targets.shape[1] if has_loss(objective) else 1) if roots is None else roots
     rank = objective.n_samples * outputs
     by_rows, gram = rows_flops(objective, theta, part, outputs), float(rank) * n * n
@@ -271,7 +278,7 @@ def _by_rows(
             "assemble": lambda: _gram(objective, theta, part, roots_at()) + np.diag(diagonal),
             "assembly_flops": by_rows + gram,
         }
-    matrix = _by_products(objective, part, product, **changes)
+    matrix = _by_products(objective, theta, part, times, **changes)
     if matrix.rank is not None:
         rows.cache = matrix.cache
     return matrix

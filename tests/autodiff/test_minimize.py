@@ -262,12 +262,12 @@ def test_a_saddle_is_no_success(curvature):
     assert abs(result.x[1]) == pytest.approx(0.5**0.5, abs=1e-4)
 
 
-@pytest.mark.parametrize("chunk_size", [1, 7, 200, 1000])
+@pytest.mark.parametrize("chunk_size", [1, 7, 1000])
 @pytest.mark.parametrize("curvature", ["hessian", "gauss_newton", "empirical_fisher"])
 def test_chunks_change_nothing_but_rounding(friedman, initial, chunk_size, curvature):
     X, y = friedman
-    X, y = X[:40], y[:40]
-    settings = dict(loss="squared_error", alpha=1.0, curvature=curvature, max_iter=4)
+    X, y = X[:15], y[:15]
+    settings = dict(loss="squared_error", alpha=1.0, curvature=curvature, max_iter=3)
     settings["scheduler"] = one_backend("cg" if curvature == "hessian" else "cholesky")
     whole = minimize(net, initial[0], (X, y), **settings)
     result = minimize(net, initial[0], (X, y), chunk_size=chunk_size, **settings)
