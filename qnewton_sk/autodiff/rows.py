@@ -210,7 +210,9 @@ class Factor:
         return self.held
 
     def product(self, v: Array) -> Array:
-        """Return (G^T G + penalty) v."""
+        """Return (G^T G + penalty) v; the matrix then counts G as computed."""
+        if self.cache is not None and self.cache.factor is None:
+            self.cache.factor = self.cache.timed(self.array)
         G = self.array()
         return G.T @ (G @ v) + self.objective.penalties[self.part] * v
 

@@ -6,7 +6,7 @@ import pytest
 from autograd import grad
 from models import inputs, mixed, objective, parameters
 
-from qnewton_sk import FixedStep, minimize
+from qnewton_sk import FixedStep, Scheduler, classical_backends, minimize
 from qnewton_sk.autodiff import AutogradFisher, AutogradObjective, GivenLosses, Layout, Problem, sample_rows
 from qnewton_sk.nets import linear_layer, parameter_leaves
 
@@ -151,10 +151,25 @@ def test_factors_of_a_step_take_bounded_memory_together(monkeypatch):
     )
 
 
+def test_a_product_by_the_factor_leaves_it_to_the_solvers():
+    o = objective("squared_error", partition=GROUPS)
+    matrix = AutogradFisher().blocks(o, o.layout.start)[0].matrix  # of linear layers
+    matrix.product(numpy.ones(matrix.n))
+    assert matrix.factored and matrix.assembly_seconds > 0
+    calls = o.problem.counts.gradients
+    matrix.factor()
+    assert o.problem.counts.gradients == calls
+
+
 def test_steps_do_not_depend_on_the_memory_for_factors(monkeypatch):
     y = numpy.random.default_rng(2).standard_normal((10, 2))
     settings = dict(
-        loss="squared_error", curvature="empirical_fisher", partition="layer", regularization=0.1, max_iter=5
+        loss="squared_error",
+        curvature="empirical_fisher",
+        partition="layer",
+        scheduler=Scheduler([backend for backend in classical_backends() if backend.name == "woodbury"]),
+        regularization=0.1,
+        max_iter=5,
     )
     whole = minimize(mixed, parameters(), (inputs(10), y), **settings)
     monkeypatch.setattr("qnewton_sk.autodiff.rows.MAX_FACTOR_BYTES", 10 * 16 * 8)
