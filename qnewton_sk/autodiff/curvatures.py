@@ -23,7 +23,7 @@ from qnewton_sk.systems import Block, SystemMatrix
 
 from .faults import FunctionFault
 from .objective import AutogradObjective
-from .rows import is_recorded, sample_rows
+from .rows import MAX_FACTOR_BYTES, Factor, FactorMemory, is_recorded, sample_rows
 from .tape import Tape
 
 Array = NDArray[Any]
@@ -37,9 +37,6 @@ maximum number of products: those of the summary that a fit of the estimators ma
 
 OVERHEAD_FLOPS = 1e7
 """Operations in the time that autograd takes for a small function whatever its size: 0.2 ms at 5e10 per second."""
-
-MAX_FACTOR_BYTES = 2**31
-"""Memory of a factor of gradients per sample, in bytes, beyond which products and entries serve in its place."""
 
 CHUNK_BYTES = 2**26
 """Memory for the rows that exist at a time while entries are summed from them, in bytes."""
@@ -58,13 +55,15 @@ class _AutogradCurvature(Curvature):
         theta : ndarray of shape (n_params,)
             The parameters; they are copied.
         """
-        theta = theta.copy()
+        theta, memory = theta.copy(), FactorMemory()
         return [
-            Block(part, self.matrix(objective, theta, part), self._acceleration(objective, theta))
+            Block(part, self.matrix(objective, theta, part, memory), self._acceleration(objective, theta))
             for part in objective.layout.parts
         ]
 
-    def matrix(self, objective: AutogradObjective, theta: Array, part: slice) -> SystemMatrix:
+    def matrix(
+        self, objective: AutogradObjective, theta: Array, part: slice, memory: FactorMemory
+    ) -> SystemMatrix:
         """Return the lazy matrix of some parameters, which are those of whole arrays."""
         raise NotImplementedError
 
@@ -75,10 +74,11 @@ class _AutogradCurvature(Curvature):
 class AutogradHessian(_AutogradCurvature):
     """The exact Hessian: products from one recording of the gradient, entries from as many products as columns."""
 
-    def matrix(self, objective: AutogradObjective, theta: Array, part: slice) -> SystemMatrix:
+    def matrix(
+        self, objective: AutogradObjective, theta: Array, part: slice, memory: FactorMemory
+    ) -> SystemMatrix:
         """Return the lazy matrix of some parameters."""
-        product = partial(_product, objective, theta, part, Tape.hessian_product)
-        return _by_products(objective, part, product)
+        return _by_products(objective, theta, part, Tape.hessian_product)
 
 
 class AutogradGaussNewton(_AutogradCurvature):
@@ -92,23 +92,27 @@ class AutogradGaussNewton(_AutogradCurvature):
         whole = objective.layout.parts == (slice(0, objective.n_params),)
         if not (whole and objective.loss.is_sum_of_squares):
             return None
-        return lambda v: objective.over_chunks(theta, lambda tape: tape.acceleration(v))
+        return partial(_acceleration, objective, theta)
 
-    def matrix(self, objective: AutogradObjective, theta: Array, part: slice) -> SystemMatrix:
+    def matrix(
+        self, objective: AutogradObjective, theta: Array, part: slice, memory: FactorMemory
+    ) -> SystemMatrix:
         """Return the lazy matrix of some parameters."""
-        product = partial(_product, objective, theta, part, Tape.gauss_newton_product)
+        times, roots_at = Tape.gauss_newton_product, partial(_loss_roots, objective, theta)
         if not objective.loss.is_convex:
-            return _by_products(objective, part, product)
-        return _by_rows(objective, theta, part, product, partial(_loss_roots, objective, theta))
+            return _by_products(objective, theta, part, times)
+        return _by_rows(objective, theta, part, memory, times, roots_at)
 
 
 class AutogradFisher(_AutogradCurvature):
     """sum_n w g_n g_n^T over the gradients g_n of the samples' losses, penalty on the diagonal."""
 
-    def matrix(self, objective: AutogradObjective, theta: Array, part: slice) -> SystemMatrix:
+    def matrix(
+        self, objective: AutogradObjective, theta: Array, part: slice, memory: FactorMemory
+    ) -> SystemMatrix:
         """Return the lazy matrix of some parameters."""
-        product = partial(_product, objective, theta, part, Tape.fisher_product)
-        return _by_rows(objective, theta, part, product, partial(_gradient_root, objective, theta), roots=1)
+        times, roots_at = Tape.fisher_product, partial(_gradient_root, objective, theta)
+        return _by_rows(objective, theta, part, memory, times, roots_at, roots=1)
 
 
 class AutogradAuto(AutoCurvature):
@@ -147,6 +151,14 @@ KINDS: dict[type, type] = {
 """The curvature of a function that has the name of a curvature of nets."""
 
 
+def _acceleration(objective: AutogradObjective, theta: Array, v: Array) -> Array:
+    """The right-hand side of the correction of a step; zero if the gradient cannot be differentiated."""
+    try:
+        return objective.over_chunks(theta, lambda tape: tape.acceleration(v))
+    except FunctionFault:
+        return np.zeros_like(theta)
+
+
 def has_loss(objective: AutogradObjective) -> bool:
     """Return whether the function gives outputs, and a loss of them is known."""
     return objective.targets is not None
@@ -179,7 +191,7 @@ def has_negative_curvature(objective: AutogradObjective, theta: Array, tol: floa
     budget = int(CHECK_SHARE * objective.problem.counts.gradients / PRODUCT_GRADIENTS)
     products = min(max(budget, MIN_CHECK_PRODUCTS), MAX_CHECK_PRODUCTS)
     whole = slice(0, objective.n_params)
-    matrix = AutogradHessian().matrix(objective, theta, whole)
+    matrix = AutogradHessian().matrix(objective, theta, whole, FactorMemory())
     try:
         found = hessian_summary(matrix, exact=matrix.n <= products, products=products)
     except FunctionFault:
@@ -200,24 +212,33 @@ def _product(
     return objective.over_chunks(theta, lambda tape: times(tape, whole))[part] + objective.penalties[part] * v
 
 
+def _entries(
+    objective: AutogradObjective, theta: Array, part: slice, times: Callable[[Tape, Array], Array]
+) -> Array:
+    """The block of a matrix, penalty included, from a product per column; every chunk is recorded once."""
+    n, unit = part.stop - part.start, np.zeros(objective.n_params, objective.dtype)
+    H = np.diag(objective.penalties[part])
+    for tape in objective.tapes(theta):
+        for k in range(n):
+            unit[part.start + k] = 1
+            H[k] += times(tape, unit)[part]
+            unit[part.start + k] = 0
+    return 0.5 * (H + H.T)
+
+
 def _by_products(
-    objective: AutogradObjective, part: slice, product: Callable[[Array], Array], /, **changes: Any
+    objective: AutogradObjective,
+    theta: Array,
+    part: slice,
+    times: Callable[[Tape, Array], Array],
+    /,
+    **changes: Any,
 ) -> SystemMatrix:
     """A matrix whose entries come from its products, one per column."""
-    n = part.stop - part.start
-    flops = PRODUCT_GRADIENTS * gradient_flops(objective)
-
-    def assemble() -> Array:
-        unit, H = np.zeros(n, objective.dtype), np.empty((n, n), objective.dtype)
-        for k in range(n):
-            unit[k] = 1
-            H[k] = product(unit)
-            unit[k] = 0
-        return 0.5 * (H + H.T)
-
+    n, flops = part.stop - part.start, PRODUCT_GRADIENTS * gradient_flops(objective)
     settings: dict[str, Any] = {
-        "assemble": assemble,
-        "product": product,
+        "assemble": partial(_entries, objective, theta, part, times),
+        "product": partial(_product, objective, theta, part, times),
         "assembly_flops": n * flops,
         "product_flops": flops,
         "dtype": objective.dtype,
@@ -229,7 +250,8 @@ def _by_rows(
     objective: AutogradObjective,
     theta: Array,
     part: slice,
-    product: Callable[[Array], Array],
+    memory: FactorMemory,
+    times: Callable[[Tape, Array], Array],
     roots_at: Callable[[], Array],
     roots: int | None = None,
 ) -> SystemMatrix:
@@ -238,45 +260,38 @@ def _by_rows(
     Products take the rows once they exist, or from the start if the linear layers give them for one gradient.
     """
     diagonal, n = objective.penalties[part], part.stop - part.start
+    product = partial(_product, objective, theta, part, times)
     outputs = (objective.targets.shape[1] if has_loss(objective) else 1) if roots is None else roots
     rank = objective.n_samples * outputs
     by_rows, gram = rows_flops(objective, theta, part, outputs), float(rank) * n * n
     by_pass, by_factor = PRODUCT_GRADIENTS * gradient_flops(objective), 4.0 * rank * n
     changes: dict[str, Any] = {"semidefinite": True, "factor_diagonal": diagonal}
     if rank * n * objective.dtype.itemsize <= MAX_FACTOR_BYTES:
-        rows = _Rows(objective, theta, part, roots_at)
+        rows = Factor(objective, theta, part, roots_at, memory)
         changes |= {"factor": rows.array, "rank": rank, "factor_flops": by_rows}
         if by_factor < by_pass and is_recorded(objective, theta, part):
             changes |= {"product": rows.product, "product_flops": by_factor}
         else:
-            changes |= {"product": lambda v: product(v) if rows.held is None else rows.product(v)}
+            changes |= {"product": partial(_product_by_either, product, rows)}
     if by_rows + gram < n * by_pass:
         changes |= {
             "assemble": lambda: _gram(objective, theta, part, roots_at()) + np.diag(diagonal),
             "assembly_flops": by_rows + gram,
         }
-    return _by_products(objective, part, product, **changes)
+    matrix = _by_products(objective, theta, part, times, **changes)
+    if matrix.rank is not None:
+        rows.cache = matrix.cache
+    return matrix
 
 
-class _Rows:
-    """The factor G of one matrix, once it has been asked for."""
-
-    def __init__(
-        self, objective: AutogradObjective, theta: Array, part: slice, roots_at: Callable[[], Array]
-    ):
-        self.objective, self.theta, self.part, self.roots_at = objective, theta, part, roots_at
-        self.held: Array | None = None
-
-    def array(self) -> Array:
-        """Return G."""
-        if self.held is None:
-            self.held = sample_rows(self.objective, self.theta, self.part, self.roots_at())
-        return self.held
-
-    def product(self, v: Array) -> Array:
-        """Return (G^T G + penalty) v."""
-        G = self.array()
-        return G.T @ (G @ v) + self.objective.penalties[self.part] * v
+def _product_by_either(product: Callable[[Array], Array], rows: Factor, v: Array) -> Array:
+    """The product by the rows if they exist, or if the gradient cannot be differentiated; else by a pass."""
+    if rows.held is None:
+        try:
+            return product(v)
+        except FunctionFault:
+            pass  # a fault of the function itself is found again by the rows
+    return rows.product(v)
 
 
 def rows_flops(objective: AutogradObjective, theta: Array, part: slice, roots: int) -> float:

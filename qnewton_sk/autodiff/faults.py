@@ -23,21 +23,24 @@ NUMPY_ADVICE = (
 )
 
 
+TWICE = ' twice for this curvature (first derivatives are enough for "empirical_fisher")'
+
+
 def name_of(function: Any) -> str:
     """Return the name of a callable, which need not have one."""
     return getattr(function, "__name__", type(function).__name__)
 
 
 @contextmanager
-def evaluating(function: Any) -> Iterator[None]:
-    """Report what `fun` raises while it is evaluated, or while a derivative of it is."""
+def evaluating(function: Any, times: str = "") -> Iterator[None]:
+    """Report what `fun` raises while it, or a derivative of it, is evaluated; `times` says how often it was derived."""
     try:
         yield
     except (FunctionFault, MemoryError):
         raise
     except Exception as error:
         raise FunctionFault(
-            f"`fun` must be a function that autograd can differentiate; {name_of(function)} raised "
+            f"`fun` must be a function that autograd can differentiate{times}; {name_of(function)} raised "
             f"{type(error).__name__}: {error}. {NUMPY_ADVICE}"
         ) from error
 

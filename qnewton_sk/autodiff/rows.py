@@ -1,5 +1,7 @@
 """Gradients per sample as rows of a matrix: from one pass where the linear layers allow it, else sample by sample."""
 
+import weakref
+from collections.abc import Callable
 from typing import Any
 
 import autograd.numpy as anp
@@ -7,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qnewton_sk.nets import SampleGradients, sample_gradients
+from qnewton_sk.systems import MatrixCache
 
 from .faults import FunctionFault
 from .objective import AutogradObjective
@@ -16,6 +19,11 @@ Array = NDArray[Any]
 KEPT_BYTES = 2**28
 """Memory up to which the gradients of all parameters are kept that a loop over samples has computed for one block;
 beyond it the loop runs again for every block."""
+
+
+MAX_FACTOR_BYTES = 2**31
+"""Memory of the gradients per sample of all blocks of a step, in bytes. For a block that exceeds it alone, products and
+entries serve in their place; it does not depend on the machine, so that runs are the same everywhere."""
 
 
 def sample_rows(objective: AutogradObjective, theta: Array, part: slice, roots: Array) -> Array:
@@ -133,3 +141,83 @@ def _fill(objective: AutogradObjective, theta: Array, part: slice, roots: Array,
 def _count(objective: AutogradObjective) -> None:
     objective.problem.counts.functions += 1
     objective.problem.counts.gradients += 1
+
+
+class FactorMemory:
+    """Which factors of a step exist; the oldest are dropped before their sum exceeds `MAX_FACTOR_BYTES`."""
+
+    def __init__(self) -> None:
+        self._held: list[weakref.ref[Factor]] = []
+
+    def make_room(self, n_bytes: int) -> None:
+        """Drop factors until `n_bytes` more fit in."""
+        held = [factor for reference in self._held if (factor := reference()) is not None]
+        while held and n_bytes + sum(factor.n_bytes for factor in held) > MAX_FACTOR_BYTES:
+            held.pop(0).drop()
+        self._held = [weakref.ref(factor) for factor in held]
+
+    def add(self, factor: "Factor") -> None:
+        """Note a factor that has been computed."""
+        self._held.append(weakref.ref(factor))
+
+
+class Factor:
+    """The gradients per sample G of one block, computed when they are first asked for.
+
+    Parameters
+    ----------
+    objective, theta, part
+        As of `sample_rows`.
+    roots_at : callable
+        ``roots_at() -> roots``, as of `sample_rows`.
+    memory : FactorMemory
+        That of the step.
+
+    Attributes
+    ----------
+    held : ndarray or None
+        G if it exists.
+    cache : MatrixCache or None
+        That of the matrix, which holds G too.
+    """
+
+    def __init__(
+        self,
+        objective: AutogradObjective,
+        theta: Array,
+        part: slice,
+        roots_at: Callable[[], Array],
+        memory: FactorMemory,
+    ):
+        self.objective, self.theta, self.part, self.roots_at = objective, theta, part, roots_at
+        self.memory = memory
+        self.held: Array | None = None
+        self.cache: MatrixCache | None = None
+
+    @property
+    def n_bytes(self) -> int:
+        """The memory in use."""
+        return 0 if self.held is None else self.held.nbytes
+
+    def array(self) -> Array:
+        """Return G."""
+        if self.held is None:
+            roots = self.roots_at()
+            columns = self.part.stop - self.part.start
+            self.memory.make_room(roots.shape[0] * roots.shape[1] * columns * self.objective.dtype.itemsize)
+            self.held = sample_rows(self.objective, self.theta, self.part, roots)
+            self.memory.add(self)
+        return self.held
+
+    def product(self, v: Array) -> Array:
+        """Return (G^T G + penalty) v; the matrix then counts G as computed."""
+        if self.cache is not None and self.cache.factor is None:
+            self.cache.factor = self.cache.timed(self.array)
+        G = self.array()
+        return G.T @ (G @ v) + self.objective.penalties[self.part] * v
+
+    def drop(self) -> None:
+        """Free G; it is computed again if it is asked for again."""
+        self.held = None
+        if self.cache is not None:
+            self.cache.factor = None

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from qnewton_sk.nets import Loss
 
-from .faults import FunctionFault, evaluating, name_of
+from .faults import TWICE, FunctionFault, evaluating, name_of
 
 Array = NDArray[Any]
 
@@ -73,10 +73,12 @@ class Tape:
         self.targets, self.weight, self.theta = targets, weight, theta
         self._pull, self.z = self._recorded(outputs, theta)
 
-    def _recorded(self, function: Callable[[Any], Any], at: Array) -> tuple[Callable[[Array], Array], Array]:
+    def _recorded(
+        self, function: Callable[[Any], Any], at: Array, times: str = ""
+    ) -> tuple[Callable[[Array], Array], Array]:
         """Return the map from a gradient in the result to that in the argument, and the result."""
         quiet = np.errstate(over="ignore", invalid="ignore", divide="ignore")
-        with warnings.catch_warnings(), evaluating(self.function), quiet:
+        with warnings.catch_warnings(), evaluating(self.function, times), quiet:
             # a derivative that does not depend on its argument is zero, which is no reason to warn
             warnings.filterwarnings("ignore", message="Output seems independent of input")
             return make_vjp(function)(at)
@@ -88,7 +90,7 @@ class Tape:
 
     @property
     def depends_on_parameters(self) -> bool:
-        """Whether autograd has seen the parameters enter the outputs."""
+        """Whether the outputs depend on the parameters through autograd."""
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
             with evaluating(self.function):
@@ -126,7 +128,7 @@ class Tape:
 
     @cached_property
     def _push(self) -> Callable[[Array], Array]:
-        return self._recorded(self._pull, np.zeros_like(self.z))[0]
+        return self._recorded(self._pull, np.zeros_like(self.z), TWICE)[0]
 
     @cached_property
     def _second(self) -> Callable[[Array], Array]:
@@ -137,7 +139,7 @@ class Tape:
             pull = make_vjp(lambda t: anp.sum(fixed * self.outputs(t)))(theta)[0]
             return pull(np.ones((), self.z.dtype))
 
-        return self._recorded(gradient, self.theta)[0]
+        return self._recorded(gradient, self.theta, TWICE)[0]
 
     def hessian_product(self, v: Array) -> Array:
         """Return the Hessian of the weighted sum of the losses times v."""

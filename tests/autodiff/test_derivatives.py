@@ -11,8 +11,14 @@ from autograd import grad, hessian, jacobian
 from autograd.extend import defvjp, primitive
 from models import LOSSES, inputs, mixed, objective
 
-from qnewton_sk import SolveStatus, minimize
-from qnewton_sk.autodiff import AutogradFisher, AutogradGaussNewton, AutogradHessian, AutogradObjective
+from qnewton_sk import Scheduler, SolveStatus, classical_backends, minimize
+from qnewton_sk.autodiff import (
+    AutogradFisher,
+    AutogradGaussNewton,
+    AutogradHessian,
+    AutogradObjective,
+    FunctionFault,
+)
 from qnewton_sk.conditioning import prepare
 from qnewton_sk.nets import resolve_loss
 from qnewton_sk.solvers import LU, Woodbury
@@ -161,6 +167,43 @@ def test_primitives_with_a_backward_rule_alone_have_products():
         )
         assert result.success
         assert result.x["a"] == pytest.approx(2.0, abs=1e-7)
+
+
+@primitive
+def looked_up(table, rows):
+    return table[rows]
+
+
+def _looked_up_vjp(answer, table, rows):
+    def backward(g):
+        total = numpy.zeros_like(table)
+        numpy.add.at(total, rows, numpy.asarray(g, float))  # autograd cannot go through this
+        return total
+
+    return backward
+
+
+defvjp(looked_up, _looked_up_vjp, argnums=(0,))
+
+
+def test_a_backward_rule_that_cannot_be_differentiated_is_enough_for_gradients_per_sample():
+    rng = numpy.random.default_rng(0)
+    rows, y = rng.integers(6, size=40), rng.standard_normal(40)
+    x0 = {"table": numpy.zeros(6)}
+
+    def model(p, rows):
+        return np.tanh(looked_up(p["table"], rows))
+
+    for curvature in ("gauss_newton", "empirical_fisher"):
+        scheduler = Scheduler([backend for backend in classical_backends() if backend.name == "woodbury"])
+        result = minimize(
+            model, x0, (rows, y), loss="squared_error", curvature=curvature, scheduler=scheduler, max_iter=500
+        )
+        assert result.success
+        gradient = grad(lambda p: np.mean((model(p, rows) - y) ** 2))(result.x)["table"]
+        assert numpy.abs(gradient).max() < 1e-3
+    with pytest.raises(FunctionFault, match="differentiate twice for this curvature .*empirical_fisher"):
+        minimize(model, x0, (rows, y), loss="squared_error", curvature="hessian")
 
 
 def test_a_linear_loss_has_a_zero_hessian_without_a_warning():

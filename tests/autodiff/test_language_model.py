@@ -34,15 +34,15 @@ def test_layer_wise_fisher_steps_lower_the_loss_of_a_transformer():
         curvature="empirical_fisher",
         partition="layer",
         first_order=FIRST_ORDER,
-        first_order_rate=10.0,
-        step_control=FixedStep(damping=0.01, learning_rate=0.3),
+        first_order_rate=1.0,
+        step_control=FixedStep(damping=0.1, learning_rate=0.05),
         batch_size=12,
         max_iter=15,
         n_iter_no_change=numpy.inf,
         random_state=0,
     )
     assert {array.dtype for _, array in parameter_leaves(result.x)} == {numpy.dtype(numpy.float32)}
-    assert result.fun < 0.9 * losses(params, *data).mean()
+    assert result.fun < 0.6 * losses(params, *data).mean()
     assert len(result.history["loss"]) == 30
     assert set("+".join(result.history["backend"]).split("+")) <= {
         "woodbury",

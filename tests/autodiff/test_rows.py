@@ -6,7 +6,7 @@ import pytest
 from autograd import grad
 from models import inputs, mixed, objective, parameters
 
-from qnewton_sk import FixedStep, minimize
+from qnewton_sk import FixedStep, Scheduler, classical_backends, minimize
 from qnewton_sk.autodiff import AutogradFisher, AutogradObjective, GivenLosses, Layout, Problem, sample_rows
 from qnewton_sk.nets import linear_layer, parameter_leaves
 
@@ -131,3 +131,47 @@ def test_relative_damping_of_a_fisher_block_needs_no_entries():
         shift = control.shift(control.initial(), block.matrix)
         assert block.matrix.assembled != few_rows
         assert shift == pytest.approx(0.5 * numpy.abs(block.matrix.entries()).max(), rel=1e-12)
+
+
+def test_factors_of_a_step_take_bounded_memory_together(monkeypatch):
+    o = objective("squared_error", partition="layer")
+    blocks = AutogradFisher().blocks(o, o.layout.start)
+    wanted = [block.matrix.factor() for block in blocks]
+    limit = max(factor.nbytes for factor in wanted)
+    monkeypatch.setattr("qnewton_sk.autodiff.rows.MAX_FACTOR_BYTES", limit)
+    blocks = AutogradFisher().blocks(o, o.layout.start)
+    for _ in range(2):
+        for block, factor in zip(blocks, wanted):
+            numpy.testing.assert_array_equal(block.matrix.factor(), factor)
+            held = [other.matrix.cache.factor for other in blocks if other.matrix.factored]
+            assert 0 < sum(array.nbytes for array in held) <= limit
+    v = numpy.ones(blocks[0].matrix.n)
+    numpy.testing.assert_allclose(
+        blocks[0].matrix.product(v), wanted[0].T @ (wanted[0] @ v) + 0.3 / 7, rtol=1e-12
+    )
+
+
+def test_a_product_by_the_factor_leaves_it_to_the_solvers():
+    o = objective("squared_error", partition=GROUPS)
+    matrix = AutogradFisher().blocks(o, o.layout.start)[0].matrix  # of linear layers
+    matrix.product(numpy.ones(matrix.n))
+    assert matrix.factored and matrix.assembly_seconds > 0
+    calls = o.problem.counts.gradients
+    matrix.factor()
+    assert o.problem.counts.gradients == calls
+
+
+def test_steps_do_not_depend_on_the_memory_for_factors(monkeypatch):
+    y = numpy.random.default_rng(2).standard_normal((10, 2))
+    settings = dict(
+        loss="squared_error",
+        curvature="empirical_fisher",
+        partition="layer",
+        scheduler=Scheduler([backend for backend in classical_backends() if backend.name == "woodbury"]),
+        regularization=0.1,
+        max_iter=5,
+    )
+    whole = minimize(mixed, parameters(), (inputs(10), y), **settings)
+    monkeypatch.setattr("qnewton_sk.autodiff.rows.MAX_FACTOR_BYTES", 10 * 16 * 8)
+    result = minimize(mixed, parameters(), (inputs(10), y), **settings)
+    numpy.testing.assert_allclose(result.history["loss"], whole.history["loss"], rtol=1e-12)
