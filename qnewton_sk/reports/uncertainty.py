@@ -1,10 +1,16 @@
 """Displays of what a fit knows and does not know: bands, calibration, relevance of inputs."""
 
+from collections.abc import Mapping, Sequence
+from typing import Any
+
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
 from scipy.special import erfinv
 from sklearn.utils.validation import check_is_fitted
 
 from .displays import resolve_axes
+
+Array = NDArray[Any]
 
 LEVELS = np.linspace(0.05, 0.95, 19)
 """Nominal shares of the bands whose coverage a calibration curve shows."""
@@ -53,7 +59,15 @@ class UncertaintyDisplay:
 
     KINDS = ("band", "calibration", "reliability")
 
-    def __init__(self, x, y, *, kind="band", std=None, counts=None):
+    def __init__(
+        self,
+        x: ArrayLike,
+        y: ArrayLike,
+        *,
+        kind: str = "band",
+        std: ArrayLike | None = None,
+        counts: ArrayLike | None = None,
+    ) -> None:
         self.x = x
         self.y = y
         self.kind = kind
@@ -61,7 +75,17 @@ class UncertaintyDisplay:
         self.counts = counts
 
     @classmethod
-    def from_estimator(cls, estimator, X, y=None, *, kind=None, n_bins=10, ax=None, **line):
+    def from_estimator(
+        cls,
+        estimator: Any,
+        X: Any,
+        y: Any = None,
+        *,
+        kind: str | None = None,
+        n_bins: int = 10,
+        ax: Any = None,
+        **line: Any,
+    ) -> "UncertaintyDisplay":
         """Draw the uncertainty of a fitted estimator.
 
         Parameters
@@ -112,7 +136,9 @@ class UncertaintyDisplay:
         return cls(np.asarray(X)[order, 0], mean[order], std=std[order]).plot(ax=ax, **line)
 
     @classmethod
-    def from_bands(cls, y, mean, std, *, ax=None, **line):
+    def from_bands(
+        cls, y: ArrayLike, mean: ArrayLike, std: ArrayLike, *, ax: Any = None, **line: Any
+    ) -> "UncertaintyDisplay":
         """Draw how many targets lie within the central bands of normal predictions; see `plot`."""
         score = np.abs(np.asarray(y) - mean) / std
         widths = np.sqrt(2.0) * erfinv(LEVELS)
@@ -120,7 +146,16 @@ class UncertaintyDisplay:
         return cls(LEVELS, observed, kind="calibration").plot(ax=ax, **line)
 
     @classmethod
-    def from_predictions(cls, y, probabilities, classes=None, n_bins=10, *, ax=None, **line):
+    def from_predictions(
+        cls,
+        y: ArrayLike,
+        probabilities: ArrayLike,
+        classes: ArrayLike | None = None,
+        n_bins: int = 10,
+        *,
+        ax: Any = None,
+        **line: Any,
+    ) -> "UncertaintyDisplay":
         """Draw how often the most probable class is right, over bins of its probability; see `plot`.
 
         The bins are those of the expected calibration error (Naeini, Cooper and Hauskrecht 2015).
@@ -136,11 +171,11 @@ class UncertaintyDisplay:
         return cls(*means, kind="reliability", counts=counts[filled]).plot(ax=ax, **line)
 
     @property
-    def calibration_error(self):
+    def calibration_error(self) -> float:
         """Expected calibration error of a reliability diagram; the mean gap of a calibration curve."""
         return float(np.average(np.abs(np.asarray(self.x) - self.y), weights=self.counts))
 
-    def plot(self, *, ax=None, **line):
+    def plot(self, *, ax: Any = None, **line: Any) -> "UncertaintyDisplay":
         """Draw the curve; a diagonal shows perfect calibration.
 
         Parameters
@@ -197,12 +232,14 @@ class RelevanceDisplay:
     array([1. , 0.5])
     """
 
-    def __init__(self, penalties, names=None):
+    def __init__(self, penalties: ArrayLike, names: Sequence[str] | None = None) -> None:
         self.penalties = penalties
         self.names = names
 
     @classmethod
-    def from_estimator(cls, estimator, *, names=None, ax=None, **bars):
+    def from_estimator(
+        cls, estimator: Any, *, names: Sequence[str] | None = None, ax: Any = None, **bars: Any
+    ) -> "RelevanceDisplay":
         """Draw the relevance of the inputs of a fitted estimator.
 
         Parameters
@@ -238,12 +275,12 @@ class RelevanceDisplay:
         return cls(penalties, names).plot(ax=ax, **bars)
 
     @property
-    def relevance(self):
+    def relevance(self) -> Array:
         """One over the square root of the penalties, relative to the largest: scale of the weights."""
         scale = 1 / np.sqrt(np.asarray(self.penalties, float))
         return scale / scale.max()
 
-    def plot(self, *, ax=None, **bars):
+    def plot(self, *, ax: Any = None, **bars: Any) -> "RelevanceDisplay":
         """Draw one bar per input, the first one at the top, on a logarithmic axis if they differ much.
 
         Parameters
