@@ -1,10 +1,10 @@
 """Displays of what a fit knows and does not know: bands, calibration, relevance of inputs."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 from scipy.special import erfinv
 from sklearn.utils.validation import check_is_fitted
 
@@ -61,12 +61,12 @@ class UncertaintyDisplay:
 
     def __init__(
         self,
-        x: ArrayLike,
-        y: ArrayLike,
+        x: Any,
+        y: Any,
         *,
         kind: str = "band",
-        std: ArrayLike | None = None,
-        counts: ArrayLike | None = None,
+        std: Any = None,
+        counts: Any = None,
     ) -> None:
         self.x = x
         self.y = y
@@ -136,9 +136,7 @@ class UncertaintyDisplay:
         return cls(np.asarray(X)[order, 0], mean[order], std=std[order]).plot(ax=ax, **line)
 
     @classmethod
-    def from_bands(
-        cls, y: ArrayLike, mean: ArrayLike, std: ArrayLike, *, ax: Any = None, **line: Any
-    ) -> "UncertaintyDisplay":
+    def from_bands(cls, y: Any, mean: Any, std: Any, *, ax: Any = None, **line: Any) -> "UncertaintyDisplay":
         """Draw how many targets lie within the central bands of normal predictions; see `plot`."""
         score = np.abs(np.asarray(y) - mean) / std
         widths = np.sqrt(2.0) * erfinv(LEVELS)
@@ -148,9 +146,9 @@ class UncertaintyDisplay:
     @classmethod
     def from_predictions(
         cls,
-        y: ArrayLike,
-        probabilities: ArrayLike,
-        classes: ArrayLike | None = None,
+        y: Any,
+        probabilities: Any,
+        classes: Any = None,
         n_bins: int = 10,
         *,
         ax: Any = None,
@@ -232,7 +230,7 @@ class RelevanceDisplay:
     array([1. , 0.5])
     """
 
-    def __init__(self, penalties: ArrayLike, names: Sequence[str] | None = None) -> None:
+    def __init__(self, penalties: Any, names: Sequence[str] | None = None) -> None:
         self.penalties = penalties
         self.names = names
 
