@@ -2,6 +2,7 @@
 
 import ast
 import importlib
+import inspect
 import re
 import subprocess
 import sys
@@ -9,6 +10,8 @@ import zipfile
 from pathlib import Path
 
 import pytest
+
+import qnewton_sk
 
 PACKAGE = Path(__file__).parents[1] / "qnewton_sk"
 MODULES = {
@@ -236,3 +239,26 @@ def test_numerics_do_not_print(module):
         if isinstance(node, ast.Call) and getattr(node.func, "id", None) == "print"
     ]
     assert module in speakers or prints == []
+
+
+def _public_functions():
+    """Return (label, function) of every public function, constructor and method of this package."""
+    for name in qnewton_sk.__all__:
+        public = getattr(qnewton_sk, name)
+        if inspect.isfunction(public):
+            yield name, public
+        if not inspect.isclass(public):
+            continue
+        for attribute, member in vars(public).items():
+            member = getattr(member, "__func__", getattr(member, "fget", member))
+            is_public = not attribute.startswith("_") or attribute in ("__init__", "__call__")
+            if is_public and inspect.isfunction(member) and member.__module__.startswith("qnewton_sk."):
+                yield f"{name}.{attribute}", member
+
+
+@pytest.mark.parametrize("label, function", list(_public_functions()))
+def test_public_signatures_are_annotated(label, function):
+    signature = inspect.signature(function)
+    bare = [p.name for p in signature.parameters.values() if p.annotation is p.empty]
+    assert not set(bare) - {"self", "cls"}
+    assert label.endswith("__init__") or signature.return_annotation is not signature.empty

@@ -1,18 +1,10 @@
 """The Newton loop: steps, step controls, epochs, and the records they leave."""
 
+from .controls import FixedStep, LineSearch, TrustRegion, resolve_step_control
 from .epochs import Journal, Stopping, drive, extend
 from .newton import Newton
 from .records import COLUMNS, Progress, StepRecord, history_table
-from .step_control import (
-    ControlState,
-    Direction,
-    FixedStep,
-    LineSearch,
-    StepControl,
-    Trial,
-    TrustRegion,
-    resolve_step_control,
-)
+from .step_control import ControlState, Direction, StepControl, Trial
 from .steps import SADDLE_ADVICE
 
 __all__ = [

@@ -21,10 +21,10 @@ from qnewton_sk.curvature.matrices import GaussNewton, Hessian
 from qnewton_sk.nets.losses import LogisticCrossEntropy, SoftmaxCrossEntropy, resolve_loss
 from qnewton_sk.nets.network import Network
 from qnewton_sk.nets.objective import Objective
+from qnewton_sk.optimize.controls import FixedStep, LineSearch, TrustRegion
 from qnewton_sk.optimize.newton import Newton
 from qnewton_sk.optimize.records import COLUMNS, StepRecord, history_table
 from qnewton_sk.optimize.state import FIRST_FORECAST, NORM_AGE
-from qnewton_sk.optimize.step_control import FixedStep, LineSearch, TrustRegion
 from qnewton_sk.scheduling.backends import classical_backends
 from qnewton_sk.solvers.conjugate_gradients import CG
 from qnewton_sk.solvers.dense import LDL, Cholesky

@@ -9,17 +9,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from qnewton_sk.conditioning.prepare import prepare
-from qnewton_sk.optimize.newton import Newton
-from qnewton_sk.optimize.step_control import (
-    MAX_DAMPING,
+from qnewton_sk.optimize.controls import (
     SUFFICIENT_DECREASE,
-    ControlState,
-    Direction,
     FixedStep,
     LineSearch,
     TrustRegion,
     resolve_step_control,
 )
+from qnewton_sk.optimize.newton import Newton
+from qnewton_sk.optimize.step_control import MAX_DAMPING, ControlState, Direction
 from qnewton_sk.scheduling.backends import classical_backends
 from qnewton_sk.scheduling.scheduler import Scheduler
 from qnewton_sk.systems.system_matrix import SystemMatrix
