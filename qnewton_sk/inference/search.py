@@ -36,9 +36,10 @@ NEGLIGIBLE = 0.1
 MAX_REFINEMENTS = 30
 """Updates at the best point; each takes one factorisation and no pass over the data."""
 
-PATIENCE, MAX_FALL = 20, 20.0
+PATIENCE, MAX_FALL = 8, 20.0
 """A start ends if the log evidence has not risen for so many updates, or has fallen this far below its best: the net
-has then begun to overfit, and goes on to. Twice the patience takes twice the time for no better score."""
+has then begun to overfit. On the functions that the search was tuned on, a patience of 20 takes a fifth more epochs for
+the same scores, and one of 5 with a fall of 10 loses one of the six classifications."""
 
 DETERMINED = 0.1
 """Effective parameters from which on a group's penalty has to settle; below, it may run off to its bound."""
