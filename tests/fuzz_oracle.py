@@ -103,8 +103,11 @@ LOSS_SLOPE = {"poisson": lambda z: np.exp(z) / z.shape[1]}
 """Bound of the second derivative of a loss, where it is not 1."""
 
 
-LOSS_ROUNDING = {"log_cosh": 1.0}
-"""Size of the terms of a loss near its minimum, where they cancel: log 2 - log 2."""
+LOSS_ROUNDING = {
+    "log_cosh": lambda z, y: 1.0,
+    "poisson": lambda z, y: (np.exp(z) + y * (1 + np.abs(z))).sum(axis=1) / z.shape[1],
+}
+"""Size of the terms of a loss, where they cancel near its minimum: log 2 - log 2, or e^z - y - y z + y log y."""
 
 
 def encoded(case, y, classes):
@@ -187,7 +190,7 @@ def _passes(layers, activations, loss, X, targets, w, penalty, eps):
     values, delta, terms = LOSSES[loss](z, targets)
     bend = LOSS_SLOPE.get(loss, np.ones_like)(z)
     value = w @ values + penalty / 2 * sum((W * W).sum() for W, _ in layers)
-    values_of_terms = np.abs(values) + LOSS_ROUNDING.get(loss, 0.0)
+    values_of_terms = np.abs(values) + LOSS_ROUNDING.get(loss, lambda z, y: 0.0)(z, targets)
     value_error = eps * (w @ (values_of_terms + (terms * size).sum(axis=1))) + 64 * eps * abs(value)
     delta, error = w[:, None] * delta, w[:, None] * (terms + bend * size)
     gradients, errors = [], []

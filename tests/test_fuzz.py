@@ -27,6 +27,12 @@ FAULTS = [
     Case(task="multiclass", n=8, outputs=3, X_scale=1e287, settings={"batch_size": "7"}),
     Case(n=1, dtype="uint8", y_scale=1e-6, settings={"oracle_sparsity": "1", "loss": "log_cosh"}),
     Case(features=2, outputs=3, container="pandas", validation=True, settings={"max_iter": "1"}),
+    Case(n=30, y_scale=1e221, settings={"posterior": "'last_layer'", "loss": "'poisson'", "max_iter": "2"}),
+    Case(weights="wide", settings={"alpha": "1e300", "batch_size": "1", "loss": "'huber'"}),
+    Case(n=6, features=6, weights="tiny", settings={"curvature": "'hessian'", "condition_number": "'shift'"}),
+    Case(task="binary", n=30, settings={"alpha": "1e300", "condition_number": "'shift'", "max_iter": "3"}),
+    Case(n=12, weights="huge", y_scale=1e242, settings={"first_order_steps": "100", "loss": "log_cosh"}),
+    Case(n=6, y_scale=1e-158, validation=True, settings={"max_iter": "40"}),
 ]
 """Small cases of faults that the fuzzer has found, all of which are mended."""
 

@@ -170,4 +170,6 @@ def _collatz(magnitudes, sums):
     if not positive.any():
         return 0.0
     x = sums / scale_of(sums)  # any multiple of the vector gives the same bound
+    if not x[positive].all():
+        return math.inf  # rows of less than 1e-308 times the largest one bound nothing
     return float(((magnitudes @ x)[positive] / x[positive]).max())

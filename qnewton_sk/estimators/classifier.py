@@ -141,11 +141,11 @@ class QNewtonClassifier(ClassifierMixin, QNewtonBase):
         The posterior of the parameters. Its `added` is the multiple of the identity that had to be added to the
         curvature if that was singular, 0.0 otherwise.
     loss_ : float
-        Training objective at the end.
+        Training objective on all the data at the end; under early stopping, after the last epoch.
     best_loss_ : float or None
         Lowest of `loss_curve_`; None under early stopping.
     loss_curve_ : list of float
-        Training objective after each epoch.
+        Training objective after each epoch; over mini-batches, the mean of their objectives after their steps.
     validation_scores_ : list of float or None
         Accuracy on the validation set after each epoch; None without one.
     validation_loss_curve_ : list of float or None

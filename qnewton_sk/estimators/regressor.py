@@ -144,11 +144,11 @@ class QNewtonRegressor(RegressorMixin, QNewtonBase):
         Standard deviation of the targets around the outputs, in units of y; None without evidence or posterior, and
         for other losses than the squared error.
     loss_ : float
-        Training objective at the end.
+        Training objective on all the data at the end; under early stopping, after the last epoch.
     best_loss_ : float or None
         Lowest of `loss_curve_`; None under early stopping.
     loss_curve_ : list of float
-        Training objective after each epoch.
+        Training objective after each epoch; over mini-batches, the mean of their objectives after their steps.
     validation_scores_ : list of float or None
         R^2 on the validation set after each epoch; None without one.
     validation_loss_curve_ : list of float or None
@@ -398,7 +398,8 @@ class QNewtonRegressor(RegressorMixin, QNewtonBase):
         unit = max(scale_of(targets), scale_of(prediction))
         if unit != 1.0:
             targets, prediction = targets / unit, prediction / unit
-        return r2_score(targets, prediction, sample_weight=weight)
+        with np.errstate(over="ignore"):  # of a share of a variance that is next to nothing: minus infinity
+            return r2_score(targets, prediction, sample_weight=weight)
 
     def _check_validation_size(self, n_samples):
         if n_samples < 2:

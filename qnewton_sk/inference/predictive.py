@@ -62,9 +62,12 @@ def standard_deviation(loss, mean, variance, noise_variance, *, of_mean=False):
     if noise_variance is not None:
         return np.sqrt(variance + (0.0 if of_mean else noise_variance))
     spread = np.minimum(variance, MAX_LOG_VARIANCE)
-    expected = np.exp(mean + spread / 2)
-    of_expected = np.expm1(spread) * expected**2
-    return np.sqrt(of_expected + (0.0 if of_mean else expected))
+    with np.errstate(
+        over="ignore"
+    ):  # of a mean beyond the largest number, which is infinite as its deviation
+        expected = np.exp(mean + spread / 2)
+        of_expected = np.sqrt(np.expm1(spread)) * expected
+        return of_expected if of_mean else np.hypot(of_expected, np.sqrt(expected))
 
 
 def sampled(loss, draws, noise_variance, random_state):

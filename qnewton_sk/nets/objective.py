@@ -117,7 +117,8 @@ class Objective:
     def _penalties_of(self, alpha: Any) -> Array:
         """Return what multiplies theta^2 / 2 in J, of shape (n_params,)."""
         each = alpha * self.network.penalised if np.ndim(alpha) == 0 else np.asarray(alpha)
-        return (each / self.total_weight).astype(self.dtype, copy=False)
+        with np.errstate(over="ignore"):  # of a batch of tiny weights, whose objective is then infinite
+            return (each / self.total_weight).astype(self.dtype, copy=False)
 
     def _cut(self) -> list[slice]:
         per_sample = 6 * self.dtype.itemsize * (sum(self.network.widths[1:]) + 1)

@@ -38,9 +38,9 @@ class CurvaturePairs:
         self.SY, self.YY = np.zeros((size, size)), np.zeros((size, size))
 
     def add(self, s, y):
-        """Store a step and the change of the gradient along it, if its curvature is positive."""
-        sy, scale = float(s @ y), math.sqrt(float(s @ s) * float(y @ y))
-        if not sy > MIN_CURVATURE * scale:
+        """Store a step and the change of the gradient along it if the curvature is positive and no square underflows."""
+        sy, yy = float(s @ y), float(y @ y)
+        if not (sy > MIN_CURVATURE * math.sqrt(float(s @ s) * yy) and yy > np.finfo(y.dtype).tiny):
             return
         k, size = self.next, self.size  # the oldest pair is overwritten where it stands
         self.rows[k], self.rows[size + k] = s, y
