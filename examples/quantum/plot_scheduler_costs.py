@@ -71,4 +71,4 @@ for name in ("attosecond", "photonic", "ibm_torino", "fault_tolerant"):
 
 # %%
 # Charged end to end, the break-even gate time of the same system is smaller by many orders of magnitude: see
-# :ref:`sphx_glr_gallery_plot_break_even.py`.
+# :ref:`sphx_glr_gallery_quantum_plot_break_even.py`.
