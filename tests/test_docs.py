@@ -1,5 +1,6 @@
 """The pages of the documentation hang together, without building them."""
 
+import csv
 import re
 from pathlib import Path
 
@@ -104,3 +105,14 @@ def test_troubleshooting_explains_every_stop_reason():
         reasons = re.findall(r'"(\w+)"', section)
         assert len(reasons) > 10
         assert [reason for reason in reasons if f'| `"{reason}"` |' not in page] == []
+
+
+def test_speed_ups_are_the_same_in_the_readme_on_the_page_and_in_the_figure():
+    with open(DOCS.parent / "benchmarks" / "results" / "time_to_loss.csv", newline="", encoding="utf-8") as file:
+        rows = {row["data"]: row for row in csv.DictReader(file)}
+    readme, page = text_of(DOCS.parent / "README.md"), text_of(DOCS / "performance.md")
+    assert len(rows) == 9
+    for data, row in rows.items():
+        missed = int(row["cases"]) - int(row["reached"])
+        assert f"| {data} | {missed} | {row['speed_up']} | {row['slowest']} |" in readme
+        assert f"| {data} | {row['reached']} of {row['cases']} | {row['speed_up']} | {row['slowest']} |" in page
