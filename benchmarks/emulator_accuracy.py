@@ -1,6 +1,6 @@
 """How accurate is the emulated quantum solver: errors asked for and measured, over kappa and tol.
 
-    python benchmarks/emulator_accuracy.py [--n 16] [--circuit]
+    python benchmarks/emulator_accuracy.py [--n 16] [--circuit] [--csv benchmarks/results/emulator_accuracy.csv]
 
 The error is ||x - x_exact|| / ||x_exact||, the largest over seeded random systems, half of them definite. A
 circuit run needs the extra ``quantum``.
@@ -10,6 +10,7 @@ import argparse
 import time
 
 import numpy as np
+from _common import write_csv
 
 from qnewton_sk import SystemFacts
 from qnewton_sk.quantum.qlsa import QLSA
@@ -48,11 +49,13 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=raw)
     parser.add_argument("--n", type=int, default=16)
     parser.add_argument("--circuit", action="store_true", help="run the circuit too")
+    parser.add_argument("--csv", help="file to write the errors to")
     options = parser.parse_args()
     solvers = {"polynomial": QLSA("polynomial"), "noisy": QLSA("noisy", random_state=0)}
     solvers["noisy, 2 refinements"] = QLSA("noisy", refinements=2, random_state=0)
     if options.circuit:
         solvers["circuit"] = QLSA("circuit")
+    rows = []
     print(f"N = {options.n}, {SYSTEMS} systems each, half of them definite")
     print(f"{'solver':<22}{'kappa':>7}{'asked':>9}{'measured':>11}{'degree':>8}{'success':>9}{'ms':>8}")
     for name, solver in solvers.items():
@@ -61,6 +64,9 @@ def main():
                 worst, success, degree, seconds = measure(solver, options.n, kappa, tol)
                 figures = f"{worst:>11.1e}{degree or '-':>8}{success:>9.3f}{seconds * 1e3:>8.1f}"
                 print(f"{name:<22}{kappa:>7.0f}{tol:>9.0e}{figures}")
+                rows.append({"solver": name, "kappa": kappa, "asked": tol, "measured": worst, "degree": degree})
+    if options.csv:
+        write_csv(options.csv, rows)
 
 
 if __name__ == "__main__":

@@ -12,31 +12,72 @@ extensions = [
     "numpydoc",
     "sphinx.ext.autodoc",
     "sphinx.ext.autosummary",
+    "sphinx.ext.mathjax",
+    "sphinx-mathjax-offline",  # serves MathJax and its fonts from the built site
     "sphinx.ext.viewcode",
     "sphinx_copybutton",
+    "sphinx_design",
     "sphinx_gallery.gen_gallery",
 ]
-exclude_patterns = ["_build", "generated/**.ipynb", "gallery/**.ipynb", "gallery/**.md5", "gallery/**.py"]
+templates_path = ["_templates"]
+exclude_patterns = [
+    "_build",
+    "sg_execution_times.rst",
+    "generated/**.ipynb",
+    "gallery/**.ipynb",
+    "gallery/**.md5",
+    "gallery/**.py",
+]
 myst_enable_extensions = ["dollarmath", "colon_fence"]
 myst_heading_anchors = 3
 suppress_warnings = [
     "config.cache",  # the sort key of the gallery is not pickled, and need not be
     "ref.ref",  # inherited docstrings point into scikit-learn's own pages
+    "ref.term",  # and into its glossary
 ]
 
 autosummary_generate = True
+autosummary_ignore_module_all = False
+autodoc_member_order = "groupwise"
+autodoc_typehints = "none"  # the docstrings say more than the annotations
 numpydoc_show_class_members = False  # the templates of autosummary list them
+toc_object_entries_show_parents = "hide"
 copybutton_prompt_text = r">>> |\.\.\. |\$ "
 copybutton_prompt_is_regexp = True
 
 sphinx_gallery_conf = {
     "examples_dirs": ["../examples"],
     "gallery_dirs": ["gallery"],
+    "subsection_order": [
+        f"../examples/{name}" for name in ("training", "uncertainty", "quantum", "extending")
+    ],
+    "within_subsection_order": "FileNameSortKey",
     "filename_pattern": r"/(plot|add)_",
+    "backreferences_dir": "generated/backreferences",
+    "doc_module": ("qnewton_sk",),
+    "exclude_implicit_doc": {r"sklearn\..*"},
+    "nested_sections": False,
     "show_memory": False,
+    "write_computation_times": False,  # its page loads scripts from the network
     "min_reported_time": 5,
 }
 
 html_theme = "pydata_sphinx_theme"
 html_title = "qnewton_sk"
-html_theme_options = {"show_prev_next": False, "secondary_sidebar_items": ["page-toc"]}
+html_static_path = ["_static"]
+html_css_files = ["site.css"]
+html_js_files = ["tables.js"]
+html_show_sourcelink = False
+html_theme_options = {
+    "header_links_before_dropdown": 9,
+    "navbar_align": "left",
+    "show_prev_next": False,
+    "secondary_sidebar_items": {"**": ["page-toc"], "index": [], "reproducing": [], "gallery/index": []},
+    "footer_start": ["copyright"],
+    "footer_end": [],
+}
+# A page without neighbours in its section has no left sidebar.
+html_sidebars = {
+    name: []
+    for name in ("index", "quantum", "reproducing", "performance", "search", "genindex", "gallery/index")
+}

@@ -7,7 +7,7 @@ import pytest
 from matplotlib import pyplot
 from sklearn.exceptions import ConvergenceWarning
 
-EXAMPLES = sorted((Path(__file__).parents[1] / "examples").glob("*_*.py"))
+EXAMPLES = sorted((Path(__file__).parents[1] / "examples").rglob("*_*.py"))
 
 
 @pytest.fixture(autouse=True)

@@ -11,6 +11,7 @@ with vectors alone, but it also solves indefinite systems.
 
 import math
 
+import matplotlib.pyplot as plt
 import numpy as np
 from scipy.sparse.linalg import LinearOperator, minres
 from sklearn.datasets import load_iris
@@ -89,6 +90,21 @@ for kappa in (2.0, 1e6):
     decision = scheduler.choose(SystemFacts(n=5000, kappa=kappa, positive_definite=False), tol=1e-2)
     seconds = decision.estimates["mine"].seconds
     print(f"kappa = {kappa:.0e}: {decision.chosen} is chosen; mine would take {seconds:.1e} s")
+
+kappas = np.logspace(0, 6, 50)
+curves = {"mine": [], "ldl": []}
+for kappa in kappas:
+    estimates = scheduler.choose(
+        SystemFacts(n=5000, kappa=kappa, positive_definite=False), tol=1e-2
+    ).estimates
+    for name, seconds in curves.items():
+        seconds.append(estimates[name].seconds)
+figure, ax = plt.subplots(figsize=(6, 4), layout="constrained")
+for name, seconds in curves.items():
+    ax.loglog(kappas, seconds, label=name)
+ax.set(xlabel="condition number", ylabel="predicted seconds", title="An indefinite system of 5000 unknowns")
+ax.legend()
+plt.show()
 
 # %%
 # In a fit it competes step by step, or solves alone.

@@ -3,7 +3,8 @@ Accuracy over the oracle sparsity
 =================================
 
 Pruning the matrix to d entries per row makes a quantum query cheaper. How far that goes before Newton's steps
-suffer (figure 1, left, of arXiv:2405.00252): the accuracy hardly tells, the training loss does.
+suffer (figure 1, left, of arXiv:2405.00252): the accuracy hardly tells; the training loss does, if the matrix
+matters to the steps at all.
 """
 
 import matplotlib.pyplot as plt
@@ -20,8 +21,9 @@ scaler = StandardScaler().fit(X_train)
 X_train, X_test = scaler.transform(X_train), scaler.transform(X_test)
 
 # %%
-# Gauss-Newton's matrix is positive semidefinite until it is pruned. The paper's constant step and regularisation
-# let that show; the default trust region raises the damping where a pruned matrix misleads.
+# With the paper's constant step, a regularisation of 0.1 is large beside most of the matrix: whatever is pruned, the
+# loss after 15 steps is the same. The default trust region lowers the damping as the fit goes on. There the matrix
+# counts, and the more of it is kept, the lower is the loss.
 settings = {
     "fixed step": dict(step_control="fixed", regularization=0.1, learning_rate_init=0.5),
     "trust region": {},
@@ -39,6 +41,8 @@ for name, setting in settings.items():
         **setting,
     )
     table = sparsity_tradeoff(net, X_train, y_train, X_test, y_test, shares)
+    for share, score, loss in zip(shares, table["score"], table["loss"]):
+        print(f"{name}, {share:4.0%} of a row kept: accuracy {score:.2f}, training loss {loss:.2g}")
     for ax, column in zip(axes, ("score", "loss")):
         ax.plot(shares, table[column], "o-", label=name)
 axes[0].set(xlabel="oracle sparsity as a share of N", ylabel="test accuracy after 15 steps", ylim=(0.5, 1))

@@ -10,12 +10,21 @@ two happens.
 The exact Hessian is right near the optimum, Gauss-Newton is safe far from it. This one lies between them.
 """
 
+import matplotlib.pyplot as plt
 from sklearn.datasets import make_friedman1
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from qnewton_sk import Block, Curvature, GaussNewton, Hessian, QNewtonRegressor, SystemMatrix
+from qnewton_sk import (
+    Block,
+    Curvature,
+    GaussNewton,
+    Hessian,
+    LossCurveDisplay,
+    QNewtonRegressor,
+    SystemMatrix,
+)
 
 
 class Between(Curvature):
@@ -42,9 +51,14 @@ class Between(Curvature):
 
 X, y = make_friedman1(300, random_state=0)
 X = StandardScaler().fit_transform(X)
+models = {}
 for share in (0.0, 0.5, 1.0):
     model = QNewtonRegressor((8,), curvature=Between(share), alpha=0.1, tol=1e-3, random_state=0).fit(X, y)
     print(f"share {share}: loss {model.loss_:.4f} after {model.n_steps_} steps")
+    models[f"{share:.0%} Hessian"] = model
+figure, ax = plt.subplots(figsize=(6, 4), layout="constrained")
+LossCurveDisplay.from_estimators(models, ax=ax)
+plt.show()
 
 # %%
 # Its settings are parameters like all others: a grid search reaches them.
