@@ -32,6 +32,13 @@ FAULTS = [
     Case(n=6, features=6, weights="tiny", settings={"curvature": "'hessian'", "condition_number": "'shift'"}),
     Case(task="binary", n=30, settings={"alpha": "1e300", "condition_number": "'shift'", "max_iter": "3"}),
     Case(n=12, weights="huge", y_scale=1e242, settings={"first_order_steps": "100", "loss": "log_cosh"}),
+    Case(
+        n=30,
+        X_scale=0.01,
+        y_scale=1e-62,
+        settings={"alpha": "'evidence'", "tol": "1e9", "diagnostics": "True"},
+    ),
+    Case(n=6, dtype="float32", y_scale=1e20, settings={"posterior": "'full'"}),
     Case(n=6, y_scale=1e-158, validation=True, settings={"max_iter": "40"}),
 ]
 """Small cases of faults that the fuzzer has found, all of which are mended."""

@@ -104,9 +104,10 @@ def _check_sizes(asked, network, X, targets, weight):
     sizes = {"X": max_abs(values) if values.size else 0.0, "sample_weight": total}
     if network.loss.is_sum_of_squares:
         sizes["y"] = max_abs(targets)
-    limit = min(MAX_SIZE, float(np.finfo(X.dtype).max) ** 0.25)
+    largest = float(np.finfo(X.dtype).max)
+    limits = {"X": largest**0.25, "y": largest**0.4}  # squares of y are added up in the type of X
     for name, size in sizes.items():
-        high = limit if name == "X" else MAX_SIZE
+        high = min(MAX_SIZE, limits.get(name, MAX_SIZE))
         if size and not MIN_SIZE <= size <= high:
             raise ValueError(
                 f"`{name}` must be between {MIN_SIZE:g} and {high:.2g} in size for {asked}; got {size:g}. Scale it"

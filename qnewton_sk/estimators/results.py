@@ -209,7 +209,7 @@ def _summary(estimator, job):
     spent = None if journal.resume is None else journal.resume.state
     if job.inference.is_evidence:  # whose steps are those of many short runs
         accepted = sum(step.accepted for step in journal.steps)
-        spent = Spent(float(accepted), accepted) if accepted else None
+        spent = Spent(float(accepted), accepted) if accepted or diagnostics is True else None
     return summarise(diagnostics, objective, journal.theta, spent)
 
 

@@ -38,7 +38,7 @@ class CurvaturePairs:
         self.SY, self.YY = np.zeros((size, size)), np.zeros((size, size))
 
     def add(self, s, y):
-        """Store a step and the change of the gradient along it if the curvature is positive and no square underflows."""
+        """Store a step and the change of the gradient along it if its curvature is positive and no square vanishes."""
         sy, yy = float(s @ y), float(y @ y)
         if not (sy > MIN_CURVATURE * math.sqrt(float(s @ s) * yy) and yy > np.finfo(y.dtype).tiny):
             return
