@@ -36,7 +36,7 @@ def test_the_view_links_to_the_page_of_the_estimator(kind):
 @pytest.mark.parametrize("kind", [QNewtonClassifier, QNewtonRegressor])
 def test_every_parameter_has_a_description_and_a_link(kind):
     page = estimator_html_repr(kind())
-    described = re.findall(r"--doc-link-(\w+);\">\s*\1: [^<]*<br><br>\w", page)
+    described = re.findall(r"param-doc-description\"[^>]*>\s*(\w+): [^<]*<br><br>\w", page)
     assert set(described) == set(kind().get_params())
 
 
@@ -47,7 +47,7 @@ def test_what_a_fit_has_left_is_described(kind):
     model = kind((2,), max_iter=2, random_state=0).fit(X, Y)
     page = estimator_html_repr(model)
     for name in ("converged_", "stop_reason_", "history_", "hessian_summary_", "schedule_"):
-        assert re.search(rf"--doc-link-{name};\">\s*{name}: [^<]*<br><br>\w", page), name
+        assert re.search(rf"param-doc-description\"[^>]*>\s*{name}: [^<]*<br><br>\w", page), name
 
 
 def test_without_pages_there_are_no_links(monkeypatch):

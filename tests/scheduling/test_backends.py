@@ -1,5 +1,8 @@
 """Backends: what their parts must be, and the message if they are not."""
 
+import re
+from pathlib import Path
+
 import numpy as np
 import pytest
 from sklearn.base import BaseEstimator
@@ -11,6 +14,7 @@ from qnewton_sk import (
     Scheduler,
     Solver,
     SystemFacts,
+    default_backends,
     solution_of,
 )
 from qnewton_sk.solvers.dense import LU
@@ -98,3 +102,10 @@ def test_a_cost_that_returns_something_else_is_named():
 def test_a_cost_may_be_a_function():
     cost = lambda facts, tol: CostEstimate(facts.n * 1e-12)  # noqa: E731
     assert Scheduler([Backend("mine", MySolver(), cost)]).choose(FACTS, 1e-3).chosen == "mine"
+
+
+def test_every_backend_is_explained_on_the_page_about_settings():
+    page = (Path(__file__).parents[2] / "docs" / "how_to_choose.md").read_text(encoding="utf-8")
+    cells = " ".join(re.findall(r"^\| ([^|]*) \|", page, flags=re.M))
+    explained = set(re.findall(r"`(\w+)`", cells))
+    assert {backend.name for backend in default_backends()} <= explained
