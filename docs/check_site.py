@@ -4,8 +4,9 @@
     python docs/check_site.py                   # docs/_build/html
     python docs/check_site.py --pages index quickstart --screenshots shots
 
-Reported are console errors, requests to anything but the site itself, links and anchors inside the site that lead nowhere, and pages that
-are wider than the window. The exit status is 1 if there is any, and 2 if there is no browser.
+Reported are console errors, requests to anything but the site itself, links and anchors inside the site that lead
+nowhere, and pages or tables that are wider than their place. The exit status is 1 if there is any, and 2 if there is no
+browser.
 """
 
 import argparse

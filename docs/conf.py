@@ -1,5 +1,8 @@
 """Sphinx settings."""
 
+import inspect
+from importlib import import_module
+
 from qnewton_sk.versions import __version__
 
 project = "qnewton_sk"
@@ -37,6 +40,18 @@ suppress_warnings = [
 ]
 
 autosummary_generate = True
+
+
+def properties_of(fullname):
+    """Names of the public properties of a class, for the template of its page."""
+    module, _, name = fullname.rpartition(".")
+    members = inspect.getmembers(
+        getattr(import_module(module), name), lambda value: isinstance(value, property)
+    )
+    return [key for key, _ in members if not key.startswith("_")]
+
+
+autosummary_context = {"properties_of": properties_of}
 autosummary_ignore_module_all = False
 autodoc_member_order = "groupwise"
 autodoc_typehints = "none"  # the docstrings say more than the annotations
