@@ -126,6 +126,8 @@ class Objective(BaseObjective):
 
     def _cut(self) -> list[slice]:
         per_sample = 6 * self.dtype.itemsize * (sum(self.network.widths[1:]) + 1)
+        if not self.keeps_inputs:  # a pass then holds a copy of its own
+            per_sample += self.dtype.itemsize * (self.network.widths[0] + 1)
         self._keeps_passes = per_sample * self.n_samples <= self.chunk_bytes * self.share
         size = max(min(self.n_samples, int(min(CACHE_BYTES, self.chunk_bytes) // per_sample)), 1)
         return list(gen_even_slices(self.n_samples, -(-self.n_samples // size)))
