@@ -64,7 +64,9 @@ def main():
                 worst, success, degree, seconds = measure(solver, options.n, kappa, tol)
                 figures = f"{worst:>11.1e}{degree or '-':>8}{success:>9.3f}{seconds * 1e3:>8.1f}"
                 print(f"{name:<22}{kappa:>7.0f}{tol:>9.0e}{figures}")
-                rows.append({"solver": name, "kappa": kappa, "asked": tol, "measured": worst, "degree": degree})
+                rows.append(
+                    {"solver": name, "kappa": kappa, "asked": tol, "measured": worst, "degree": degree}
+                )
     if options.csv:
         write_csv(options.csv, rows)
 

@@ -24,6 +24,7 @@ ALLOWED = {
     "machine": set(),
     "systems": {"machine"},
     "nets": {"machine"},
+    "data": {"machine", "nets"},
     "solvers": {"machine", "systems"},
     "conditioning": {"machine", "systems"},
     "curvature": {"machine", "nets", "systems"},
@@ -44,6 +45,7 @@ ALLOWED = {
     "estimators": {
         "conditioning",
         "curvature",
+        "data",
         "inference",
         "machine",
         "nets",
@@ -182,6 +184,7 @@ def test_importing_the_package_loads_no_extra():
         "onnxruntime",
         "skops",
         "dask",
+        "distributed",
         "jax",
         "torch",
     }

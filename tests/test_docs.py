@@ -108,11 +108,15 @@ def test_troubleshooting_explains_every_stop_reason():
 
 
 def test_speed_ups_are_the_same_in_the_readme_on_the_page_and_in_the_figure():
-    with open(DOCS.parent / "benchmarks" / "results" / "time_to_loss.csv", newline="", encoding="utf-8") as file:
+    with open(
+        DOCS.parent / "benchmarks" / "results" / "time_to_loss.csv", newline="", encoding="utf-8"
+    ) as file:
         rows = {row["data"]: row for row in csv.DictReader(file)}
     readme, page = text_of(DOCS.parent / "README.md"), text_of(DOCS / "performance.md")
     assert len(rows) == 9
     for data, row in rows.items():
         missed = int(row["cases"]) - int(row["reached"])
         assert f"| {data} | {missed} | {row['speed_up']} | {row['slowest']} |" in readme
-        assert f"| {data} | {row['reached']} of {row['cases']} | {row['speed_up']} | {row['slowest']} |" in page
+        assert (
+            f"| {data} | {row['reached']} of {row['cases']} | {row['speed_up']} | {row['slowest']} |" in page
+        )

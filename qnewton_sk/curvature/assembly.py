@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qnewton_sk.machine import NUMBER_FLOPS, available_threads, one_blas_thread, run_tasks, workspaces_of
-from qnewton_sk.nets import Network, Objective, Pass
+from qnewton_sk.nets import BaseObjective, Network, Objective, Pass
 
 from .input_tiles import Tile, all_pairs, input_tiles, pair_tiles
 from .layer_blocks import (
@@ -30,7 +30,7 @@ KEPT_BYTES = 2**27
 
 
 def assemble(
-    objective: Objective,
+    objective: BaseObjective,
     theta: Array,
     *,
     exact: bool = True,
@@ -49,7 +49,7 @@ def assemble(
 
     Parameters
     ----------
-    objective : Objective
+    objective : BaseObjective
         The data and the net.
     theta : ndarray of shape (n_params,)
         The parameters.
@@ -70,19 +70,29 @@ def assemble(
     start = network.layer_slices[layers[0]].start
     n = network.layer_slices[layers[-1]].stop - start
     H = np.zeros((n, n), objective.dtype)
-    targets = _targets(H, network, layers, start)
-    arrays = [workspace.array for workspace in workspaces_of(objective, available_threads())]
-    with one_blas_thread(), np.errstate(over="ignore", invalid="ignore"):
-        for p, rows in _pieces(objective, theta, temporary_bytes):
-            curvature = SampleCurvature(p, rows, exact, layers, arrays[0])
-            tasks: list[Any] = []
-            for (k, i), target in targets.items():
-                tasks += _block_tasks(objective, curvature, k, i, target, p.position(rows))
-            flops = matrix_product_flops(network, curvature.n_samples, exact=exact, layer=layer)
-            run_tasks(tasks, arrays, flops)
+    objective.over_parts(_add_blocks, H, theta, exact, layer, temporary_bytes)
     _mirror_blocks(H, network, layers, start)
     H.reshape(-1)[:: n + 1] += objective.penalties[start : start + n]
     return H
+
+
+def _add_blocks(
+    part: Objective, H: Array, theta: Array, exact: bool, layer: int | None, temporary_bytes: int
+) -> float:
+    """Write the blocks on and above the diagonal, summed over the samples of a part, into H, which is zero."""
+    network = part.network
+    layers: Sequence[int] = range(network.n_layers) if layer is None else [layer]
+    targets = _targets(H, network, layers, network.layer_slices[layers[0]].start)
+    arrays = [workspace.array for workspace in workspaces_of(part, available_threads())]
+    with one_blas_thread(), np.errstate(over="ignore", invalid="ignore"):
+        for p, rows in _pieces(part, theta, temporary_bytes):
+            curvature = SampleCurvature(p, rows, exact, layers, arrays[0])
+            tasks: list[Any] = []
+            for (k, i), target in targets.items():
+                tasks += _block_tasks(part, curvature, k, i, target, p.position(rows))
+            flops = matrix_product_flops(network, curvature.n_samples, exact=exact, layer=layer)
+            run_tasks(tasks, arrays, flops)
+    return 0.0
 
 
 def _targets(H: Array, network: Network, layers: Sequence[int], start: int) -> dict[tuple[int, int], Array]:
@@ -142,14 +152,14 @@ def _pairs(n: int) -> int:
 
 def _pair_tiles(objective: Objective, x: Array, k: int, position: slice, h: int) -> list[Tile]:
     """Return the products of inputs, which are formed when they are needed; those of X itself are kept."""
-    if k > 0 or _pairs(len(x)) * objective.n_samples * x.itemsize > KEPT_BYTES:
+    if k > 0 or _pairs(len(x)) * objective.n_samples * x.itemsize > KEPT_BYTES * objective.share:
         return all_pairs(len(x), pairs_per_piece(h, x.shape[1], x.itemsize))
     return _kept(objective, ("pair tiles", position.start, position.stop), lambda: pair_tiles(x))
 
 
 def _input_tiles(objective: Objective, x: Array, k: int, position: slice) -> list[Tile]:
     """Return the inputs in tiles; those of X itself are kept."""
-    if k > 0 or len(x) * objective.n_samples * x.itemsize > KEPT_BYTES:
+    if k > 0 or len(x) * objective.n_samples * x.itemsize > KEPT_BYTES * objective.share:
         return [Tile(np.arange(len(x)), None, x)]
     return _kept(objective, ("input tiles", position.start, position.stop), lambda: input_tiles(x))
 

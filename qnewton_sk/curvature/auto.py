@@ -7,7 +7,7 @@ from typing import Any
 from numpy.typing import NDArray
 
 from qnewton_sk.machine import NUMBER_FLOPS
-from qnewton_sk.nets import Network, Objective
+from qnewton_sk.nets import BaseObjective, Network
 from qnewton_sk.systems import Block
 
 from .assembly import assembly_flops
@@ -117,7 +117,7 @@ class AutoCurvature(Curvature):
         """Raise ValueError if `partition` is neither "full" nor "layer"."""
         check_partition(self.partition)
 
-    def initial(self, objective: Objective, batches: bool = False) -> AutoState:
+    def initial(self, objective: BaseObjective, batches: bool = False) -> AutoState:
         """Return the state before the first step.
 
         Mini-batches start with Gauss-Newton whatever the loss: gradients of different batches make no pair for a
@@ -125,7 +125,7 @@ class AutoCurvature(Curvature):
 
         Parameters
         ----------
-        objective : Objective
+        objective : BaseObjective
             The objective of the first step.
         batches : bool, default=False
             Whether the steps see mini-batches.
@@ -141,7 +141,7 @@ class AutoCurvature(Curvature):
             return None
         return (Hessian if state.kind == "hessian" else GaussNewton)(self.partition)
 
-    def blocks(self, objective: Objective, theta: Array) -> list[Block]:
+    def blocks(self, objective: BaseObjective, theta: Array) -> list[Block]:
         """Return the blocks of the exact Hessian, which is what one matrix of this policy means."""
         return Hessian(self.partition).blocks(objective, theta)
 

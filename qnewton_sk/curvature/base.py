@@ -31,7 +31,7 @@ class Curvature(BaseEstimator):
 
         Parameters
         ----------
-        objective : Objective
+        objective : BaseObjective
             The data and the net.
         theta : ndarray of shape (n_params,)
             The parameters; not to be kept without a copy.

@@ -12,7 +12,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from qnewton_sk.nets import Network, Objective, Pass, inputs_of_samples, outer_product, weighted_inputs
+from qnewton_sk.nets import (
+    BaseObjective,
+    Network,
+    Objective,
+    Pass,
+    inputs_of_samples,
+    outer_product,
+    weighted_inputs,
+)
 
 Array = NDArray[Any]
 
@@ -227,7 +235,7 @@ def _loss_product(p: Pass, rows: slice) -> Callable[[Array], Array]:
     return product
 
 
-def acceleration(objective: Objective, theta: Array, v: Array) -> Array:
+def acceleration(objective: BaseObjective, theta: Array, v: Array) -> Array:
     """Return J^T H_loss z'', where z'' is the second derivative of the raw outputs along v.
 
     Gauss-Newton takes the outputs as linear in the parameters. Along a step v they accelerate; to solve once more with
@@ -237,7 +245,7 @@ def acceleration(objective: Objective, theta: Array, v: Array) -> Array:
 
     Parameters
     ----------
-    objective : Objective
+    objective : BaseObjective
         The data and the net.
     theta : ndarray of shape (n_params,)
         The parameters.
@@ -248,12 +256,18 @@ def acceleration(objective: Objective, theta: Array, v: Array) -> Array:
     -------
     ndarray of shape (n_params,)
     """
-    out, V = np.zeros_like(theta), objective.network.layers(v)
+    out = np.zeros_like(theta)
+    objective.over_parts(_add_acceleration, out, theta, v)
+    return out
+
+
+def _add_acceleration(part: Objective, out: Array, theta: Array, v: Array) -> float:
+    V = part.network.layers(v)
     with np.errstate(over="ignore", invalid="ignore"):
-        for p in objective.passes(theta):
+        for p in part.passes(theta):
             hessian = p.network.loss.hessian(p.raw, p.targets).T
             _add_jacobian_product(p, hessian * p.weight * _output_acceleration(p, V), out)
-    return out
+    return 0.0
 
 
 def _output_acceleration(p: Pass, V: list[Array]) -> Array:

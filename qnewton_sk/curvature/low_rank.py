@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from sklearn.utils import gen_even_slices
 
 from qnewton_sk.machine import NUMBER_FLOPS, available_threads, one_blas_thread, run_tasks, workspaces_of
-from qnewton_sk.nets import Network, Objective, Pass, dense_inputs
+from qnewton_sk.nets import BaseObjective, Network, Objective, Pass, dense_inputs
 
 Array = NDArray[Any]
 
@@ -22,12 +22,12 @@ TEMPORARY_BYTES = 2**26
 columns, with which the product runs at full speed."""
 
 
-def gradient_rows(objective: Objective, theta: Array, layer: int | None = None) -> Array:
+def gradient_rows(objective: BaseObjective, theta: Array, layer: int | None = None) -> Array:
     """Return the rows sqrt(w_n) g_n of the empirical Fisher matrix, where g_n is the gradient of sample n's loss.
 
     Parameters
     ----------
-    objective : Objective
+    objective : BaseObjective
         The data and the net.
     theta : ndarray of shape (n_params,)
         The parameters.
@@ -38,22 +38,26 @@ def gradient_rows(objective: Objective, theta: Array, layer: int | None = None) 
     -------
     ndarray of shape (n, n_params), or (n, size of the layer), in Fortran order
     """
-    GT = np.empty((_size(objective, layer), objective.n_samples), objective.dtype)
+    return objective.rows_of_parts(_gradient_rows, theta, layer)
+
+
+def _gradient_rows(part: Objective, theta: Array, layer: int | None) -> Array:
+    GT = np.empty((_size(part, layer), part.n_samples), part.dtype)
     with np.errstate(over="ignore", invalid="ignore"):
-        for p in objective.passes(theta):
+        for p in part.passes(theta):
             rows = slice(0, p.n_samples)
             _write_gradients(p, rows, GT[:, p.position(rows)], layer)
     return GT.T
 
 
-def jacobian_rows(objective: Objective, theta: Array, layer: int | None = None) -> Array:
+def jacobian_rows(objective: BaseObjective, theta: Array, layer: int | None = None) -> Array:
     """Return the rows C_n J_n of Gauss-Newton, with J_n = dz_L / dtheta and C_n^T C_n the loss's Hessian.
 
-    The loss must be convex. Weights are included; the rows of one output stand together.
+    The loss must be convex. Weights are included; the rows of one output stand together, part by part of the data.
 
     Parameters
     ----------
-    objective : Objective
+    objective : BaseObjective
         The data and the net.
     theta : ndarray of shape (n_params,)
         The parameters.
@@ -64,10 +68,14 @@ def jacobian_rows(objective: Objective, theta: Array, layer: int | None = None) 
     -------
     ndarray of shape (n * K, n_params), or (n * K, size of the layer), in Fortran order
     """
-    n, outputs = objective.n_samples, objective.network.widths[-1]
-    GT = np.empty((_size(objective, layer), outputs, n), objective.dtype)
+    return objective.rows_of_parts(_jacobian_rows, theta, layer)
+
+
+def _jacobian_rows(part: Objective, theta: Array, layer: int | None) -> Array:
+    n, outputs = part.n_samples, part.network.widths[-1]
+    GT = np.empty((_size(part, layer), outputs, n), part.dtype)
     with np.errstate(over="ignore", invalid="ignore"):
-        for p in objective.passes(theta):
+        for p in part.passes(theta):
             rows = slice(0, p.n_samples)
             for j, root in enumerate(_loss_roots(p, rows)):
                 _write_jacobian(p, rows, root, GT[:, j, p.position(rows)], layer)
@@ -75,14 +83,14 @@ def jacobian_rows(objective: Objective, theta: Array, layer: int | None = None) 
 
 
 def gradient_gram(
-    objective: Objective, theta: Array, layer: int | None = None, temporary_bytes: int = TEMPORARY_BYTES
+    objective: BaseObjective, theta: Array, layer: int | None = None, temporary_bytes: int = TEMPORARY_BYTES
 ) -> Array:
     """Return sum_n w_n g_n g_n^T, symmetric to the bit; the gradients exist one chunk at a time."""
-    return _gram(objective, theta, layer, temporary_bytes, lambda p, rows: [None], _write_gradient_column)
+    return _gram(objective, theta, layer, temporary_bytes, _no_roots, _write_gradient_column)
 
 
 def jacobian_gram(
-    objective: Objective, theta: Array, layer: int | None = None, temporary_bytes: int = TEMPORARY_BYTES
+    objective: BaseObjective, theta: Array, layer: int | None = None, temporary_bytes: int = TEMPORARY_BYTES
 ) -> Array:
     """Return sum_n J_n^T C_n^T C_n J_n, symmetric to the bit; the Jacobians exist one chunk at a time."""
     return _gram(objective, theta, layer, temporary_bytes, _loss_roots, _write_jacobian)
@@ -96,14 +104,30 @@ def gram_flops(network: Network, rows: int, *, layer: int | None = None) -> floa
 
 
 def _gram(
-    objective: Objective,
+    objective: BaseObjective,
     theta: Array,
     layer: int | None,
     temporary_bytes: int,
     roots: Callable[[Pass, slice], list[Any]],
     write: Callable[..., None],
 ) -> Any:
-    """Return G^T G, summed over groups of samples.
+    """Return G^T G, summed over the parts of the data."""
+    n = _size(objective, layer)
+    gram = np.zeros((n, n), objective.dtype)
+    objective.over_parts(_add_gram, gram, theta, layer, temporary_bytes, roots, write)
+    return gram
+
+
+def _add_gram(
+    objective: Objective,
+    out: Array,
+    theta: Array,
+    layer: int | None,
+    temporary_bytes: int,
+    roots: Callable[[Pass, slice], list[Any]],
+    write: Callable[..., None],
+) -> float:
+    """Add G^T G of a part to `out`, summed over groups of samples.
 
     The groups depend on the sizes alone, and their sums are added in order, so that the result is the same to the last
     bit on any number of threads.
@@ -111,7 +135,7 @@ def _gram(
     n = _size(objective, layer)
     size = max(1, int(temporary_bytes // (n * objective.dtype.itemsize)))
     workspaces = workspaces_of(objective, available_threads())
-    total = _OrderedSum()
+    total = _OrderedSum(out)
 
     def add(p: Pass, rows: slice, number: int, workspace: Any) -> None:
         part, gram = (_square(workspace, name, n) for name in ("part", "gram"))
@@ -133,7 +157,7 @@ def _gram(
             tasks = [partial(add, p, rows, number) for number, rows in enumerate(groups, start=total.count)]
             n_rows = p.n_samples * objective.network.widths[-1]
             run_tasks(tasks, workspaces, gram_flops(objective.network, n_rows, layer=layer))
-    return total.value
+    return 0.0
 
 
 def _square(workspace: Any, name: str, n: int) -> Array:
@@ -153,10 +177,10 @@ def _groups(n_samples: int) -> int:
 
 
 class _OrderedSum:
-    """A sum whose terms arrive in any order and are added in the order of their numbers."""
+    """A sum whose terms arrive in any order and are added to an array in the order of their numbers."""
 
-    def __init__(self) -> None:
-        self.value: Any = None
+    def __init__(self, value: Array) -> None:
+        self.value = value
         self.count = 0
         self._waiting: dict[int, Any] = {}
         self._lock = Lock()
@@ -168,12 +192,12 @@ class _OrderedSum:
                 self._waiting[number] = term.copy()
                 return
             while term is not None:
-                self.value = term.copy() if self.value is None else np.add(self.value, term, out=self.value)
+                self.value += term
                 self.count += 1
                 term = self._waiting.pop(self.count, None)
 
 
-def _size(objective: Objective, layer: int | None) -> int:
+def _size(objective: BaseObjective, layer: int | None) -> int:
     part = slice(0, objective.n_params) if layer is None else objective.network.layer_slices[layer]
     return part.stop - part.start
 
@@ -182,6 +206,11 @@ def _write_gradients(p: Pass, rows: slice, out: Array, layer: int | None) -> Non
     scale = np.sqrt(p.inverse_weights(rows))
     for l, target in _layer_rows(p, out, layer):
         np.multiply(dense_inputs(p.inputs[l], rows)[:, None], p.deltas[l][:, rows] * scale, out=target)
+
+
+def _no_roots(p: Pass, rows: slice) -> list[Any]:
+    """Return one empty root: a gradient is a single column."""
+    return [None]
 
 
 def _write_gradient_column(p: Pass, rows: slice, root: Any, out: Array, layer: int | None) -> None:

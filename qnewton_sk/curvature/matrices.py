@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qnewton_sk.machine import NUMBER_FLOPS
-from qnewton_sk.nets import Objective
+from qnewton_sk.nets import BaseObjective
 from qnewton_sk.systems import Block, SystemMatrix
 
 from .assembly import assemble, assembly_flops
@@ -30,12 +30,12 @@ class _NetCurvature(Curvature):
         """Raise ValueError if `partition` is neither "full" nor "layer"."""
         check_partition(self.partition)
 
-    def blocks(self, objective: Objective, theta: Array) -> list[Block]:
+    def blocks(self, objective: BaseObjective, theta: Array) -> list[Block]:
         """Return one `Block` for all parameters, or one per layer.
 
         Parameters
         ----------
-        objective : Objective
+        objective : BaseObjective
             The data and the net.
         theta : ndarray of shape (n_params,)
             The parameters; they are copied.
@@ -58,15 +58,15 @@ class _NetCurvature(Curvature):
         parts = objective.network.layer_slices
         return [Block(part, self._matrix(objective, theta, l)) for l, part in enumerate(parts)]
 
-    def _matrix(self, objective: Objective, theta: Array, layer: int | None) -> SystemMatrix:
+    def _matrix(self, objective: BaseObjective, theta: Array, layer: int | None) -> SystemMatrix:
         raise NotImplementedError
 
-    def _acceleration(self, objective: Objective, theta: Array) -> Callable[[Array], Array] | None:
+    def _acceleration(self, objective: BaseObjective, theta: Array) -> Callable[[Array], Array] | None:
         """Return what makes the right-hand side of a second-order correction, if there is one."""
         return None
 
     def _single(
-        self, objective: Objective, theta: Array, layer: int | None
+        self, objective: BaseObjective, theta: Array, layer: int | None
     ) -> Callable[[], SystemMatrix] | None:
         """Return what makes the same matrix in single precision, None if it is in single precision already."""
         if objective.dtype == np.float32:
@@ -90,7 +90,7 @@ class Hessian(_NetCurvature):
         One block for all parameters, or one per layer.
     """
 
-    def _matrix(self, objective: Objective, theta: Array, layer: int | None) -> SystemMatrix:
+    def _matrix(self, objective: BaseObjective, theta: Array, layer: int | None) -> SystemMatrix:
         return _second_order(
             objective, theta, layer, exact=True, single=self._single(objective, theta, layer)
         )
@@ -108,12 +108,12 @@ class GaussNewton(_NetCurvature):
         One block for all parameters, or one per layer.
     """
 
-    def _acceleration(self, objective: Objective, theta: Array) -> Callable[[Array], Array] | None:
+    def _acceleration(self, objective: BaseObjective, theta: Array) -> Callable[[Array], Array] | None:
         if objective.network.loss.is_sum_of_squares and objective.network.n_layers > 1:
             return partial(acceleration, objective, theta)
         return None
 
-    def _matrix(self, objective: Objective, theta: Array, layer: int | None) -> SystemMatrix:
+    def _matrix(self, objective: BaseObjective, theta: Array, layer: int | None) -> SystemMatrix:
         network, n = objective.network, objective.n_samples
         single = self._single(objective, theta, layer)
         if not network.loss.is_convex:
@@ -151,7 +151,7 @@ class EmpiricalFisher(_NetCurvature):
         One block for all parameters, or one per layer.
     """
 
-    def _matrix(self, objective: Objective, theta: Array, layer: int | None) -> SystemMatrix:
+    def _matrix(self, objective: BaseObjective, theta: Array, layer: int | None) -> SystemMatrix:
         m, diagonal = objective.n_samples, _penalty(objective, layer)
         n = len(diagonal)
         return SystemMatrix(
@@ -171,7 +171,7 @@ class EmpiricalFisher(_NetCurvature):
 
 
 def _second_order(
-    objective: Objective, theta: Array, layer: int | None, exact: bool, **changes: Any
+    objective: BaseObjective, theta: Array, layer: int | None, exact: bool, **changes: Any
 ) -> SystemMatrix:
     network, m, diagonal = objective.network, objective.n_samples, _penalty(objective, layer)
     settings: dict[str, Any] = {
@@ -186,7 +186,7 @@ def _second_order(
     return SystemMatrix(len(diagonal), **{**settings, **changes})
 
 
-def _penalty(objective: Objective, layer: int | None) -> Array:
+def _penalty(objective: BaseObjective, layer: int | None) -> Array:
     part = slice(None) if layer is None else objective.network.layer_slices[layer]
     return objective.penalties[part]
 

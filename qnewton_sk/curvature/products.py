@@ -1,5 +1,6 @@
 """Products of the Hessian, the Gauss-Newton matrix and the Fisher matrix with a vector, without the matrix."""
 
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -7,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qnewton_sk.machine import run_tasks, threads_for
-from qnewton_sk.nets import Network, Objective, Pass
+from qnewton_sk.nets import BaseObjective, Network, Objective, Pass
 
 from .directional import FisherSlab, HessianSlab
 
@@ -23,66 +24,94 @@ SLAB_SAMPLES = 2048
 1 to 32 MB cache, and the calls of numpy still cost little compared with the arithmetic."""
 
 
-class _Product:
-    """v -> A v at one theta, as a sum over slabs of samples plus the penalty."""
+class _Owned(dict[Any, Any]):
+    """What a product keeps for itself; it stays behind if the work goes to another process."""
 
-    def __init__(self, objective: Objective, theta: Array, layer: int | None = None):
-        self.objective, self.theta, self.layer = objective, theta.copy(), layer
-        network = objective.network
-        self.part = slice(0, network.n_params) if layer is None else network.layer_slices[layer]
-        self._penalty = objective.penalties[self.part]
-        self._v = np.zeros(network.n_params, objective.dtype)
-        self._V = network.layers(self._v)
-        self._kept: list[Any] | None = None
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _Owned, ()
+
+
+class _Product:
+    """v -> A v at one theta, as a sum over the parts of the data plus the penalty."""
+
+    def __init__(self, objective: BaseObjective, theta: Array, layer: int | None, kind: Any):
+        self.objective, self.theta, self.layer, self.kind = objective, theta.copy(), layer, kind
+        part = slice(0, objective.n_params) if layer is None else objective.network.layer_slices[layer]
+        self._penalty = objective.penalties[part]
+        self._owned = _Owned()
 
     def __call__(self, v: Array) -> Array:
         """Return the product, a new array of the shape of v."""
         with np.errstate(over="ignore", invalid="ignore"):
-            self._v[self.part] = v
             out = self._penalty * v
-            chunks = range(self.objective.n_chunks)
-            kept = self._chunks_to_keep()
-            if self._kept is None:
-                self._kept = self._slabs_of(chunks[:kept])
-            self._add_kept(out)
-            self.objective.over_chunks(self.theta, self._add, out, chunks[kept:])
+            self.objective.over_parts(_add_product, out, self._owned, self.kind, self.layer, self.theta, v)
         return out
 
-    def _floats_per_sample(self) -> int:
-        """Return the numbers that a slab holds per sample."""
-        raise NotImplementedError
 
-    def _slab(self, p: Pass, rows: slice) -> Any:
-        """Return what is kept of some samples: a function from the layers of v to their part of the product."""
-        raise NotImplementedError
+def _add_product(
+    part: Objective, out: Array, owned: _Owned, kind: Any, layer: int | None, theta: Array, v: Array
+) -> float:
+    """Add the product of a part to `out`; what is kept of another theta is dropped first."""
+    kept = part.kept_for(owned)
+    for key in [key for key, slabs in kept.items() if not np.array_equal(slabs.theta, theta)]:
+        del kept[key]
+    if (kind, layer) not in kept:
+        kept[kind, layer] = _Slabs(part, theta, layer, kind)
+    kept[kind, layer].add(part, out, v)
+    return 0.0
 
-    def _chunks_to_keep(self) -> int:
-        """Return how many chunks of samples, the first ones, fit into `KEPT_BYTES`."""
-        objective = self.objective
-        floats = self._floats_per_sample()
-        if not objective.keeps_inputs:
-            floats += objective.network.widths[0] + 1
-        needed = floats * objective.dtype.itemsize * objective.n_samples
-        return int(objective.n_chunks * min(1.0, KEPT_BYTES / needed))
 
-    def _slabs_of(self, chunks: range) -> list[Any]:
+class _Slabs:
+    """Slabs of samples of one part at one theta, of which the first ones are kept between products.
+
+    It does not refer to the part, which may keep it.
+    """
+
+    def __init__(self, part: Objective, theta: Array, layer: int | None, kind: Any):
+        self.theta, self.layer, self.kind = theta, layer, kind
+        network = part.network
+        self._moving = slice(0, network.n_params) if layer is None else network.layer_slices[layer]
+        self._v = np.zeros(network.n_params, part.dtype)
+        self._V = network.layers(self._v)
+        self._kept: list[Any] | None = None
+
+    def add(self, part: Objective, out: Array, v: Array) -> None:
+        """Add the part's product with v to `out`."""
+        with np.errstate(over="ignore", invalid="ignore"):
+            self._v[self._moving] = v
+            chunks = range(part.n_chunks)
+            kept = self._chunks_to_keep(part)
+            if self._kept is None:
+                self._kept = self._slabs_of(part, chunks[:kept])
+            self._add_kept(part, out)
+            part.over_chunks(self.theta, self._add, out, chunks[kept:])
+
+    def _chunks_to_keep(self, part: Objective) -> int:
+        """Return how many chunks of samples, the first ones, fit into the part's share of `KEPT_BYTES`."""
+        floats = self.kind.floats_per_sample(part.network, self.layer)
+        if not part.keeps_inputs:
+            floats += part.network.widths[0] + 1
+        needed = floats * part.dtype.itemsize * part.n_samples
+        return int(part.n_chunks * min(1.0, KEPT_BYTES * part.share / needed))
+
+    def _slabs_of(self, part: Objective, chunks: range) -> list[Any]:
         slabs: dict[int, list[Any]] = {}
 
         def keep(p: Pass, _: Any) -> float:
-            slabs[p.start] = [self._slab(p, rows) for rows in p.pieces(SLAB_SAMPLES)]
+            slabs[p.start] = [self.kind.slab(p, rows, self.layer) for rows in p.pieces(SLAB_SAMPLES)]
             return 0.0
 
-        self.objective.over_chunks(self.theta, keep, None, chunks)
+        part.over_chunks(self.theta, keep, None, chunks)
         return [slab for start in sorted(slabs) for slab in slabs[start]]
 
     def _add(self, p: Pass, out: Array) -> float:
         for rows in p.pieces(SLAB_SAMPLES):
-            out += self._slab(p, rows)(self._V)
+            out += self.kind.slab(p, rows, self.layer)(self._V)
         return 0.0
 
-    def _add_kept(self, out: Array) -> None:
+    def _add_kept(self, part: Objective, out: Array) -> None:
         slabs = self._kept or []
-        flops = product_flops(self.objective.network, self.objective.n_samples, layer=self.layer)
+        flops = product_flops(part.network, part.n_samples, layer=self.layer)
         tasks = [partial(_apply, slab, self._V) for slab in slabs]
         run_tasks(tasks, [None] * threads_for(flops), flops)
         for slab in slabs:
@@ -93,6 +122,34 @@ def _apply(slab: Any, V: list[Array], _: Any) -> None:
     slab(V)
 
 
+@dataclass(frozen=True)
+class _SecondOrder:
+    """Slabs of the Hessian, or of the Gauss-Newton matrix."""
+
+    exact: bool
+
+    def floats_per_sample(self, network: Network, layer: int | None) -> int:
+        """Return the numbers that a slab holds per sample."""
+        return HessianSlab.floats_per_sample(network, self.exact, layer)
+
+    def slab(self, p: Pass, rows: slice, layer: int | None) -> HessianSlab:
+        """Return what is kept of some samples: a function from the layers of v to their part of the product."""
+        return HessianSlab(p, rows, self.exact, layer)
+
+
+@dataclass(frozen=True)
+class _Fisher:
+    """Slabs of the empirical Fisher matrix."""
+
+    def floats_per_sample(self, network: Network, layer: int | None) -> int:
+        """Return the numbers that a slab holds per sample."""
+        return FisherSlab.floats_per_sample(network, layer)
+
+    def slab(self, p: Pass, rows: slice, layer: int | None) -> FisherSlab:
+        """Return what is kept of some samples: a function from the layers of v to their part of the product."""
+        return FisherSlab(p, rows, layer)
+
+
 class CurvatureProduct(_Product):
     """v -> H v, or G v, at one theta; the penalty is included.
 
@@ -101,7 +158,7 @@ class CurvatureProduct(_Product):
 
     Parameters
     ----------
-    objective : Objective
+    objective : BaseObjective
         The data and the net.
     theta : ndarray of shape (n_params,)
         The parameters; they are copied.
@@ -111,15 +168,10 @@ class CurvatureProduct(_Product):
         The layer whose diagonal block is meant; v then has that layer's size. By default the whole matrix.
     """
 
-    def __init__(self, objective: Objective, theta: Array, *, exact: bool = True, layer: int | None = None):
-        super().__init__(objective, theta, layer)
-        self.exact = exact
-
-    def _floats_per_sample(self) -> int:
-        return HessianSlab.floats_per_sample(self.objective.network, self.exact, self.layer)
-
-    def _slab(self, p: Pass, rows: slice) -> HessianSlab:
-        return HessianSlab(p, rows, self.exact, self.layer)
+    def __init__(
+        self, objective: BaseObjective, theta: Array, *, exact: bool = True, layer: int | None = None
+    ):
+        super().__init__(objective, theta, layer, _SecondOrder(exact))
 
 
 class FisherProduct(_Product):
@@ -127,7 +179,7 @@ class FisherProduct(_Product):
 
     Parameters
     ----------
-    objective : Objective
+    objective : BaseObjective
         The data and the net.
     theta : ndarray of shape (n_params,)
         The parameters; they are copied.
@@ -135,11 +187,8 @@ class FisherProduct(_Product):
         The layer whose diagonal block is meant; v then has that layer's size. By default the whole matrix.
     """
 
-    def _floats_per_sample(self) -> int:
-        return FisherSlab.floats_per_sample(self.objective.network, self.layer)
-
-    def _slab(self, p: Pass, rows: slice) -> FisherSlab:
-        return FisherSlab(p, rows, self.layer)
+    def __init__(self, objective: BaseObjective, theta: Array, layer: int | None = None):
+        super().__init__(objective, theta, layer, _Fisher())
 
 
 def product_flops(network: Network, n_samples: int, *, exact: bool = True, layer: int | None = None) -> float:

@@ -1,6 +1,7 @@
 """What the two estimators share: fit, the hand-over to the loop, prediction, and what stays of a fit."""
 
 import warnings
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -13,8 +14,9 @@ from sklearn.utils.parallel import Parallel, delayed
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from qnewton_sk.curvature import resolve_curvature
+from qnewton_sk.data import MemoryData, Rules, read, refuse_dask
 from qnewton_sk.machine import one_blas_thread
-from qnewton_sk.nets import CHUNK_BYTES, Network, Objective, distinct_samples, resolve_activation
+from qnewton_sk.nets import CHUNK_BYTES, Network, resolve_activation
 from qnewton_sk.scheduling import resolve_scheduler
 from qnewton_sk.systems import must
 from qnewton_sk.versions import __version__, documentation_template
@@ -30,7 +32,7 @@ from .validation import (
     check_parameters,
     check_penalty,
     check_sample_weight,
-    held_out,
+    held_out_rows,
     renamed,
 )
 
@@ -55,11 +57,12 @@ class QNewtonBase(CallbackSupportMixin, BaseEstimator):
     """Everything but targets, losses and scores, which are those of a classifier or a regressor.
 
     A subclass defines `_learn_targets(y)`, `_encode(y, dtype, name)`, `_loss(n_outputs, settings=None)` and
-    `_score_raw(loss, z, targets, weight)`; it may define `_with_class_weight(targets, weight, settings)` and
-    `_strata(targets)`.
+    `_score_raw(loss, z, targets, weight)`; it may define `_class_factors(data, settings)` and `_strata(targets)`.
     """
 
     _target_checks: dict[str, Any] = {}
+    _has_labels = False
+    _class_codes = None
 
     # scikit-learn's hooks for the links of the HTML view, which shows the descriptions of parameters with them
     _doc_link_module = "qnewton_sk"
@@ -73,12 +76,13 @@ class QNewtonBase(CallbackSupportMixin, BaseEstimator):
 
         Parameters
         ----------
-        X : {array-like, sparse matrix} of shape (n_samples, n_features)
-            Inputs; float32 is kept, all else becomes float64.
+        X : {array-like, sparse matrix, dask array} of shape (n_samples, n_features)
+            Inputs; float32 is kept, all else becomes float64. Chunks of a dask array stay where they are, and a large
+            memory map is worked through in pieces.
         y : array-like of shape (n_samples,) or (n_samples, n_outputs)
             Targets.
         sample_weight : array-like of shape (n_samples,), default=None
-            Nonnegative weights; a weight of k is the same as k copies of the sample.
+            Nonnegative weights; a weight of k is the same as k copies of the sample. In a dask array, to rounding.
         X_val : {array-like, sparse matrix} of shape (n_val, n_features), default=None
             Own validation set, scored after every epoch. With ``early_stopping=True`` it takes the place of
             the random split; without, it is only watched.
@@ -94,6 +98,8 @@ class QNewtonBase(CallbackSupportMixin, BaseEstimator):
         ------
         ValueError
             If a parameter or the data are not as they must be; before any work.
+        RuntimeError
+            If the cluster that holds a dask array is lost. A first fit keeps the model of its last finished epoch.
         """
         return self._fit(X, y, sample_weight, X_val, y_val, keep=self.warm_start and hasattr(self, "coefs_"))
 
@@ -129,27 +135,39 @@ class QNewtonBase(CallbackSupportMixin, BaseEstimator):
         """Check everything that the user has passed, and return the `Job` of the fit."""
         check_parameters(vars(self))
         loop = loop_of(self)
-        X, y = checked_data(self, X, y, multi_output=True, reset=not keep, **self._target_checks)
-        y = self._checked_targets(y)
-        weight = check_sample_weight(sample_weight, X.shape[0], X.dtype)
+        data = self._read(X, y, sample_weight, reset=not keep, splits=self.early_stopping and X_val is None)
         if not keep:
-            self._learn_targets(y if classes is None else classes)
+            self._learn_targets(data.examples if classes is None else classes)
         elif not incremental:
-            self._check_continued(y)
-        targets = self._encode(y, X.dtype)
-        network = self._network(X.shape[1], targets.shape[1])
-        self._check_sizes(network, X.dtype, loop)
-        check_inference(vars(self), network, (X, targets, weight), incremental=incremental)
-        validation = self._own_validation_set(X_val, y_val, targets.shape[1])
-        job = Job(self, loop, network, X, y, weight, validation, keep, incremental)
+            self._check_continued(data.examples)
+        network = self._network(data.n_features, data.n_outputs)
+        self._check_sizes(network, data.dtype, loop)
+        check_inference(vars(self), network, data, incremental=incremental)
+        validation = self._own_validation_set(X_val, y_val, data.n_outputs)
+        job = Job(self, loop, network, data, validation, keep, incremental)
         job.inference = Inference(vars(self), network, getattr(self, "_penalties", None) if keep else None)
-        theta = self._start(network, job.random_state, X.dtype, keep)
-        train = X, targets, weight
+        theta = self._start(network, job.random_state, data.dtype, keep)
         if self.early_stopping and validation is None:
-            strata = self._strata(targets)
-            train, job.validation = held_out(train, self.validation_fraction, strata, job.random_state)
-        job.begin(self._objective(network, *train), theta, len(train[1]))
+            data, job.validation = self._held_out(data, job.random_state)
+        job.begin(self._objective(network, data), theta, data.n_samples)
         return job
+
+    def _read(self, X, y, sample_weight, *, reset, splits=None):
+        return read(self, X, y, sample_weight, self._rules("y"), reset=reset, splits=splits)
+
+    def _rules(self, name):
+        """How data are checked and encoded; `name` is that of the targets."""
+        checks = {**self._target_checks, **DATA_CHECKS}
+        check_weight = partial(check_sample_weight, may_be_zero=True)
+        encode = partial(self._encode, name=name)
+        return Rules(checks, self._checked_targets, check_weight, encode, self._class_codes, self._has_labels)
+
+    def _held_out(self, data, random_state):
+        """The data to train on, and those held out for early stopping."""
+        targets = data.targets
+        strata = self._strata(targets)
+        train, test = held_out_rows(data.weight, len(targets), self.validation_fraction, strata, random_state)
+        return data.rows(train), data.rows(test)
 
     def _network(self, n_features, n_outputs):
         """The net of the present settings."""
@@ -180,40 +198,41 @@ class QNewtonBase(CallbackSupportMixin, BaseEstimator):
             )
         return network.pack(self.coefs_, self.intercepts_, dtype)
 
-    def _objective(self, network, X, targets, weight, settings=None):
-        """The training objective; with the full batch, on distinct samples, else without those of weight zero."""
+    def _objective(self, network, data, settings=None):
+        """The training objective; with the full batch, on distinct samples."""
         settings = vars(self) if settings is None else settings
-        weight = self._with_class_weight(targets, weight, settings)
-        if isinstance(settings["batch_size"], str):
-            X, targets, weight = distinct_samples(X, targets, weight)
-        elif weight is not None and not weight.all():
-            rows = np.flatnonzero(weight)  # a batch of them alone would have no mean
-            X, targets, weight = X[rows], targets[rows], weight[rows]
+        factors = self._class_factors(data, settings)
+        merges = isinstance(settings["batch_size"], str)
         alpha = penalty_number(settings["alpha"])
-        check_penalty(alpha, len(targets) if weight is None else weight.sum(dtype=float), X.dtype)
-        return Objective(network, X, targets, weight, alpha)
+        objective = data.objective(network, alpha, factors, merges=merges)
+        check_penalty(alpha, objective.total_weight, objective.dtype)
+        return objective
 
-    def _with_class_weight(self, targets, weight, settings):
-        return weight
+    def _class_factors(self, data, settings):
+        """The factors on the weights by class, or None."""
+        return None
 
     def _own_validation_set(self, X_val, y_val, n_outputs):
-        """Return (X, targets, weights) of the user's own validation set, or None."""
+        """Return the user's own validation set, or None."""
         if X_val is None and y_val is None:
             return None
         if X_val is None or y_val is None:
             given, missing = ("X_val", "y_val") if y_val is None else ("y_val", "X_val")
             raise ValueError(f"`{missing}` must be passed together with `{given}`; got None")
+        for name, given in (("X_val", X_val), ("y_val", y_val)):
+            refuse_dask(name, given, f"Pass {name}.compute() of a part of the data that fits there")
         with renamed("X_val", X_val, "be inputs as the X of fit"):
             checked_data(self, X_val, reset=False)
         with renamed("y_val", y_val, "be targets as the y of fit, one per sample of `X_val`"):
             X_val, y_val = checked_data(
                 self, X_val, y_val, multi_output=True, reset=False, **self._target_checks
             )
-            targets = self._encode(self._checked_targets(y_val), X_val.dtype, "y_val")
-        self._check_validation_size(len(targets))
-        if targets.shape[1] != n_outputs:
-            raise must("y_val", f"have as many columns as the y of fit, {n_outputs}", targets.shape[1])
-        return X_val, targets, None
+            data = MemoryData(X_val, self._checked_targets(y_val), None, self._rules("y_val"))
+            found = data.n_outputs
+        self._check_validation_size(data.n_samples)
+        if found != n_outputs:
+            raise must("y_val", f"have as many columns as the y of fit, {n_outputs}", found)
+        return data
 
     def _check_continued(self, y):
         """Nothing: a regression goes on with any targets."""
@@ -305,17 +324,15 @@ class QNewtonBase(CallbackSupportMixin, BaseEstimator):
         check_is_fitted(self, "coefs_")
         is_auto = isinstance(curvature, str) and curvature == "auto"
         part = resolve_curvature("hessian" if is_auto else curvature, "full")
-        X, y = checked_data(self, X, y, multi_output=True, reset=False, **self._target_checks)
-        targets = self._encode(self._checked_targets(y), X.dtype)
-        weight = check_sample_weight(sample_weight, X.shape[0], X.dtype)
+        data = self._read(X, y, sample_weight, reset=False)
         network = self._fitted_network()
         sizes = [part.stop - part.start for part in network.layer_slices]
-        check_memory(sizes, X.dtype.itemsize, "full", "the method `hessian`")
-        objective = self._objective(network, X, targets, weight, self._fit_settings)
+        check_memory(sizes, data.dtype.itemsize, "full", "the method `hessian`")
+        objective = self._objective(network, data, self._fit_settings)
         objective = objective.with_alpha(
             fitted_penalty(network, self._fit_settings["alpha"], self._penalties)
         )
-        theta = network.pack(self.coefs_, self.intercepts_, X.dtype)
+        theta = network.pack(self.coefs_, self.intercepts_, data.dtype)
         return part.blocks(objective, theta)[0].matrix.dense()
 
     def _checked_targets(self, y):

@@ -1,7 +1,6 @@
 """Between the estimators and Bayesian inference: what may be asked for, the loop of a fit, the fitted attributes."""
 
 import numpy as np
-from scipy import sparse
 from scipy.linalg import LinAlgError
 
 from qnewton_sk.curvature import AutoCurvature, GaussNewton
@@ -15,7 +14,6 @@ from qnewton_sk.inference import (
     posterior_of,
 )
 from qnewton_sk.machine import available_memory_bytes
-from qnewton_sk.systems import max_abs
 
 EVIDENCE = "evidence", "evidence_per_input"
 """Names for penalties that are found by the evidence: one per layer, or one per input in the first layer."""
@@ -40,8 +38,8 @@ def check_inference(settings, network, data, *, incremental=False):
         Settings of the estimator by name.
     network : Network
         The net.
-    data : tuple
-        X, encoded targets, and weights or None.
+    data : MemoryData or DaskData
+        The checked data.
     incremental : bool, default=False
         Whether this is a call of partial_fit.
 
@@ -62,12 +60,11 @@ def check_inference(settings, network, data, *, incremental=False):
             f'`loss` must be "squared_error" or "poisson" for {" and ".join(asked)}, since no other one is known to be '
             f"the logarithm of a likelihood; got {settings['loss']!r}. Use a number for alpha and posterior=None"
         )
-    _check_sizes(" and ".join(asked), network, *data)
-    n_samples = data[0].shape[0]
+    _check_sizes(" and ".join(asked), network, data)
     needs = {f"alpha={alpha!r}": "full"} if is_evidence(alpha) else {}
     needs |= {f"posterior={kind!r}": kind} if kind is not None else {}
     for setting, which in needs.items():
-        _check_memory(setting, which, network, n_samples)
+        _check_memory(setting, which, network, data.n_samples)
 
 
 def _check_evidence(settings, incremental):
@@ -97,14 +94,12 @@ MIN_SIZE, MAX_SIZE = 1e-60, 1e60
 take, stay within the range of float64."""
 
 
-def _check_sizes(asked, network, X, targets, weight):
+def _check_sizes(asked, network, data):
     """Refuse numbers whose powers in the posterior or the evidence would leave the range of their type."""
-    values = X.data if sparse.issparse(X) else X
-    total = len(targets) if weight is None else float(weight.sum(dtype=float))
-    sizes = {"X": max_abs(values) if values.size else 0.0, "sample_weight": total}
+    sizes = {"X": float(data.scales().max(initial=0.0)), "sample_weight": data.total_weight}
     if network.loss.is_sum_of_squares:
-        sizes["y"] = max_abs(targets)
-    largest = float(np.finfo(X.dtype).max)
+        sizes["y"] = data.largest_target
+    largest = float(np.finfo(data.dtype).max)
     limits = {"X": largest**0.25, "y": largest**0.4}  # squares of y are added up in the type of X
     for name, size in sizes.items():
         high = min(MAX_SIZE, limits.get(name, MAX_SIZE))

@@ -14,6 +14,7 @@ from sklearn.utils.multiclass import check_classification_targets, type_of_targe
 
 from qnewton_sk.conditioning import ConditionEstimator
 from qnewton_sk.curvature import Curvature
+from qnewton_sk.data import lazily, scores_dask
 from qnewton_sk.inference import averaged_logits
 from qnewton_sk.nets import LogisticCrossEntropy, SoftmaxCrossEntropy
 from qnewton_sk.optimize import StepControl
@@ -22,7 +23,7 @@ from qnewton_sk.systems import must
 
 from .base import QNewtonBase
 from .callbacks import with_callbacks
-from .validation import check_sample_weight, explains_absent_parameters, renamed
+from .validation import explains_absent_parameters, renamed
 
 Array = NDArray[Any]
 
@@ -102,7 +103,9 @@ class QNewtonClassifier(ClassifierMixin, QNewtonBase):
     class_weight : dict or "balanced", default=None
         Weights of the classes; "balanced" makes each class weigh the same in all.
     n_jobs : int, default=None
-        Threads that predict, for many samples.
+        Number of threads that predict, for many samples, as joblib counts them. A fit does not use it: it runs on as
+        many threads as BLAS may use (OPENBLAS_NUM_THREADS, threadpoolctl), or on the workers of dask if X is a dask
+        array.
     posterior : {"full", "layer", "last_layer"}, default=None
         Keep the posterior of the parameters: of all, of each layer on its own, or of the last layer. It holds as many
         numbers as its parameters squared, or times the number of samples if that is smaller; `fit` refuses what
@@ -311,6 +314,7 @@ class QNewtonClassifier(ClassifierMixin, QNewtonBase):
         classes = self._checked_classes(classes, y)
         return self._partial_fit(X, y, sample_weight, X_val, y_val, classes)
 
+    @lazily
     def predict(self, X: Any) -> Array:
         """Return the most probable class of each sample.
 
@@ -326,6 +330,7 @@ class QNewtonClassifier(ClassifierMixin, QNewtonBase):
         labels = _labels(self._logits(X), self.out_activation_)
         return labels if self._multilabel else self.classes_[labels]
 
+    @lazily
     def decision_function(self, X: Any) -> Array:
         """Return the raw outputs: log-odds, or scores before the softmax; averaged over the posterior if there is one.
 
@@ -341,6 +346,7 @@ class QNewtonClassifier(ClassifierMixin, QNewtonBase):
         z = self._logits(X)
         return z[:, 0] if z.shape[1] == 1 else z
 
+    @lazily
     def predict_proba(self, X: Any) -> Any:
         """Return the probability of each class; of each label on its own for multilabel targets.
 
@@ -358,6 +364,7 @@ class QNewtonClassifier(ClassifierMixin, QNewtonBase):
             return SoftmaxCrossEntropy().predict(z)
         return _inside(expit(z)) if self._multilabel else np.hstack([expit(-z), expit(z)])
 
+    @lazily
     def predict_log_proba(self, X: Any) -> Any:
         """Return the logarithm of `predict_proba`, finite where a probability underflows.
 
@@ -374,6 +381,8 @@ class QNewtonClassifier(ClassifierMixin, QNewtonBase):
         if self.out_activation_ == "softmax":
             return log_softmax(z, axis=1)
         return log_expit(z) if self._multilabel else np.hstack([log_expit(-z), log_expit(z)])
+
+    score = scores_dask(ClassifierMixin.score)
 
     def _logits(self, X):
         """Return raw outputs, or those that stand for probabilities averaged over the posterior."""
@@ -456,23 +465,25 @@ class QNewtonClassifier(ClassifierMixin, QNewtonBase):
     def _strata(self, targets):
         return None if self._multilabel else _codes(targets)
 
-    def _with_class_weight(self, targets, weight, settings):
+    _has_labels = True
+
+    @staticmethod
+    def _class_codes(targets):
+        return _codes(targets)
+
+    def _class_factors(self, data, settings):
         class_weight = settings["class_weight"]
         if class_weight is None:
-            return weight
+            return None
         if self._multilabel:
             raise ValueError(
                 f"`class_weight` must be None for multilabel targets; got {class_weight!r}. Use sample_weight"
             )
-        codes = _codes(targets)
-        ones = np.ones(len(codes), targets.dtype) if weight is None else weight
-        if isinstance(class_weight, str):
-            totals = np.bincount(codes, ones, len(self.classes_))
-            by_class = totals.sum() / (len(self.classes_) * np.maximum(totals, np.finfo(float).tiny))
-        else:
+        if not isinstance(class_weight, str):
             with renamed("class_weight", class_weight, "map labels of y to their weights"):
-                by_class = compute_class_weight(class_weight, classes=self.classes_, y=self.classes_)
-        return check_sample_weight(ones * by_class[codes], len(codes), targets.dtype)
+                return compute_class_weight(class_weight, classes=self.classes_, y=self.classes_)
+        totals = data.class_totals(self.classes_)
+        return totals.sum() / (len(self.classes_) * np.maximum(totals, np.finfo(float).tiny))
 
     def _score_raw(self, loss, z, targets, weight):
         """Accuracy."""

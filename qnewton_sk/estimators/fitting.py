@@ -31,27 +31,27 @@ class Job:
         The loop.
     network : Network
         The net.
-    X, y, weight : ndarray or CSR array
+    source : MemoryData or DaskData
         The checked data.
-    validation : tuple or None
-        X, encoded targets and weights of the validation set.
+    validation : MemoryData or None
+        The validation set.
     keep : bool
         Whether the last fit is continued.
     incremental : bool
         Whether this is a single pass, as of `partial_fit`.
     """
 
-    def __init__(self, estimator, loop, network, X, y, weight, validation, keep, incremental):
+    def __init__(self, estimator, loop, network, source, validation, keep, incremental):
         self.loop, self.network, self.validation = loop, network, validation
         self.keep, self.incremental = keep, incremental
-        self.X, self.data = X, {"X": X, "y": y, "metadata": None}
-        if weight is not None:
-            self.data["metadata"] = {"sample_weight": weight}
+        self.source = source
+        weights = None if source.weight is None else {"sample_weight": source.weight}
+        self.data = {"X": source.X, "y": source.y, "metadata": weights}
         self.checkpoint = self.saved = self.inference = None
         if estimator.checkpoint is not None:
             everything = {
-                **self.data,
-                "validation": validation,
+                **source.identity,
+                "validation": None if validation is None else validation.identity,
                 "continued": estimator.coefs_ if keep else None,
             }
             self.checkpoint = Checkpoint(estimator.checkpoint, estimator.get_params(deep=False), everything)
@@ -145,7 +145,7 @@ def _begin_epoch(estimator, job, context):
 
 def evaluate_on(estimator, job, theta):
     """Return mean loss and score on the validation set of a job."""
-    X, targets, weight = job.validation
+    X, targets, weight = job.validation.X, job.validation.targets, job.validation.weight
     if weight is not None:
         weight = weight / scale_of(weight)  # sums of weighted losses would overflow
     with np.errstate(over="ignore", invalid="ignore"):

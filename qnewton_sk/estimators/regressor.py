@@ -13,6 +13,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from qnewton_sk.conditioning import ConditionEstimator
 from qnewton_sk.curvature import Curvature
+from qnewton_sk.data import lazily, refuse_dask, scores_dask
 from qnewton_sk.inference import sampled, standard_deviation
 from qnewton_sk.machine import one_blas_thread
 from qnewton_sk.nets import resolve_loss
@@ -104,7 +105,9 @@ class QNewtonRegressor(RegressorMixin, QNewtonBase):
         condition number (kappa), backend, and the modelled seconds of the cheapest classical and quantum solve. 2
         prints every column of `history_`.
     n_jobs : int, default=None
-        Threads that predict, for many samples.
+        Number of threads that predict, for many samples, as joblib counts them. A fit does not use it: it runs on as
+        many threads as BLAS may use (OPENBLAS_NUM_THREADS, threadpoolctl), or on the workers of dask if X is a dask
+        array.
     posterior : {"full", "layer", "last_layer"}, default=None
         Keep the posterior of the parameters: of all, of each layer on its own, or of the last layer. It holds as many
         numbers as its parameters squared, or times the number of samples if that is smaller; `fit` refuses what
@@ -298,6 +301,7 @@ class QNewtonRegressor(RegressorMixin, QNewtonBase):
         """
         return self._partial_fit(X, y, sample_weight, X_val, y_val)
 
+    @lazily
     def predict(self, X: Any, return_std: bool | str = False) -> Any:
         """Return the predictions, and their standard deviations if asked for.
 
@@ -333,6 +337,8 @@ class QNewtonRegressor(RegressorMixin, QNewtonBase):
         std = standard_deviation(loss, mean, variance, self.posterior_.noise_variance, of_mean=of_mean)
         return _column(loss.predict(mean)), _column(std)
 
+    score = scores_dask(RegressorMixin.score)
+
     def sample_y(
         self, X: Any, n_samples: int = 1, random_state: int | np.random.RandomState | None = 0
     ) -> Array:
@@ -358,6 +364,7 @@ class QNewtonRegressor(RegressorMixin, QNewtonBase):
         """
         check_is_fitted(self, "coefs_")
         check_posterior(self.posterior_, "sample_y")
+        refuse_dask("X", X, "Pass X.compute() of the rows to draw for")
         X = checked_data(self, X, reset=False)
         random_state = check_random_state(random_state)
         network = self._fitted_network()

@@ -4,12 +4,10 @@ import sys
 import warnings
 
 import numpy as np
-from scipy import sparse
 from sklearn.exceptions import ConvergenceWarning
 
 from qnewton_sk.machine import one_blas_thread
 from qnewton_sk.optimize import COLUMNS, SADDLE_ADVICE, extend, history_table
-from qnewton_sk.systems import max_abs
 
 from .bayes import Inference, fitted_penalty
 from .diagnostics import Spent, summarise
@@ -239,11 +237,11 @@ def _check_curvature(estimator, journal):
 def _check_saturation(estimator, job):
     """A small gradient does not show a minimum if inputs of large scale have saturated the hidden units."""
     journal = job.journal
-    if not journal.converged or job.network.n_layers < 2 or not advice_on_scales(job.X):
+    if not journal.converged or job.network.n_layers < 2 or not advice_on_scales(job.source):
         return
     with np.errstate(over="ignore", invalid="ignore"):
-        outputs = job.network.raw(job.X, journal.theta)
-    spread, size = np.ptp(outputs, axis=0).max(), np.abs(outputs).max()
+        low, high = job.source.output_range(job.network, journal.theta)
+        spread, size = (high - low).max(), max(np.abs(low).max(), np.abs(high).max())
     if spread <= SATURATED * size:
         text = "the outputs are the same for all samples, since inputs of this scale have saturated the hidden units."
         journal.end("saturated", False, f"step {estimator.n_steps_}: {text}")
@@ -275,7 +273,7 @@ def warn_of_ending(estimator, job):
         )
     elif journal.message:
         warnings.warn(
-            f"{type(estimator).__name__} has not converged: {journal.message}{advice_on_scales(job.X)} The last "
+            f"{type(estimator).__name__} has not converged: {journal.message}{advice_on_scales(job.source)} The last "
             "good model is kept.",
             ConvergenceWarning,
             stacklevel=_levels_to_the_user(),
@@ -292,23 +290,20 @@ def _levels_to_the_user():
     return level
 
 
-def advice_on_scales(X):
+def advice_on_scales(source):
     """Return a sentence if X holds numbers above `MAX_SCALE`, or columns that differ by more than `MAX_SCALE_RATIO`."""
-    largest = max_abs(X.data if sparse.issparse(X) else X)
+    scales = source.scales()
+    largest = scales.max(initial=0.0)
     if largest > MAX_SCALE:
         return f" X holds numbers up to {largest:.1g}: scale it (StandardScaler)."
-    ratio = scale_ratio(X)
+    ratio = scale_ratio(scales)
     if not ratio > MAX_SCALE_RATIO:
         return ""
     return f" The columns of X differ in scale by a factor of {ratio:.1g}: scale them (StandardScaler)."
 
 
-def scale_ratio(X):
-    """Return the ratio of the largest to the smallest maximum of a column of X; columns of zeros do not count."""
-    if sparse.issparse(X):
-        scales = abs(X).max(axis=0).toarray().ravel()
-    else:
-        scales = np.abs(X).max(axis=0)
+def scale_ratio(scales):
+    """Return the ratio of the largest to the smallest scale of a column; columns of zeros do not count."""
     scales = scales[scales > 0]
     with np.errstate(over="ignore"):
         return float(np.float64(scales.max()) / scales.min()) if scales.size else 1.0

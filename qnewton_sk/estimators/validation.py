@@ -250,13 +250,15 @@ def renamed(name, given, expected):
         raise ValueError(f"`{name}` must {expected}; got {what}: {error}") from error
 
 
-def held_out(train, validation_fraction, strata, random_state):
-    """Return the samples to train on and those held out for early stopping, classes in equal shares.
+def held_out_rows(weight, n_samples, validation_fraction, strata, random_state):
+    """Return the numbers of the samples to train on and of those held out, classes in equal shares.
 
     Parameters
     ----------
-    train : tuple
-        X, targets and weights (or None); samples of weight zero are left out of both.
+    weight : ndarray of shape (n_samples,) or None
+        Weights; samples of weight zero are left out of both.
+    n_samples : int
+        Number of samples.
     validation_fraction : float
         Share that is held out.
     strata : ndarray of shape (n_samples,) or None
@@ -269,8 +271,7 @@ def held_out(train, validation_fraction, strata, random_state):
     ValueError
         If the split leaves a class without samples, or holds out fewer than two.
     """
-    X, targets, weight = train
-    rows = np.arange(len(targets)) if weight is None else np.flatnonzero(weight)
+    rows = np.arange(n_samples) if weight is None else np.flatnonzero(weight)
     try:
         parts = train_test_split(
             rows,
@@ -286,7 +287,7 @@ def held_out(train, validation_fraction, strata, random_state):
             "`validation_fraction` must leave samples of every class to train on and to hold out; got "
             f"{validation_fraction!r} of {len(rows)} samples: {reason}. Change it, or pass X_val and y_val"
         )
-    return [(X[r], targets[r], None if weight is None else weight[r]) for r in parts]
+    return parts
 
 
 def _as_numbers(name, given, dtype):
@@ -307,7 +308,7 @@ def _as_numbers(name, given, dtype):
     return cast
 
 
-def check_sample_weight(sample_weight, n_samples, dtype):
+def check_sample_weight(sample_weight, n_samples, dtype, *, may_be_zero=False):
     """Return the weights as an array of shape (n_samples,), or None where all are one.
 
     Raises
@@ -332,7 +333,7 @@ def check_sample_weight(sample_weight, n_samples, dtype):
         raise ValueError(
             f"`sample_weight` must be >= 0; got {weight.min()}. Drop these samples or give them weight 0"
         )
-    if not weight.any():
+    if not may_be_zero and not weight.any():
         raise ValueError("`sample_weight` must be positive for some sample; got zeros only")
     with np.errstate(over="ignore"):
         total = weight.sum(dtype=dtype)

@@ -1,6 +1,7 @@
 """Multilayer perceptrons: the net, its losses and activations, and the training objective."""
 
 from .activations import Activation, resolve_activation
+from .base_objective import BaseObjective
 from .duplicates import distinct_samples
 from .inputs import dense_inputs, inputs_of_samples, outer_product, weighted_inputs
 from .linear_layer import SampleGradients, linear_layer, parameter_leaves, sample_gradients
@@ -11,6 +12,7 @@ from .passes import Pass
 
 __all__ = [
     "Activation",
+    "BaseObjective",
     "CHUNK_BYTES",
     "LogisticCrossEntropy",
     "Loss",

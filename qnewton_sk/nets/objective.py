@@ -5,7 +5,6 @@ The weights w enter through delta_L and the loss's Hessian alone; everything fur
 and the order of the parameters are those of `qnewton_sk.nets.network`.
 """
 
-import copy
 from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any
@@ -17,6 +16,7 @@ from sklearn.utils import gen_even_slices
 
 from qnewton_sk.machine import run_tasks, threads_for
 
+from .base_objective import BaseObjective
 from .inputs import with_ones
 from .network import Network
 from .passes import Pass
@@ -38,8 +38,8 @@ PARTIAL_SUMS = 8
 added to which, so that losses and gradients are the same to the last bit on any number of threads."""
 
 
-class Objective:
-    """J(theta) on fixed data: value, gradient and passes, as sums over chunks of samples.
+class Objective(BaseObjective):
+    """J(theta) on data in this process: value, gradient and passes, as sums over chunks of samples.
 
     It holds X and one copy of it, `Pass.inputs`; nothing in it refers back to it, so that its arrays are freed with it.
 
@@ -61,6 +61,11 @@ class Objective:
         The precision of everything, float32 or float64; by default that of X.
     input_bytes : int, default=INPUT_BYTES
         Memory up to which the inputs of the first layer are kept, in bytes.
+    total_weight : float, default=None
+        The sum of the weights of all samples, if these are only some of them; by default the sum of `weight`.
+    share : float, default=1.0
+        Share of the memory budgets that this objective may use, if these are only some of the samples. How the samples
+        are cut into chunks does not depend on it.
 
     Attributes
     ----------
@@ -93,14 +98,19 @@ class Objective:
         chunk_bytes: int = CHUNK_BYTES,
         dtype: DTypeLike | None = None,
         input_bytes: int = INPUT_BYTES,
+        total_weight: float | None = None,
+        share: float = 1.0,
     ):
-        if sparse.issparse(X) and X.shape[0] * X.shape[1] * X.dtype.itemsize <= chunk_bytes:
+        if sparse.issparse(X) and X.shape[0] * X.shape[1] * X.dtype.itemsize <= chunk_bytes * share:
             X = X.toarray()  # dense products are faster if there is room for them
         self.network, self.X, self.targets = network, X, np.asfortranarray(targets)
         self.weight, self.alpha, self.chunk_bytes, self.input_bytes = weight, alpha, chunk_bytes, input_bytes
         self.n_samples, self.n_params = X.shape[0], network.n_params
         self.dtype = X.dtype if dtype is None else np.dtype(dtype)
-        total = float(self.n_samples if weight is None else weight.sum(dtype=float))
+        self.share = share
+        total = total_weight
+        if total is None:
+            total = float(self.n_samples if weight is None else weight.sum(dtype=float))
         if not total:
             raise ValueError(
                 "`sample_weight` must be positive for some sample of every batch; got zeros only"
@@ -114,15 +124,11 @@ class Objective:
         self.memo: dict[Any, Any] = {}
         self.penalties = self._penalties_of(alpha)
 
-    def _penalties_of(self, alpha: Any) -> Array:
-        """Return what multiplies theta^2 / 2 in J, of shape (n_params,)."""
-        each = alpha * self.network.penalised if np.ndim(alpha) == 0 else np.asarray(alpha)
-        with np.errstate(over="ignore"):  # of a batch of tiny weights, whose objective is then infinite
-            return (each / self.total_weight).astype(self.dtype, copy=False)
-
     def _cut(self) -> list[slice]:
         per_sample = 6 * self.dtype.itemsize * (sum(self.network.widths[1:]) + 1)
-        self._keeps_passes = per_sample * self.n_samples <= self.chunk_bytes
+        if not self.keeps_inputs:  # a pass then holds a copy of its own
+            per_sample += self.dtype.itemsize * (self.network.widths[0] + 1)
+        self._keeps_passes = per_sample * self.n_samples <= self.chunk_bytes * self.share
         size = max(min(self.n_samples, int(min(CACHE_BYTES, self.chunk_bytes) // per_sample)), 1)
         return list(gen_even_slices(self.n_samples, -(-self.n_samples // size)))
 
@@ -134,7 +140,7 @@ class Objective:
     @property
     def keeps_inputs(self) -> bool:
         """Whether the inputs of the first layer are kept from pass to pass."""
-        return self.X.shape[0] * self.X.shape[1] * self.dtype.itemsize <= self.input_bytes
+        return self.X.shape[0] * self.X.shape[1] * self.dtype.itemsize <= self.input_bytes * self.share
 
     def _chunk_inputs(self, index: int) -> Any:
         """Return abar_0 of a chunk."""
@@ -151,13 +157,6 @@ class Objective:
         same = self.alpha, self.chunk_bytes, self.dtype, self.input_bytes
         return Objective(self.network, self.X[indices], self.targets[indices], weight, *same)
 
-    def with_alpha(self, alpha: Any) -> "Objective":
-        """Return the objective with another penalty, which shares the data and the passes over them."""
-        other = copy.copy(self)
-        other.alpha, other._single = alpha, None
-        other.penalties = self._penalties_of(alpha)
-        return other
-
     def single(self) -> "Objective":
         """Return the same objective in single precision, made once.
 
@@ -168,7 +167,8 @@ class Objective:
             with np.errstate(over="ignore"):
                 targets = self.targets.astype(np.float32)
             same = self.weight, self.alpha, self.chunk_bytes, np.float32, self.chunk_bytes
-            self._single = Objective(self.network, self.X, targets, *same)
+            whole = self.total_weight, self.share
+            self._single = type(self)(self.network, self.X, targets, *same, *whole)
         return self._single
 
     def _at(self, theta: Array) -> Any:
@@ -240,18 +240,17 @@ class Objective:
                 out += part
         return sum(values)
 
-    def value(self, theta: Array) -> float:
-        """Return J(theta)."""
-        with np.errstate(over="ignore", invalid="ignore"):
-            penalty = 0.5 * float(theta @ (self.penalties * theta))
-            return self.over_chunks(theta, _value) + penalty
+    def over_parts(self, work: Callable[..., float], out: Array | None = None, *arguments: Any) -> float:
+        """Return ``work(self, out, *arguments)``: all the data are one part."""
+        return work(self, out, *arguments)
 
-    def value_and_grad(self, theta: Array) -> tuple[float, Array]:
-        """Return J(theta) and its gradient of shape (n_params,)."""
-        with np.errstate(over="ignore", invalid="ignore"):
-            gradient = self.penalties * theta
-            penalty = 0.5 * float(theta @ gradient)
-            return self.over_chunks(theta, _value_and_grad, gradient) + penalty, gradient
+    def rows_of_parts(self, make: Callable[..., Array], *arguments: Any) -> Array:
+        """Return ``make(self, *arguments)``."""
+        return make(self, *arguments)
+
+    def kept_for(self, owner: dict[Any, Any]) -> dict[Any, Any]:
+        """Return where a curvature keeps what it needs again: with itself, so that it is freed with it."""
+        return owner
 
     def passes(self, theta: Array) -> Iterator[Pass]:
         """Yield the `Pass` of every chunk, after its backward pass."""
@@ -261,13 +260,3 @@ class Objective:
                 p = self._pass(index, found)
                 p.backward()
             yield p
-
-
-def _value(p: Pass, _: Any) -> float:
-    return p.value()
-
-
-def _value_and_grad(p: Pass, out: Array) -> float:
-    value = p.value()
-    p.gradient(out)
-    return value

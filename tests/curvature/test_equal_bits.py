@@ -42,7 +42,7 @@ def test_terms_of_an_ordered_sum_may_arrive_in_any_order():
     terms = [np.array([10.0**k]) for k in (16, 0, -16, 0)]
     totals = set()
     for order in ((0, 1, 2, 3), (3, 2, 1, 0), (1, 3, 0, 2)):
-        total = low_rank._OrderedSum()
+        total = low_rank._OrderedSum(np.zeros(1))
         for number in order:
             total.add(number, terms[number].copy())
         totals.add(float(total.value[0]))

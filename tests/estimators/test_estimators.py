@@ -598,7 +598,7 @@ def test_hessian_is_the_derivative_of_the_training_gradient(make, X, y, settings
     weight = np.random.default_rng(0).uniform(0.5, 2, len(X))
     H = model.hessian(X, y, sample_weight=weight)
     network = model._network(X.shape[1], model.n_outputs_)
-    objective = model._objective(network, X, model._encode(y, X.dtype), weight)
+    objective = model._objective(network, model._read(X, y, weight, reset=False))
     theta = network.pack(model.coefs_, model.intercepts_)
     step = 1e-6
     numeric = np.array(

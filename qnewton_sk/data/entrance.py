@@ -1,0 +1,62 @@
+"""Where the data of a user enter: arrays in memory, memory maps and dask arrays become one kind of thing."""
+
+from typing import Any
+
+import numpy as np
+from sklearn.utils.validation import validate_data
+
+from .dask_arrays import check_settings, checked_array, is_dask, refuse_dask
+from .dask_data import DaskData, read_dask
+from .memory import MemoryData, check_mapped
+from .rules import Rules
+
+
+def read(
+    estimator: Any,
+    X: Any,
+    y: Any,
+    sample_weight: Any,
+    rules: Rules,
+    *,
+    reset: bool,
+    splits: bool | None = None,
+) -> MemoryData | DaskData:
+    """Return the checked data of a fit, wherever they lie: after this nobody asks where.
+
+    Parameters
+    ----------
+    estimator : estimator
+        Whose number and names of features are set or compared.
+    X : array-like, sparse matrix, memory map or dask array of shape (n, d)
+        Inputs.
+    y : array-like or dask array of shape (n,) or (n, K)
+        Targets.
+    sample_weight : array-like or dask array of shape (n,), a number or None
+        Weights.
+    rules : Rules
+        How the data are checked and encoded.
+    reset : bool
+        Whether the features are those of a new fit.
+    splits : bool, default=None
+        Whether the samples are to be split for early stopping; None if they are not to be fitted.
+
+    Raises
+    ------
+    ValueError
+        If the data are not as they must be, or a setting cannot be used with them.
+    """
+    if is_dask(X):
+        if splits is not None:
+            check_settings(vars(estimator), splits=splits)
+        validate_data(estimator, checked_array("X", X, (2,)), reset=reset, skip_check_array=True)
+        return read_dask(X, y, sample_weight, rules, hashes=estimator.checkpoint is not None)
+    refuse_dask("y", y, "Pass X as a dask array too, or y.compute()")
+    refuse_dask("sample_weight", sample_weight, "Pass X as a dask array too, or sample_weight.compute()")
+    check_mapped(X, bool(splits))
+    with np.errstate(over="ignore", invalid="ignore"):  # of the sum by which scikit-learn looks for NaN
+        X, y = validate_data(estimator, X, y, multi_output=True, reset=reset, **rules.checks)
+    y = rules.check_targets(y)
+    weight = rules.check_weight(sample_weight, X.shape[0], X.dtype)
+    if weight is not None and not weight.any():
+        raise ValueError("`sample_weight` must be positive for some sample; got zeros only")
+    return MemoryData(X, y, weight, rules)

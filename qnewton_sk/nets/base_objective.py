@@ -1,0 +1,122 @@
+"""What every objective offers: value, gradient, penalty, and sums over the parts that the data lie in."""
+
+import copy
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .network import Network
+
+Array = NDArray[Any]
+
+
+class BaseObjective(ABC):
+    """J(theta), a sum over samples plus the L2 penalty.
+
+    The samples lie in one part or in several. `over_parts` and `rows_of_parts` are the only ways in which the loop and
+    the curvatures reach them: work goes to where a part lies, and what comes back is added up. An `Objective` is its
+    own single part.
+
+    Attributes
+    ----------
+    network : Network
+        The net and its loss.
+    n_samples, n_params : int
+        Number of samples and of parameters.
+    total_weight : float
+        The sum of the weights of the samples.
+    alpha : float or ndarray of shape (n_params,)
+        L2 penalty on the weights of the layers, or of each parameter.
+    penalties : ndarray of shape (n_params,)
+        What multiplies theta^2 / 2 in J.
+    dtype : dtype
+        The precision of everything.
+    """
+
+    network: Network
+    n_samples: int
+    n_params: int
+    total_weight: float
+    alpha: Any
+    penalties: Array
+    dtype: np.dtype[Any]
+    _single: Any
+
+    @abstractmethod
+    def over_parts(self, work: Callable[..., float], out: Array | None = None, *arguments: Any) -> float:
+        """Call ``work(part, out, *arguments)`` for every part of the data.
+
+        Parameters
+        ----------
+        work : callable
+            ``work(part, out, *arguments) -> float``, a function of a module, since it may run in another process;
+            `part` is an `Objective` without penalty, `out` an array like the one given, for the part to add to.
+        out : ndarray, default=None
+            The array that receives the sum over the parts; None if there is none.
+        *arguments : object
+            What else `work` takes.
+
+        Returns
+        -------
+        float
+            The sum of what `work` has returned.
+        """
+
+    @abstractmethod
+    def rows_of_parts(self, make: Callable[..., Array], *arguments: Any) -> Array:
+        """Return the arrays ``make(part, *arguments)`` of all parts, one below the other."""
+
+    @abstractmethod
+    def batch(self, indices: Array) -> "BaseObjective":
+        """Return the objective on some of the samples, normalised by their weights."""
+
+    @abstractmethod
+    def single(self) -> "BaseObjective":
+        """Return the same objective in single precision, made once."""
+
+    def value(self, theta: Array) -> float:
+        """Return J(theta)."""
+        with np.errstate(over="ignore", invalid="ignore"):
+            penalty = 0.5 * float(theta @ (self.penalties * theta))
+            return self.over_parts(_add_value, None, theta) + penalty
+
+    def value_and_grad(self, theta: Array) -> tuple[float, Array]:
+        """Return J(theta) and its gradient of shape (n_params,)."""
+        with np.errstate(over="ignore", invalid="ignore"):
+            gradient = self.penalties * theta
+            penalty = 0.5 * float(theta @ gradient)
+            return self.over_parts(_add_gradient, gradient, theta) + penalty, gradient
+
+    def with_alpha(self, alpha: Any) -> "BaseObjective":
+        """Return the objective with another penalty, which shares the data and the passes over them."""
+        other = copy.copy(self)
+        other.alpha, other._single = alpha, None
+        other.penalties = self._penalties_of(alpha)
+        return other
+
+    def _penalties_of(self, alpha: Any) -> Array:
+        """Return what multiplies theta^2 / 2 in J, of shape (n_params,)."""
+        each = alpha * self.network.penalised if np.ndim(alpha) == 0 else np.asarray(alpha)
+        with np.errstate(over="ignore"):  # of a batch of tiny weights, whose objective is then infinite
+            return (each / self.total_weight).astype(self.dtype, copy=False)
+
+
+def _add_value(part: Any, out: None, theta: Array) -> float:
+    return part.over_chunks(theta, _value)
+
+
+def _add_gradient(part: Any, out: Array, theta: Array) -> float:
+    return part.over_chunks(theta, _value_and_grad, out)
+
+
+def _value(p: Any, _: Any) -> float:
+    return p.value()
+
+
+def _value_and_grad(p: Any, out: Array) -> float:
+    value = p.value()
+    p.gradient(out)
+    return value
