@@ -8,8 +8,9 @@ from numpy.typing import NDArray
 from scipy import sparse
 from sklearn.utils import gen_batches
 
-from qnewton_sk.nets import CHUNK_BYTES, Network, Objective, distinct_samples
+from qnewton_sk.nets import CHUNK_BYTES, Network, Objective
 
+from .duplicates import distinct_samples
 from .rules import Rules
 
 Array = NDArray[Any]

@@ -2,10 +2,10 @@
 
 from .activations import Activation, resolve_activation
 from .base_objective import BaseObjective
-from .duplicates import distinct_samples
 from .inputs import dense_inputs, inputs_of_samples, outer_product, weighted_inputs
 from .linear_layer import SampleGradients, linear_layer, parameter_leaves, sample_gradients
-from .losses import LogisticCrossEntropy, Loss, SoftmaxCrossEntropy, resolve_loss
+from .loss import Loss
+from .losses import LogisticCrossEntropy, SoftmaxCrossEntropy, resolve_loss
 from .network import Network
 from .objective import CHUNK_BYTES, Objective
 from .passes import Pass
@@ -22,7 +22,6 @@ __all__ = [
     "SampleGradients",
     "SoftmaxCrossEntropy",
     "dense_inputs",
-    "distinct_samples",
     "inputs_of_samples",
     "linear_layer",
     "outer_product",

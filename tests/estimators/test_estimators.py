@@ -21,7 +21,7 @@ from sklearn.neural_network import MLPClassifier, MLPRegressor
 from sklearn.preprocessing import StandardScaler, scale
 
 from qnewton_sk import QNewtonClassifier, QNewtonRegressor, Scheduler, classical_backends
-from qnewton_sk.nets.duplicates import distinct_samples
+from qnewton_sk.data.duplicates import distinct_samples
 from qnewton_sk.optimize.newton import Newton, _Epochs
 from qnewton_sk.optimize.records import COLUMNS, Progress
 

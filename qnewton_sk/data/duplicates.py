@@ -30,7 +30,7 @@ def distinct_samples(X, targets, weight=None):
     Examples
     --------
     >>> import numpy as np
-    >>> from qnewton_sk.nets.duplicates import distinct_samples
+    >>> from qnewton_sk.data.duplicates import distinct_samples
     >>> X, y, weight = distinct_samples(np.array([[1.0], [2.0], [1.0]]), np.ones((3, 1)))
     >>> sorted(zip(X[:, 0].tolist(), weight.tolist()))
     [(1.0, 2.0), (2.0, 1.0)]
