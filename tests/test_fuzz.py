@@ -15,23 +15,74 @@ from qnewton_sk import QNewtonClassifier, QNewtonRegressor
 
 FAULTS = [
     Case(task="binary", n=3, outputs=2, settings={"batch_size": "2"}),
-    Case(task="multilabel", n=1, outputs=2, X_scale=1e270, settings={"posterior": "'layer'"}),
+    Case(
+        task="multilabel",
+        n=1,
+        outputs=2,
+        X_scale=1e270,
+        settings={"activation": "'softplus'", "posterior": "'layer'"},
+    ),
     Case(task="multilabel", n=2, outputs=3, X_scale=1e-85, settings={"alpha": "'evidence'"}),
     Case(n=1, weights="tiny", settings={"alpha": "1e300"}),
-    Case(task="multiclass", n=3, outputs=3, X_scale=1e237, settings={"posterior": "'layer'"}),
+    Case(
+        task="multiclass",
+        n=3,
+        outputs=3,
+        X_scale=1e237,
+        settings={"hidden_layer_sizes": "()", "posterior": "'layer'"},
+    ),
     Case(n=11, y_scale=1e162, settings={"early_stopping": "True"}),
     Case(n=2, X_scale=1e153, settings={"alpha": "'evidence_per_input'"}),
     Case(n=1, validation=True),
     Case(n=18, weights="huge", y_scale=100.0, settings={"early_stopping": "True"}),
-    Case(n=10, X="mixed scales", settings={"activation": "'silu'", "loss": "'poisson'"}),
     Case(task="multiclass", n=8, outputs=3, X_scale=1e287, settings={"batch_size": "7"}),
-    Case(n=1, dtype="uint8", y_scale=1e-6, settings={"oracle_sparsity": "1", "loss": "log_cosh"}),
-    Case(features=2, outputs=3, container="pandas", validation=True, settings={"max_iter": "1"}),
-    Case(n=30, y_scale=1e221, settings={"posterior": "'last_layer'", "loss": "'poisson'", "max_iter": "2"}),
+    Case(
+        n=30,
+        features=1,
+        dtype="int8",
+        y_scale=1e221,
+        settings={
+            "hidden_layer_sizes": "(3,)",
+            "max_iter": "2",
+            "partition": "'layer'",
+            "scheduler": "Scheduler([classical_backends()[7]])",
+            "batch_size": "1",
+            "early_stopping": "True",
+            "posterior": "'last_layer'",
+            "loss": "'poisson'",
+        },
+        seed=264,
+    ),
     Case(weights="wide", settings={"alpha": "1e300", "batch_size": "1", "loss": "'huber'"}),
-    Case(n=6, features=6, weights="tiny", settings={"curvature": "'hessian'", "condition_number": "'shift'"}),
-    Case(task="binary", n=30, settings={"alpha": "1e300", "condition_number": "'shift'", "max_iter": "3"}),
-    Case(n=12, weights="huge", y_scale=1e242, settings={"first_order_steps": "100", "loss": "log_cosh"}),
+    Case(
+        n=6,
+        features=6,
+        weights="tiny",
+        call="partial",
+        settings={
+            "hidden_layer_sizes": "(2,2,2,2)",
+            "max_iter": "1",
+            "random_state": "3",
+            "curvature": "'hessian'",
+            "condition_number": "'shift'",
+            "loss": "'poisson'",
+        },
+        seed=78,
+    ),
+    Case(
+        n=12,
+        features=2,
+        outputs=2,
+        weights="huge",
+        y_scale=1e242,
+        settings={
+            "hidden_layer_sizes": "(2,2,2,2)",
+            "first_order_steps": "100",
+            "batch_size": "1000",
+            "loss": "log_cosh",
+        },
+        seed=83,
+    ),
     Case(
         n=30,
         X_scale=0.01,
@@ -39,9 +90,28 @@ FAULTS = [
         settings={"alpha": "'evidence'", "tol": "1e9", "diagnostics": "True"},
     ),
     Case(n=6, dtype="float32", y_scale=1e20, settings={"posterior": "'full'"}),
-    Case(n=6, y_scale=1e-158, validation=True, settings={"max_iter": "40"}),
+    Case(
+        n=6,
+        features=2,
+        y_scale=1e-158,
+        validation=True,
+        settings={
+            "hidden_layer_sizes": "(2,2)",
+            "max_iter": "40",
+            "curvature": "EmpiricalFisher('layer')",
+            "scheduler": "Scheduler([classical_backends()[0]])",
+            "step_control": "TrustRegion(radius=1e12)",
+            "learning_rate_init": "0.5",
+        },
+        seed=901,
+    ),
 ]
 """Small cases of faults that the fuzzer has found, all of which are mended."""
+
+
+def seeded(case):
+    """The case with a random state of its own, so that a second fit is the same."""
+    return case if "random_state" in case.settings else case.but_setting("random_state", "0")
 
 
 @pytest.mark.parametrize("seed", [0, 1])
@@ -54,7 +124,7 @@ def test_fuzzed_fits_keep_every_promise(seed):
 
 @pytest.mark.parametrize("case", FAULTS, ids=range(len(FAULTS)))
 def test_a_fault_that_the_fuzzer_has_found_does_not_come_back(case):
-    assert not check(case.but_setting("random_state", "0")).violations
+    assert not check(seeded(case)).violations
 
 
 # -- the fuzzer itself ---------------------------------------------------------------------------------------
