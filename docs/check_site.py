@@ -22,7 +22,11 @@ WIDTHS = 390, 1280
 
 LINKS = """() => [...document.querySelectorAll("a[href]")].map(a => a.href)"""
 ANCHORS = """() => [...document.querySelectorAll("[id]")].map(e => e.id)"""
-OVERFLOW = "() => document.documentElement.scrollWidth - document.documentElement.clientWidth"
+OVERFLOW = """() => Math.max(...["html", ".bd-main", ".bd-article-container", ".bd-article"].map(selector => {
+    const box = document.querySelector(selector);
+    return box ? box.scrollWidth - box.clientWidth : 0;
+}))"""
+MATHS = "() => window.MathJax?.startup?.promise?.then(() => true)"
 WIDE_TABLES = """() => [...document.querySelectorAll(".pst-scrollable-table-container")]
     .filter(box => box.scrollWidth > box.clientWidth + 1).map(box => box.innerText.slice(0, 40))"""
 
@@ -52,30 +56,35 @@ def launched(playwright):
     return playwright.chromium.launch(executable_path=executable, args=["--no-sandbox"])
 
 
-def looked_at(browser, address, name, width, screenshots):
-    """Open one page; return its problems, its links and its anchors."""
-    problems = []
+def opened(browser, address, width, problems):
+    """Return a page of this width that appends what goes wrong to a list."""
+
+    def on_console(message):
+        if message.type == "error":
+            problems.append(f"console: {message.text}")
+
+    def on_request(request):
+        if not request.url.startswith((address, "data:", "blob:")):
+            problems.append(f"request outside: {request.url}")
+
     page = browser.new_page(viewport={"width": width, "height": 900})
-    page.on(
-        "console", lambda message: message.type == "error" and problems.append(f"console: {message.text}")
-    )
+    page.on("console", on_console)
     page.on("pageerror", lambda error: problems.append(f"script: {error}"))
-    page.on(
-        "request",
-        lambda request: (
-            request.url.startswith((address, "data:", "blob:"))
-            or problems.append(f"request outside: {request.url}")
-        ),
-    )
-    page.goto(address + name, wait_until="networkidle")
-    if (surplus := page.evaluate(OVERFLOW)) > 0:
+    page.on("request", on_request)
+    return page
+
+
+def looked_at(page, address, name, problems, screenshots):
+    """Open one page of the site; return its links and its anchors."""
+    page.goto(address + name, wait_until="load")
+    page.evaluate(MATHS)
+    if (surplus := page.evaluate(OVERFLOW)) > 1:
         problems.append(f"{surplus} px wider than the window")
     problems += [f"a table scrolls sideways: {text!r}" for text in page.evaluate(WIDE_TABLES)]
     if screenshots:
+        width = page.viewport_size["width"]
         page.screenshot(path=screenshots / f"{name.replace('/', '_')}_{width}.png", full_page=True)
-    links, anchors = page.evaluate(LINKS), page.evaluate(ANCHORS)
-    page.close()
-    return problems, links, set(anchors)
+    return page.evaluate(LINKS), set(page.evaluate(ANCHORS))
 
 
 def dead_links(address, links, anchors, root):
@@ -117,12 +126,13 @@ def main():
         except Error as error:
             print(f"no Chromium starts: {error}")
             return 2
-        for name in names:
-            for width in WIDTHS:
-                problems, links[name], anchors[name] = looked_at(
-                    browser, address, name, width, options.screenshots
-                )
+        for width in WIDTHS:
+            problems = []
+            page = opened(browser, address, width, problems)
+            for name in names:
+                links[name], anchors[name] = looked_at(page, address, name, problems, options.screenshots)
                 found += [f"{name} at {width} px: {problem}" for problem in problems]
+                problems.clear()
         browser.close()
     server.shutdown()
     for name in names:

@@ -79,10 +79,14 @@ sphinx_gallery_conf = {
 
 html_theme = "pydata_sphinx_theme"
 html_title = "qnewton_sk"
+html_favicon = "_static/favicon.svg"
 html_static_path = ["_static"]
 html_css_files = ["site.css"]
 html_js_files = ["tables.js"]
 html_show_sourcelink = False
+html_context = {
+    "default_mode": "auto"
+}  # light or dark, as the browser asks; an empty mode is an error in its console
 html_theme_options = {
     "header_links_before_dropdown": 9,
     "navbar_align": "left",
