@@ -25,7 +25,7 @@ def tree(
     ----------
     function : callable
         ``function(object, shared) -> result``.
-    objects : sequence of dask.delayed.Delayed
+    objects : sequence of dask.delayed.Delayed, or of tuples of them
         The objects, in order.
     shared : object
         What every call takes besides; it is sent to each worker once.
@@ -39,13 +39,17 @@ def tree(
     RuntimeError
         If the cluster is lost. What `function` raises passes.
     """
+    import dask
+
+    together = dask.delayed(_together, pure=False)
+    objects = [together(list(each)) if isinstance(each, tuple) else each for each in objects]
     name = f"{getattr(function, '__name__', 'work')}-{uuid4().hex}"
     keys = iter(f"{name}-{number}" for number in count())
     layer: dict[Any, Any] = {f"{name}-shared": _Held(shared)}
     results = []
     for each in objects:
         results.append(next(keys))
-        layer[results[-1]] = (_call, _Held(function), _key_of(each), f"{name}-shared")
+        layer[results[-1]] = (_call, _Held(function), each.key, f"{name}-shared")
     if first is not None:
         layer[f"{name}-first"] = _Held(first)
     before = [] if first is None else [f"{name}-first"]
@@ -76,11 +80,8 @@ def _join(combine: _Held, results: list[Any]) -> Any:
     return combine.value([_value(result) for result in results])
 
 
-def _key_of(each: Any) -> Any:
-    """Return the key of a delayed object, or those of the delayed objects in a tuple."""
-    if isinstance(each, tuple):
-        return [_key_of(item) for item in each]
-    return getattr(each, "key", each)
+def _together(items: Any) -> tuple[Any, ...]:
+    return tuple(items)
 
 
 def _delayed(name: str, key: str, layer: dict[Any, Any], objects: Sequence[Any]) -> Any:
@@ -91,9 +92,7 @@ def _delayed(name: str, key: str, layer: dict[Any, Any], objects: Sequence[Any])
     from dask.delayed import Delayed
     from dask.highlevelgraph import HighLevelGraph
 
-    items = [item for each in objects for item in (each if isinstance(each, tuple) else (each,))]
-    sources = [item for item in items if hasattr(item, "__dask_graph__")]
-    return Delayed(key, HighLevelGraph.from_collections(name, layer, dependencies=sources), layer=name)
+    return Delayed(key, HighLevelGraph.from_collections(name, layer, dependencies=objects), layer=name)
 
 
 def computed(result: Any) -> Any:

@@ -71,6 +71,19 @@ def test_predictions_and_scores_are_computed_on_the_workers(client):
     assert np.array_equal(model.predict(chunked(X)).compute(), model.predict(X))
 
 
+def test_arrays_that_are_persisted_on_the_workers_stay_there(client):
+    inputs, labels = dask.persist(chunked(X), chunked(LABELS))
+    weight = client.persist(chunked(np.ones(len(X))))
+    expected = fitted(QNewtonClassifier, LABELS, curvature="hessian")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        model = QNewtonClassifier(**expected.get_params()).fit(inputs, labels, weight)
+    assert model.loss_curve_ == pytest.approx(expected.loss_curve_, rel=1e-10)
+    assert model.score(inputs, labels, weight) == pytest.approx(model.score(X, LABELS), rel=1e-12)
+    assert np.array_equal(model.predict(inputs).compute(), model.predict(X))
+    assert model.hessian(inputs, labels) == pytest.approx(model.hessian(X, LABELS), rel=1e-9, abs=1e-13)
+
+
 def test_a_worker_that_is_killed_changes_nothing(client):
     undisturbed = fitted(QNewtonRegressor, TARGET, curvature="hessian", max_iter=8)
     workers = client.run(os.getpid)
