@@ -265,3 +265,8 @@ def test_public_signatures_are_annotated(label, function):
     bare = [p.name for p in signature.parameters.values() if p.annotation is p.empty]
     assert not set(bare) - {"self", "cls"}
     assert label.endswith("__init__") or signature.return_annotation is not signature.empty
+
+
+def test_test_modules_have_names_of_their_own():
+    names = [path.name for path in Path(__file__).parent.rglob("test_*.py")]
+    assert len(names) == len(set(names))  # pytest cannot collect two modules of one name together

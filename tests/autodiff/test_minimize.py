@@ -277,9 +277,9 @@ def test_chunks_change_nothing_but_rounding(friedman, initial, chunk_size, curva
 def test_single_precision_stays_single(friedman, initial):
     X, y = (part.astype(numpy.float32) for part in friedman)
     x0 = [[array.astype(numpy.float32) for array in layer] for layer in initial[0]]
-    result = minimize(net, x0, (X, y), loss="squared_error", curvature="gauss_newton", max_iter=10)
+    result = minimize(net, x0, (X, y), loss="squared_error", curvature="gauss_newton", max_iter=3)
     assert {array.dtype for layer in result.x for array in layer} == {numpy.dtype(numpy.float32)}
-    double = minimize(net, initial[0], friedman, loss="squared_error", curvature="gauss_newton", max_iter=10)
+    double = minimize(net, initial[0], friedman, loss="squared_error", curvature="gauss_newton", max_iter=3)
     assert result.fun == pytest.approx(double.fun, rel=1e-2)
 
 

@@ -401,7 +401,7 @@ def test_choosing_leaves_no_trace():
 
 
 def test_the_example_runs(capsys):
-    runpy.run_path(str(Path(__file__).parents[2] / "examples" / "add_backend.py"), run_name="__main__")
+    runpy.run_path(str(Path(__file__).parents[2] / "examples" / "extending" / "add_backend.py"), run_name="__main__")
     lines = capsys.readouterr().out.splitlines()
     assert "mine is chosen" in lines[0] and "mine is chosen" not in lines[1]
     assert "solved by {'mine'" in lines[3]
