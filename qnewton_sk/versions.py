@@ -2,8 +2,10 @@
 
 import platform
 import sys
+import warnings
 from importlib import metadata
 from pathlib import Path
+from typing import Any
 
 from qnewton_sk.machine import available_threads, calibrate
 
@@ -95,3 +97,24 @@ def _rate_rows(rates):
 
 def _section(title, rows):
     return "\n".join([title, *(f"{name:>18}: {value}" for name, value in rows.items())])
+
+
+class VersionedState:
+    """Mixin of estimators whose pickled state says which version of this package wrote it."""
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return the state with the version that wrote it."""
+        return {**super().__getstate__(), "_qnewton_sk_version": __version__}  # type: ignore[dict-item]
+
+    def __setstate__(self, state: Any) -> None:
+        """Restore the state; warn if another version wrote it."""
+        state = dict(state)
+        written = state.pop("_qnewton_sk_version", "unknown")
+        if written != __version__:
+            warnings.warn(
+                f"{type(self).__name__} was pickled by qnewton_sk {written} and is loaded by "
+                f"{__version__}. It may fail or predict something else; fit it again, or install the version "
+                "that wrote it.",
+                stacklevel=2,
+            )
+        super().__setstate__(state)  # type: ignore[misc]

@@ -7,8 +7,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
-from qnewton_sk.machine import available_memory_bytes
+from qnewton_sk.machine import ALWAYS_AVAILABLE_BYTES, available_memory_bytes, gibibytes, step_bytes
 from qnewton_sk.nets import LogisticCrossEntropy, Loss, SoftmaxCrossEntropy, resolve_loss
+from qnewton_sk.systems import is_int, must
 
 from .faults import NUMPY_ADVICE, FunctionFault, name_of
 from .layout import Layout
@@ -16,12 +17,6 @@ from .objective import AutogradObjective, Problem
 from .tape import GivenLosses
 
 Array = NDArray[Any]
-
-MATRIX_COPIES = 2.5
-"""Arrays of size N^2 alive in a direct solve: the entries, the copy that is factorised, work space."""
-
-VECTOR_COPIES = 16
-"""Vectors of length N alive in a step: parameters, gradients, those of conjugate gradients, trial points."""
 
 CLASSIFICATION_LOSSES = {loss.name: loss for loss in (SoftmaxCrossEntropy, LogisticCrossEntropy)}
 
@@ -42,24 +37,18 @@ def objective_of(
         If a part of it is not as `minimize` says.
     """
     if not callable(fun):
-        raise ValueError(f"`fun` must be a function fun(params, *data); got {fun!r}")
+        raise must("fun", "be a function fun(params, *data)", fun)
     arrays = _checked_data(data)
     targets = None
     if loss is None:
         resolved: Loss = GivenLosses()
     else:
         resolved, targets, arrays = _resolved_loss(loss), *_targets_of(arrays)
-    if chunk_size is not None and not (_is_int(chunk_size) and chunk_size >= 1):
-        raise ValueError(
-            f"`chunk_size` must be None (all samples at once) or an int >= 1; got {chunk_size!r}"
-        )
+    if chunk_size is not None and not (is_int(chunk_size) and chunk_size >= 1):
+        raise must("chunk_size", "be None (all samples at once) or an int >= 1", chunk_size)
     penalties = layout.spread("alpha", alpha)
     size = None if chunk_size is None else int(chunk_size)
     return AutogradObjective(Problem(fun, layout, resolved, penalties, size), arrays, targets)
-
-
-def _is_int(value: Any) -> bool:
-    return isinstance(value, int | np.integer) and not isinstance(value, bool)
 
 
 def _checked_data(data: Any) -> tuple[Any, ...]:
@@ -162,24 +151,19 @@ def check_memory(layout: Layout, entries_needed_by: str | None) -> None:
         With what they would need and the settings that avoid it.
     """
     itemsize, order = layout.dtype.itemsize, max(part.stop - part.start for part in layout.parts)
-    vectors = VECTOR_COPIES * layout.n_params * itemsize
-    matrix = int(MATRIX_COPIES * order**2 * itemsize) if entries_needed_by else 0
-    if vectors + matrix < 2**28:  # no machine that runs this has less; spares small runs the look-up
+    vectors, matrix = step_bytes(layout.n_params, order, itemsize, has_entries=entries_needed_by is not None)
+    if vectors + matrix < ALWAYS_AVAILABLE_BYTES:
         return
     available = available_memory_bytes()
     if vectors > available:
         raise ValueError(
-            f"`x0` must fit into memory; got {layout.n_params:,} parameters, whose vectors need {_gib(vectors)} of "
-            f"{_gib(available)} available. Use a smaller model"
+            f"`x0` must fit into memory; got {layout.n_params:,} parameters, whose vectors need "
+            f"{gibibytes(vectors)} of {gibibytes(available)} available. Use a smaller model"
         )
     if vectors + matrix > available:
         raise ValueError(
             f"`x0` must give matrices that fit into memory, since {entries_needed_by} needs their entries; got "
-            f"{order:,} unknowns in one system, which need {_gib(matrix)} of {_gib(available)} available. Use "
-            'partition="layer" or groups, name the largest arrays in `first_order`, or take scheduler="auto" or '
+            f"{order:,} unknowns in one system, which need {gibibytes(matrix)} of {gibibytes(available)} available. "
+            'Use partition="layer" or groups, name the largest arrays in `first_order`, or take scheduler="auto" or '
             '"classical" without pruning, whose conjugate gradients need no matrix'
         )
-
-
-def _gib(n_bytes: float) -> str:
-    return f"{n_bytes / 2**30:,.1f} GiB"

@@ -14,6 +14,7 @@ from qnewton_sk.curvature import CURVATURES, Curvature
 from qnewton_sk.estimators import check_parameters, entries_needed_by, loop_of
 from qnewton_sk.machine import one_blas_thread
 from qnewton_sk.optimize import Journal, Newton, drive, history_table, resolve_step_control
+from qnewton_sk.systems import is_real, must
 
 from .curvatures import KINDS, AutogradAuto, AutogradGaussNewton, has_negative_curvature
 from .faults import FunctionFault
@@ -186,7 +187,7 @@ def minimize(
     loop = _loop(settings, objective)
     check_memory(layout, entries_needed_by(settings, loop))
     if not objective.data and not isinstance(batch_size, str):
-        raise ValueError(f'`batch_size` must be "auto" if `data` is empty; got {batch_size!r}')
+        raise must("batch_size", 'be "auto" if `data` is empty', batch_size)
     with one_blas_thread():
         check_function(objective)
         journal = _run(loop, objective, callback, check_random_state(random_state))
@@ -200,10 +201,10 @@ def _check_settings(settings: Any) -> None:
     own = ("alpha", "partition", "loss", "callback")
     check_parameters({name: value for name, value in vars(settings).items() if name not in own})
     rate = settings.first_order_rate
-    if not (isinstance(rate, float | int | np.number) and np.isfinite(rate) and rate > 0):
-        raise ValueError(f"`first_order_rate` must be a finite number > 0; got {rate!r}")
+    if not (is_real(rate) and rate > 0):
+        raise must("first_order_rate", "be a finite number > 0", rate)
     if settings.callback is not None and not callable(settings.callback):
-        raise ValueError(f"`callback` must be None or a function; got {settings.callback!r}")
+        raise must("callback", "be None or a function", settings.callback)
 
 
 def _partition_of(curvature: Any, partition: Any) -> Any:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from qnewton_sk.machine import available_memory_bytes
 from qnewton_sk.nets import Network
 
-from .dask_arrays import aligned, as_column, checked_array, row_blocks
+from .dask_arrays import aligned, as_column, checked_array, is_dask, row_blocks
 from .distributed import DistributedObjective, Part
 from .graph import cluster_memory_bytes, tree
 from .rules import Rules
@@ -191,5 +191,5 @@ def read_dask(X: Any, y: Any, weight: Any, rules: Rules, *, hashes: bool = False
 
 
 def _in_memory(data: Any) -> Any:
-    """Return an array for what is no dask collection."""
-    return data if hasattr(data, "__dask_graph__") else np.asarray(data)
+    """Return a dask collection as it is, and anything else as an array."""
+    return data if is_dask(data) else np.asarray(data)

@@ -10,6 +10,18 @@ from .dask_data import DaskData, read_dask
 from .memory import MemoryData, check_mapped
 from .rules import Rules
 
+DATA_CHECKS: dict[str, Any] = {"accept_sparse": "csr", "dtype": (np.float64, np.float32)}
+"""Arguments of scikit-learn's checks of X."""
+
+
+def checked_data(estimator: Any, *data: Any, **checks: Any) -> Any:
+    """Return what `validate_data` of scikit-learn returns for X, or for X and y.
+
+    It adds up all entries to see whether they are finite, which may warn of entries near the largest number.
+    """
+    with np.errstate(over="ignore", invalid="ignore"):
+        return validate_data(estimator, *data, **{**DATA_CHECKS, **checks})
+
 
 def read(
     estimator: Any,
@@ -21,7 +33,7 @@ def read(
     reset: bool,
     splits: bool | None = None,
 ) -> MemoryData | DaskData:
-    """Return the checked data of a fit, wherever they lie: after this nobody asks where.
+    """Return the checked data of a fit, wherever they lie; no later code depends on where that is.
 
     Parameters
     ----------
@@ -53,8 +65,7 @@ def read(
     refuse_dask("y", y, "Pass X as a dask array too, or y.compute()")
     refuse_dask("sample_weight", sample_weight, "Pass X as a dask array too, or sample_weight.compute()")
     check_mapped(X, bool(splits))
-    with np.errstate(over="ignore", invalid="ignore"):  # of the sum by which scikit-learn looks for NaN
-        X, y = validate_data(estimator, X, y, multi_output=True, reset=reset, **rules.checks)
+    X, y = checked_data(estimator, X, y, multi_output=True, reset=reset, **rules.checks)
     y = rules.check_targets(y)
     weight = rules.check_weight(sample_weight, X.shape[0], X.dtype)
     if weight is not None and not weight.any():

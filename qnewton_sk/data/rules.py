@@ -1,4 +1,4 @@
-"""How the data of a fit are checked and encoded, as an estimator says it."""
+"""How the data of a fit are checked, encoded and split, as an estimator says it."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from sklearn.model_selection import train_test_split
 from sklearn.utils import check_X_y
 
 Array = NDArray[Any]
@@ -53,3 +54,113 @@ class Rules:
         codes = self.codes(targets)
         ones = np.ones(len(codes), targets.dtype) if weight is None else weight
         return self.check_weight(ones * factors[codes], len(codes), targets.dtype)
+
+
+def held_out_rows(weight, n_samples, validation_fraction, strata, random_state):
+    """Return the numbers of the samples to train on and of those held out, classes in equal shares.
+
+    Parameters
+    ----------
+    weight : ndarray of shape (n_samples,) or None
+        Weights; samples of weight zero are left out of both.
+    n_samples : int
+        Number of samples.
+    validation_fraction : float
+        Share that is held out.
+    strata : ndarray of shape (n_samples,) or None
+        Classes to keep in proportion.
+    random_state : RandomState
+        For the split.
+
+    Raises
+    ------
+    ValueError
+        If the split leaves a class without samples, or holds out fewer than two.
+    """
+    rows = np.arange(n_samples) if weight is None else np.flatnonzero(weight)
+    try:
+        parts = train_test_split(
+            rows,
+            test_size=validation_fraction,
+            stratify=None if strata is None else strata[rows],
+            random_state=random_state,
+        )
+        reason = "fewer than 2 samples would be held out" if len(parts[1]) < 2 else None
+    except ValueError as error:
+        reason = str(error).rstrip(".")
+    if reason is not None:
+        raise ValueError(
+            "`validation_fraction` must leave samples of every class to train on and to hold out; got "
+            f"{validation_fraction!r} of {len(rows)} samples: {reason}. Change it, or pass X_val and y_val"
+        )
+    return parts
+
+
+def _as_numbers(name, given, dtype):
+    """Return real numbers as an array of this dtype."""
+    try:
+        numbers = np.asarray(given)
+        if numbers.dtype.kind == "c":
+            raise TypeError("complex numbers")
+        with np.errstate(over="ignore"):
+            cast = numbers.astype(dtype)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"`{name}` must hold real numbers; got {type(given).__name__}: {error}") from error
+    if numbers.dtype.kind == "f" and not np.array_equal(np.isfinite(numbers), np.isfinite(cast)):
+        raise ValueError(
+            f"`{name}` must be within the range of {cast.dtype}, the type of X; got {np.abs(numbers).max():g}. Scale "
+            "the weights, or pass X as float64"
+        )
+    return cast
+
+
+def check_sample_weight(sample_weight, n_samples, dtype, *, may_be_zero=False):
+    """Return the weights as an array of shape (n_samples,), or None where all are one.
+
+    Raises
+    ------
+    ValueError
+        If they have another shape, are not finite, are negative, or are all zero.
+    """
+    if sample_weight is None:
+        return None
+    weight = _as_numbers("sample_weight", sample_weight, dtype)
+    if weight.ndim == 0:
+        weight = np.full(n_samples, weight)
+    if weight.shape != (n_samples,):
+        raise ValueError(
+            f"`sample_weight` must have shape ({n_samples},), one number per sample; got shape {weight.shape}"
+        )
+    if not np.isfinite(weight).all():
+        raise ValueError(
+            "`sample_weight` must be finite; got NaN or inf. Drop these samples or give them weight 0"
+        )
+    if (weight < 0).any():
+        raise ValueError(
+            f"`sample_weight` must be >= 0; got {weight.min()}. Drop these samples or give them weight 0"
+        )
+    if not may_be_zero and not weight.any():
+        raise ValueError("`sample_weight` must be positive for some sample; got zeros only")
+    with np.errstate(over="ignore"):
+        total = weight.sum(dtype=dtype)
+    if not np.isfinite(total):
+        raise ValueError(
+            f"`sample_weight` must have a sum within the range of {np.dtype(dtype)}; got weights up to "
+            f"{weight.max():g}. Scale them"
+        )
+    return None if (weight == 1).all() else weight
+
+
+def check_penalty(alpha, total_weight, dtype):
+    """Refuse a penalty that is infinite once it is divided by the sum of the weights.
+
+    Raises
+    ------
+    ValueError
+        If `alpha` / `total_weight` is not a number of this dtype.
+    """
+    if not alpha <= float(np.finfo(dtype).max) * min(float(total_weight), 1.0):
+        raise ValueError(
+            f"`alpha` must be within the range of {np.dtype(dtype)} after division by the sum of the weights, "
+            f"{float(total_weight):g}; got {alpha!r}"
+        )

@@ -1,6 +1,5 @@
 """What the two estimators share: fit, the hand-over to the loop, prediction, and what stays of a fit."""
 
-import warnings
 from functools import partial
 from typing import Any
 
@@ -11,15 +10,25 @@ from scipy import sparse
 from sklearn.base import BaseEstimator
 from sklearn.utils import column_or_1d, gen_even_slices
 from sklearn.utils.parallel import Parallel, delayed
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils.validation import check_is_fitted
 
 from qnewton_sk.curvature import resolve_curvature
-from qnewton_sk.data import MemoryData, Rules, read, refuse_dask
+from qnewton_sk.data import (
+    DATA_CHECKS,
+    MemoryData,
+    Rules,
+    check_penalty,
+    check_sample_weight,
+    checked_data,
+    held_out_rows,
+    read,
+    refuse_dask,
+)
 from qnewton_sk.machine import one_blas_thread
 from qnewton_sk.nets import CHUNK_BYTES, Network, resolve_activation
 from qnewton_sk.scheduling import resolve_scheduler
 from qnewton_sk.systems import must
-from qnewton_sk.versions import __version__, documentation_template
+from qnewton_sk.versions import VersionedState, documentation_template
 
 from .bayes import Inference, check_inference, fitted_penalty, penalty_number
 from .callbacks import CallbackSupportMixin, with_callbacks
@@ -30,30 +39,16 @@ from .validation import (
     check_hidden_layer_sizes,
     check_memory,
     check_parameters,
-    check_penalty,
-    check_sample_weight,
-    held_out_rows,
     renamed,
 )
 
 Array = NDArray[Any]
 
-DATA_CHECKS = dict(accept_sparse="csr", dtype=(np.float64, np.float32))
-
 ROWS_PER_THREAD = 2048
 """Fewer rows are predicted sooner than a thread is started for them."""
 
 
-def checked_data(estimator, *data, **checks):
-    """Return what `validate_data` of scikit-learn returns for X, or for X and y.
-
-    It adds up all entries to see whether they are finite, which may warn of entries near the largest number.
-    """
-    with np.errstate(over="ignore", invalid="ignore"):
-        return validate_data(estimator, *data, **checks, **DATA_CHECKS)
-
-
-class QNewtonBase(CallbackSupportMixin, BaseEstimator):
+class QNewtonBase(VersionedState, CallbackSupportMixin, BaseEstimator):
     """Everything but targets, losses and scores, which are those of a classifier or a regressor.
 
     A subclass defines `_learn_targets(y)`, `_encode(y, dtype, name)`, `_loss(n_outputs, settings=None)` and
@@ -235,10 +230,10 @@ class QNewtonBase(CallbackSupportMixin, BaseEstimator):
         return data
 
     def _check_continued(self, y):
-        """Nothing: a regression goes on with any targets."""
+        """Check the targets of a fit that is continued: a regression takes any."""
 
     def _check_validation_size(self, n_samples):
-        """Nothing: one sample has an accuracy."""
+        """Check the number of samples of the validation set: an accuracy needs but one."""
 
     def _strata(self, targets):
         return None
@@ -340,37 +335,8 @@ class QNewtonBase(CallbackSupportMixin, BaseEstimator):
         y = y.toarray() if sparse.issparse(y) else y
         return column_or_1d(y, warn=True) if y.ndim == 2 and y.shape[1] == 1 else y
 
-    def __getstate__(self):
-        """Return the state with the version that wrote it."""
-        return {**super().__getstate__(), "_qnewton_sk_version": __version__}
-
-    def __setstate__(self, state):
-        """Restore the state; warn where another version wrote it."""
-        state = dict(state)
-        written = state.pop("_qnewton_sk_version", "unknown")
-        if written != __version__:
-            warnings.warn(
-                f"{type(self).__name__} was pickled by qnewton_sk {written} and is loaded by "
-                f"{__version__}. It may fail or predict something else; fit it again, or install the version "
-                "that wrote it.",
-                stacklevel=2,
-            )
-        super().__setstate__(state)
-
     def __sklearn_tags__(self):
         """Say that sparse X is taken."""
         tags = super().__sklearn_tags__()
         tags.input_tags.sparse = True
         return tags
-
-
-def fitted_network(estimator):
-    """Return the net of the last fit.
-
-    Raises
-    ------
-    NotFittedError
-        If there was none.
-    """
-    check_is_fitted(estimator, "coefs_")
-    return estimator._fitted_network()

@@ -13,7 +13,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from qnewton_sk.conditioning import ConditionEstimator
 from qnewton_sk.curvature import Curvature
-from qnewton_sk.data import lazily, refuse_dask, scores_dask
+from qnewton_sk.data import checked_data, lazily, refuse_dask, scores_dask
 from qnewton_sk.inference import sampled, standard_deviation
 from qnewton_sk.machine import one_blas_thread
 from qnewton_sk.nets import resolve_loss
@@ -21,7 +21,7 @@ from qnewton_sk.optimize import StepControl
 from qnewton_sk.scheduling import Scheduler
 from qnewton_sk.systems import must, scale_of
 
-from .base import QNewtonBase, checked_data
+from .base import QNewtonBase
 from .bayes import check_posterior
 from .callbacks import with_callbacks
 from .validation import explains_absent_parameters, probe_loss

@@ -5,6 +5,7 @@ import warnings
 
 import numpy as np
 from sklearn.exceptions import ConvergenceWarning
+from sklearn.utils.validation import check_is_fitted
 
 from qnewton_sk.machine import one_blas_thread
 from qnewton_sk.optimize import COLUMNS, SADDLE_ADVICE, extend, history_table
@@ -307,3 +308,15 @@ def scale_ratio(scales):
     scales = scales[scales > 0]
     with np.errstate(over="ignore"):
         return float(np.float64(scales.max()) / scales.min()) if scales.size else 1.0
+
+
+def fitted_network(estimator):
+    """Return the net of the last fit.
+
+    Raises
+    ------
+    NotFittedError
+        If there was none.
+    """
+    check_is_fitted(estimator, "coefs_")
+    return estimator._fitted_network()

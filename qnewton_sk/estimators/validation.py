@@ -1,4 +1,4 @@
-"""Checks of what a user passes: settings of an estimator, weights, validation data, memory."""
+"""Checks of what a user passes: settings of an estimator, its own functions, and the memory that they need."""
 
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import contextmanager
@@ -7,19 +7,11 @@ from numbers import Real
 from typing import ParamSpec
 
 import numpy as np
-from sklearn.model_selection import train_test_split
 
-from qnewton_sk.machine import available_memory_bytes
+from qnewton_sk.machine import ALWAYS_AVAILABLE_BYTES, available_memory_bytes, gibibytes, step_bytes
 from qnewton_sk.systems import is_bool, is_int, is_real, must
 
 from .checkpoint import check_checkpoint
-
-_FACTOR_COPIES = 2.5
-"""Arrays of size N^2 alive in a direct solve: the entries, the copy that is factorised, work space."""
-
-_VECTOR_COPIES = 16
-"""Vectors of length N alive in a matrix-free step: parameters, gradient, CG's four, trial points, passes."""
-
 
 P = ParamSpec("P")
 
@@ -250,116 +242,6 @@ def renamed(name, given, expected):
         raise ValueError(f"`{name}` must {expected}; got {what}: {error}") from error
 
 
-def held_out_rows(weight, n_samples, validation_fraction, strata, random_state):
-    """Return the numbers of the samples to train on and of those held out, classes in equal shares.
-
-    Parameters
-    ----------
-    weight : ndarray of shape (n_samples,) or None
-        Weights; samples of weight zero are left out of both.
-    n_samples : int
-        Number of samples.
-    validation_fraction : float
-        Share that is held out.
-    strata : ndarray of shape (n_samples,) or None
-        Classes to keep in proportion.
-    random_state : RandomState
-        For the split.
-
-    Raises
-    ------
-    ValueError
-        If the split leaves a class without samples, or holds out fewer than two.
-    """
-    rows = np.arange(n_samples) if weight is None else np.flatnonzero(weight)
-    try:
-        parts = train_test_split(
-            rows,
-            test_size=validation_fraction,
-            stratify=None if strata is None else strata[rows],
-            random_state=random_state,
-        )
-        reason = "fewer than 2 samples would be held out" if len(parts[1]) < 2 else None
-    except ValueError as error:
-        reason = str(error).rstrip(".")
-    if reason is not None:
-        raise ValueError(
-            "`validation_fraction` must leave samples of every class to train on and to hold out; got "
-            f"{validation_fraction!r} of {len(rows)} samples: {reason}. Change it, or pass X_val and y_val"
-        )
-    return parts
-
-
-def _as_numbers(name, given, dtype):
-    """Return real numbers as an array of this dtype."""
-    try:
-        numbers = np.asarray(given)
-        if numbers.dtype.kind == "c":
-            raise TypeError("complex numbers")
-        with np.errstate(over="ignore"):
-            cast = numbers.astype(dtype)
-    except (TypeError, ValueError) as error:
-        raise ValueError(f"`{name}` must hold real numbers; got {type(given).__name__}: {error}") from error
-    if numbers.dtype.kind == "f" and not np.array_equal(np.isfinite(numbers), np.isfinite(cast)):
-        raise ValueError(
-            f"`{name}` must be within the range of {cast.dtype}, the type of X; got {np.abs(numbers).max():g}. Scale "
-            "the weights, or pass X as float64"
-        )
-    return cast
-
-
-def check_sample_weight(sample_weight, n_samples, dtype, *, may_be_zero=False):
-    """Return the weights as an array of shape (n_samples,), or None where all are one.
-
-    Raises
-    ------
-    ValueError
-        If they have another shape, are not finite, are negative, or are all zero.
-    """
-    if sample_weight is None:
-        return None
-    weight = _as_numbers("sample_weight", sample_weight, dtype)
-    if weight.ndim == 0:
-        weight = np.full(n_samples, weight)
-    if weight.shape != (n_samples,):
-        raise ValueError(
-            f"`sample_weight` must have shape ({n_samples},), one number per sample; got shape {weight.shape}"
-        )
-    if not np.isfinite(weight).all():
-        raise ValueError(
-            "`sample_weight` must be finite; got NaN or inf. Drop these samples or give them weight 0"
-        )
-    if (weight < 0).any():
-        raise ValueError(
-            f"`sample_weight` must be >= 0; got {weight.min()}. Drop these samples or give them weight 0"
-        )
-    if not may_be_zero and not weight.any():
-        raise ValueError("`sample_weight` must be positive for some sample; got zeros only")
-    with np.errstate(over="ignore"):
-        total = weight.sum(dtype=dtype)
-    if not np.isfinite(total):
-        raise ValueError(
-            f"`sample_weight` must have a sum within the range of {np.dtype(dtype)}; got weights up to "
-            f"{weight.max():g}. Scale them"
-        )
-    return None if (weight == 1).all() else weight
-
-
-def check_penalty(alpha, total_weight, dtype):
-    """Refuse a penalty that is infinite once it is divided by the sum of the weights.
-
-    Raises
-    ------
-    ValueError
-        If `alpha` / `total_weight` is not a number of this dtype.
-    """
-    if not alpha <= float(np.finfo(dtype).max) * min(float(total_weight), 1.0):
-        raise ValueError(
-            f"`alpha` must be within the range of {np.dtype(dtype)} after division by the sum of the weights, "
-            f"{float(total_weight):g}; got {alpha!r}"
-        )
-
-
 def check_memory(layer_params, itemsize, partition, entries_needed_by=None):
     """Refuse a net whose vectors, or whose matrix where entries are needed, exceed the memory there is.
 
@@ -381,26 +263,21 @@ def check_memory(layer_params, itemsize, partition, entries_needed_by=None):
     """
     total = sum(layer_params)
     order = total if partition == "full" else max(layer_params)
-    vectors = _VECTOR_COPIES * total * itemsize
-    matrix = int(_FACTOR_COPIES * order**2 * itemsize) if entries_needed_by else 0
-    if vectors + matrix < 2**28:  # no machine that runs this has less; spares small fits the look-up
+    vectors, matrix = step_bytes(total, order, itemsize, has_entries=entries_needed_by is not None)
+    if vectors + matrix < ALWAYS_AVAILABLE_BYTES:
         return
     available = available_memory_bytes()
     if vectors > available:
         raise ValueError(
             f"`hidden_layer_sizes` must give a net that fits into memory; got {total:,} parameters, whose "
-            f"vectors need {_gigabytes(vectors)} of {_gigabytes(available)} available. Use smaller layers"
+            f"vectors need {gibibytes(vectors)} of {gibibytes(available)} available. Use smaller layers"
         )
     if vectors + matrix > available:
-        by_layer = int(_FACTOR_COPIES * max(layer_params) ** 2 * itemsize)
-        layerwise = f'partition="layer" ({_gigabytes(by_layer)}), ' if partition == "full" else ""
+        _, by_layer = step_bytes(total, max(layer_params), itemsize, has_entries=True)
+        layerwise = f'partition="layer" ({gibibytes(by_layer)}), ' if partition == "full" else ""
         raise ValueError(
             f"`hidden_layer_sizes` must give a matrix that fits into memory, since {entries_needed_by} needs "
-            f"its entries; got {order:,} unknowns, which need {_gigabytes(matrix)} of "
-            f'{_gigabytes(available)} available. Use {layerwise}scheduler="auto" or "classical" '
+            f"its entries; got {order:,} unknowns, which need {gibibytes(matrix)} of "
+            f'{gibibytes(available)} available. Use {layerwise}scheduler="auto" or "classical" '
             "without pruning, whose conjugate gradients need no matrix, or smaller layers"
         )
-
-
-def _gigabytes(n_bytes):
-    return f"{n_bytes / 2**30:,.1f} GiB"

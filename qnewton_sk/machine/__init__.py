@@ -2,12 +2,13 @@
 
 from .blas import available_threads, one_blas_thread
 from .calibration import calibrate
-from .memory import available_memory_bytes
+from .memory import ALWAYS_AVAILABLE_BYTES, available_memory_bytes, gibibytes, step_bytes
 from .rates import FLOPS, REFERENCE_RATES, Rates
 from .threads import run_tasks, threads_for
 from .workspace import NUMBER_FLOPS, workspaces_of
 
 __all__ = [
+    "ALWAYS_AVAILABLE_BYTES",
     "FLOPS",
     "NUMBER_FLOPS",
     "REFERENCE_RATES",
@@ -15,8 +16,10 @@ __all__ = [
     "available_memory_bytes",
     "available_threads",
     "calibrate",
+    "gibibytes",
     "one_blas_thread",
     "run_tasks",
+    "step_bytes",
     "threads_for",
     "workspaces_of",
 ]

@@ -1,6 +1,38 @@
-"""Memory that is available to this process."""
+"""Memory that is available to this process, and what the steps of a fit take."""
 
 import os
+
+MATRIX_COPIES = 2.5
+"""Arrays of size N^2 alive in a direct solve: the entries, the copy that is factorised, work space."""
+
+VECTOR_COPIES = 16
+"""Vectors of length N alive in a step: parameters, gradients, those of conjugate gradients, trial points, passes."""
+
+ALWAYS_AVAILABLE_BYTES = 2**28
+"""Memory that every machine on which this runs has; small fits are thus spared the look-up."""
+
+
+def step_bytes(n_params: int, order: int, itemsize: int, *, has_entries: bool) -> tuple[int, int]:
+    """Return the bytes of the vectors of a step, and of its matrix if the entries exist.
+
+    Parameters
+    ----------
+    n_params : int
+        Number of parameters.
+    order : int
+        Order of the largest linear system.
+    itemsize : int
+        Bytes of a number.
+    has_entries : bool
+        Whether the entries of the matrix are needed.
+    """
+    matrix = int(MATRIX_COPIES * order**2 * itemsize) if has_entries else 0
+    return int(VECTOR_COPIES * n_params * itemsize), matrix
+
+
+def gibibytes(n_bytes: float) -> str:
+    """Return a number of bytes as text in GiB."""
+    return f"{n_bytes / 2**30:,.1f} GiB"
 
 
 def available_memory_bytes():

@@ -36,8 +36,7 @@ class QueryModel:
     tol_max : float, default=1.0
         Maximum `tol` that the source allows; a larger one is rejected.
     kappa_min : float, default=1.0
-        Minimum alpha kappa (kappa for "jennings2023") that the source allows. A smaller one is raised to it,
-        because an upper bound of the condition number stays one.
+        Minimum alpha kappa (kappa for "jennings2023") that the source allows; a smaller bound is raised to it.
     kappa_max : float, default=inf
         Maximum alpha kappa that the source allows; a larger one is rejected.
     """

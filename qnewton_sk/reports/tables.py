@@ -47,7 +47,7 @@ def check_columns(history, columns, name="history"):
         raise must(name, expected, history)
 
 
-COMPARISON = ("method", "steps", "measured stages (s)", "modelled solves (s)", "total (s)", "a step (s)")
+COMPARISON = ("method", "steps", "measured stages (s)", "modelled solves (s)", "total (s)", "per step (s)")
 """Columns of the comparison of runs."""
 
 
@@ -145,7 +145,7 @@ def _modelled_solve_seconds(history):
 def compare_runs(histories, loss=None, stages_of=None):
     """Return steps and modelled time of several fits until the same training loss, as a text table.
 
-    As in table III of arXiv:2405.00252: total steps, time a step, total time. The time is taken apart into
+    As in table III of arXiv:2405.00252: total steps, time per step, total time. The time is taken apart into
     what was measured (gradient, curvature, scheduling) and what is modelled (the solve).
 
     Parameters
@@ -170,8 +170,8 @@ def compare_runs(histories, loss=None, stages_of=None):
     >>> fit = stages | {"phase": ["newton"] * 2, "loss": [0.5, 0.1], "modelled_seconds": [1.0, 1.0]}
     >>> print(compare_runs({"Newton": fit}))
     Until the training loss is 0.1:
-    method  steps  measured stages (s)  modelled solves (s)  total (s)  a step (s)
-    Newton      2                  0.5                    2        2.5        1.25
+    method  steps  measured stages (s)  modelled solves (s)  total (s)  per step (s)
+    Newton      2                  0.5                    2        2.5          1.25
     """
     if not isinstance(histories, Mapping) or not histories:
         raise must("histories", "map at least one name to a history", histories)

@@ -20,7 +20,14 @@ from qnewton_sk.systems import (
     is_real,
 )
 
-from .backends import Backend, classical_backends, default_backends, quantum_backend
+from .backends import (
+    Backend,
+    classical_backends,
+    default_backends,
+    quantum_backend,
+    solves_per_exact_step,
+    truncates,
+)
 
 MIN_PRODUCTS = 5
 """Minimum number of products of an iterative solve: fewer are hardly better than the gradient itself."""
@@ -242,50 +249,6 @@ def _solution(by_name, system, decision, rates):
     return chosen.solver.solve(system, reference=by_name[name].solver)
 
 
-TRUNCATED_SOLVES, TRUNCATED_DEFINITE_SOLVES = 3.0, 3.5
-"""Truncated solves that move a fit as far as one exact one, for a matrix that may be indefinite and for one known to be
-definite. With the Hessian, fits of two-spirals and parity-8 took three times the steps; with Gauss-Newton, those of
-friedman1, sin(4x)cos(3y), sinc and diabetes two to three times, and exact solves are corrected on top."""
-
-DAMPED_SOLVES = 4.0
-"""The same for solves of the damped system if it is not known to be definite: a solution of an indefinite system is
-rejected, and the system is solved again with more damping."""
-
-
-def solves_per_exact_step(backend, facts):
-    """Return how many solves by `backend` move a fit as far as one exact trust-region step.
-
-    Parameters
-    ----------
-    backend : Backend
-        Steps bounded by the radius are exact if the solver reads entries, and truncated if it takes products
-        alone; all other steps are damped.
-    facts : SystemFacts
-        Without a radius every solve is exact.
-
-    Examples
-    --------
-    >>> from qnewton_sk.scheduling.backends import classical_backends
-    >>> from qnewton_sk.scheduling.scheduler import solves_per_exact_step
-    >>> from qnewton_sk.systems.linear_system import SystemFacts
-    >>> facts = SystemFacts(n=100, radius=1.0)
-    >>> {backend.name: solves_per_exact_step(backend, facts) for backend in classical_backends()}["cg"]
-    3.0
-    """
-    if facts.radius is None:
-        return 1.0
-    if backend.solver.bounds_by == "shift":
-        return 1.0 if facts.positive_definite else DAMPED_SOLVES
-    if _truncates(backend.solver):
-        return TRUNCATED_DEFINITE_SOLVES if facts.positive_definite else TRUNCATED_SOLVES
-    return 1.0
-
-
-def _truncates(solver):
-    """Whether the solver cuts its path at the radius rather than searching for the step of that length."""
-    return solver.bounds_by == "radius" and solver.needs == "products"
-
-
 def _cheapest(backends, prices, kind=None):
     """The backend of lowest price, among those of a kind if one is given; the first one wins a tie."""
     candidates = [backend for backend in backends if kind in (None, backend.kind)]
@@ -316,7 +279,7 @@ def _exact_classical(backends, facts):
     """
     facts = replace(facts, radius=None)
     able = [b for b in backends if b.kind == "classical" and b.rejection_reason(facts, EXACT_TOL) is None]
-    exact = [b for b in able if facts.positive_definite or not _truncates(b.solver)]
+    exact = [b for b in able if facts.positive_definite or not truncates(b.solver)]
     candidates = exact if exact and facts.n <= MAX_EMULATED_ORDER else able
     return min(candidates, key=lambda b: b.estimate(facts, EXACT_TOL).seconds).name if candidates else None
 

@@ -80,7 +80,7 @@ class fault_of:
         self.part = part
 
     def __enter__(self):
-        """Return nothing of use."""
+        """Enter the context."""
 
     def __exit__(self, kind, error, traceback):
         """Add the note."""

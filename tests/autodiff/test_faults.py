@@ -217,7 +217,7 @@ def test_entries_that_exceed_the_memory_are_refused(monkeypatch):
     with pytest.raises(ValueError, match="fit into memory, since scheduler=.paper. needs .* 20,000 unknowns"):
         minimize(fun, x0, scheduler="paper")
     with pytest.raises(ValueError, match="`x0` must fit into memory; got 20,000 parameters"):
-        monkeypatch.setattr("qnewton_sk.autodiff.problem.VECTOR_COPIES", 1e5)
+        monkeypatch.setattr("qnewton_sk.machine.memory.VECTOR_COPIES", 1e5)
         minimize(fun, x0)
 
 

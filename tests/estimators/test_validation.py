@@ -19,12 +19,12 @@ from qnewton_sk import (
     Solver,
     solution_of,
 )
+from qnewton_sk.data import check_sample_weight
 from qnewton_sk.estimators import validation
 from qnewton_sk.estimators.validation import (
     check_hidden_layer_sizes,
     check_memory,
     check_parameters,
-    check_sample_weight,
     probe_loss,
 )
 from qnewton_sk.machine.memory import available_memory_bytes

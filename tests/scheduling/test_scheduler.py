@@ -28,15 +28,16 @@ from qnewton_sk.machine import FLOPS, Rates
 from qnewton_sk.quantum.cost import QuantumCost
 from qnewton_sk.quantum.qlsa import QLSA
 from qnewton_sk.scheduling import scheduler as scheduler_module
-from qnewton_sk.scheduling.backends import classical_backends, default_backends, quantum_backend
-from qnewton_sk.scheduling.scheduler import (
+from qnewton_sk.scheduling.backends import (
     DAMPED_SOLVES,
-    MIN_PRODUCTS,
     TRUNCATED_DEFINITE_SOLVES,
     TRUNCATED_SOLVES,
-    resolve_scheduler,
+    classical_backends,
+    default_backends,
+    quantum_backend,
     solves_per_exact_step,
 )
+from qnewton_sk.scheduling.scheduler import MIN_PRODUCTS, resolve_scheduler
 from qnewton_sk.solvers.conjugate_gradients import CG
 from qnewton_sk.solvers.dense import LU, DirectCost
 from qnewton_sk.solvers.trust_region import MoreSorensen
@@ -401,7 +402,9 @@ def test_choosing_leaves_no_trace():
 
 
 def test_the_example_runs(capsys):
-    runpy.run_path(str(Path(__file__).parents[2] / "examples" / "extending" / "add_backend.py"), run_name="__main__")
+    runpy.run_path(
+        str(Path(__file__).parents[2] / "examples" / "extending" / "add_backend.py"), run_name="__main__"
+    )
     lines = capsys.readouterr().out.splitlines()
     assert "mine is chosen" in lines[0] and "mine is chosen" not in lines[1]
     assert "solved by {'mine'" in lines[3]
