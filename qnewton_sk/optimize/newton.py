@@ -7,7 +7,7 @@ The loop is independent of nets, solvers and curvatures: any object with `value`
 """
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 from sklearn.base import BaseEstimator
@@ -15,7 +15,7 @@ from sklearn.utils import gen_batches
 
 from qnewton_sk.systems import SolveStatus
 
-from .records import Progress
+from .records import Progress, changed
 from .resume import Resume, Watch
 from .solve import Stages
 from .state import CONVERGED, Ending, LoopState, SolveMemory, ending
@@ -162,14 +162,14 @@ class _Epochs:
     def resumed(self, resume):
         """Return where an earlier run stood; the steps that were rejected there are taken again."""
         resume = resume.copy()
-        before, state = resume.state.point, replace(resume.state, point=None)
+        before, state = resume.state.point, changed(resume.state, point=None)
         here = _Here(state, math.nan, resume.watch, state, resume.watch)
         if self.in_batches:
             return here
-        evaluated = replace(self._evaluated(state), gradients=state.gradients)
+        evaluated = changed(self._evaluated(state), gradients=state.gradients)
         if before is None or before.value != evaluated.point.value:
             return self._on_other_data(resume)
-        here = replace(here, state=evaluated, arrival=evaluated)
+        here = changed(here, state=evaluated, arrival=evaluated)
         for _ in range(resume.attempts):
             here, _, _ = self.next(here, is_last=False)
         return here
@@ -179,9 +179,9 @@ class _Epochs:
 
         Data that change from call to call are treated as batches, between which quasi-Newton pairs do not carry over.
         """
-        state = replace(resume.state.without_point(), theta=resume.last_theta, memory=SolveMemory())
+        state = changed(resume.state.without_point(), theta=resume.last_theta, memory=SolveMemory())
         policy = self.policy.initial(self.objective, self.in_batches or not self.closes)
-        state = replace(state, policy=policy, is_closing=False, saddle_steps=0)
+        state = changed(state, policy=policy, is_closing=False, saddle_steps=0)
         return _Here(state, math.nan, Watch(), state)
 
     def next(self, here, is_last):
@@ -193,11 +193,11 @@ class _Epochs:
             records = (record,)
         has_moved = any(record.accepted for record in records)
         watch = here.watch.after(here.loss, has_moved, self.settings.tol)
-        here = replace(here, watch=watch)
+        here = changed(here, watch=watch)
         if end is None and watch.stale >= self.settings.n_iter_no_change:
             here, end = self._without_improvement(here)
         if here.attempts == 0:
-            here = replace(here, arrival_watch=here.watch)
+            here = changed(here, arrival_watch=here.watch)
         return here, records, end
 
     def _step(self, here, is_last):
@@ -208,16 +208,16 @@ class _Epochs:
         with np.errstate(over="ignore", invalid="ignore"):
             state = self._evaluated(here.state)
         if here.state.point is None:
-            here = replace(here, arrival=state)
+            here = changed(here, arrival=state)
         closes = is_last and self._is_first_order_by_choice(state)
         if closes:
-            state = replace(state, policy=self.policy.exhausted(state.policy), is_closing=True)
+            state = changed(state, policy=self.policy.exhausted(state.policy), is_closing=True)
         after, record, end = self._take(self.objective, state)
         if closes or after.point is state.point:
-            here = replace(here, state=after, attempts=here.attempts + 1)
+            here = changed(here, state=after, attempts=here.attempts + 1)
         else:
-            here = replace(here, state=after, arrival=after, attempts=0)
-        return replace(here, loss=after.point.value), record, end
+            here = changed(here, state=after, arrival=after, attempts=0)
+        return changed(here, loss=after.point.value), record, end
 
     def _batches(self, here):
         """One step on each batch; Ctrl-C keeps the last finished one."""
@@ -240,11 +240,11 @@ class _Epochs:
             end = Ending("interrupted")
         values, sizes = zip(*losses)
         loss = float(np.average(values, weights=sizes))
-        return replace(here, state=state, loss=loss, arrival=state.without_point()), tuple(records), end
+        return changed(here, state=state, loss=loss, arrival=state.without_point()), tuple(records), end
 
     def _take(self, objective, state):
         """Take the step that the policy asks for."""
-        state = replace(state, step=state.step + 1)
+        state = changed(state, step=state.step + 1)
         with np.errstate(over="ignore", invalid="ignore"):  # values that are not finite are handled as such
             state = self._evaluated(state, objective)
             if state.step == 1 and not state.point.is_finite:
@@ -264,7 +264,7 @@ class _Epochs:
         Inputs of 1e100 or the exponential of a Poisson mean overflow at parameters drawn for inputs of size one.
         """
         for exponent in START_EXPONENTS:
-            smaller = replace(
+            smaller = changed(
                 state, theta=np.ldexp(state.theta, -exponent), point=None, scale=None, policy=None
             )
             smaller = self._evaluated(smaller, objective)
@@ -275,7 +275,7 @@ class _Epochs:
     def _with_policy(self, state, objective):
         if state.policy is not None:
             return state
-        return replace(state, policy=self.policy.initial(objective, self.in_batches))
+        return changed(state, policy=self.policy.initial(objective, self.in_batches))
 
     def _next_step(self, state):
         settings = self.settings
@@ -290,7 +290,7 @@ class _Epochs:
         if not state.is_closing:
             return step
         products = max(MIN_CLOSING_PRODUCTS, int(CLOSING_SHARE * state.gradients))
-        return replace(step, max_products=products, max_saddle_steps=MAX_CLOSING_SADDLE_STEPS)
+        return changed(step, max_products=products, max_saddle_steps=MAX_CLOSING_SADDLE_STEPS)
 
     def _is_first_order_by_choice(self, state):
         """Whether the policy, and not the user, is about to end the run with a first-order step."""
@@ -301,9 +301,9 @@ class _Epochs:
         """Hand over to a closing Newton step if there has been none yet; else the run ends."""
         state = here.state
         if not self.in_batches and self._is_first_order_by_choice(state):
-            state = replace(state, policy=self.policy.exhausted(state.policy), is_closing=True, pairs=None)
-            watch = replace(here.watch, stale=self.settings.n_iter_no_change - 1)
-            return replace(here, state=state, arrival=state, attempts=0, watch=watch), None
+            state = changed(state, policy=self.policy.exhausted(state.policy), is_closing=True, pairs=None)
+            watch = changed(here.watch, stale=self.settings.n_iter_no_change - 1)
+            return changed(here, state=state, arrival=state, attempts=0, watch=watch), None
         return here, self._no_improvement(here)
 
     def _no_improvement(self, here):
@@ -339,4 +339,4 @@ class _Epochs:
         if point.is_finite and point.has_gradient_below(self.settings.tol):
             return CONVERGED
         text = f"The largest gradient entry on all the data is {point.max_gradient:.2g}."
-        return replace(end, message=f"{end.message} {text}")
+        return changed(end, message=f"{end.message} {text}")

@@ -8,6 +8,42 @@ from typing import Any
 import numpy as np
 
 
+def changed(record: Any, **changes: Any) -> Any:
+    """Return a copy of a frozen record with other values of some fields.
+
+    `dataclasses.replace` does the same in three times the time, since it calls the constructor (7 and 2 microseconds).
+    The loop copies some eight records per step, and a first-order step of a small net takes half a millisecond. What a
+    cached property has computed is not copied.
+
+    Parameters
+    ----------
+    record : object
+        An instance of a frozen dataclass without `__post_init__`.
+    **changes : dict
+        Values by the names of fields.
+
+    Raises
+    ------
+    TypeError
+        If there is no such field.
+
+    Examples
+    --------
+    >>> from qnewton_sk.optimize.records import changed
+    >>> from qnewton_sk.optimize.step_control import ControlState
+    >>> changed(ControlState(damping=1.0), radius=2.0)
+    ControlState(damping=1.0, growth=2.0, radius=2.0)
+    """
+    kind, values = type(record), vars(record)
+    fields = kind.__dataclass_fields__
+    if not changes.keys() <= fields.keys():
+        raise TypeError(f"{kind.__name__} has no fields {sorted(changes.keys() - fields.keys())}")
+    copy = object.__new__(kind)
+    vars(copy).update({name: values[name] for name in fields})
+    vars(copy).update(changes)
+    return copy
+
+
 @dataclass(frozen=True)
 class StepRecord:
     """One row of the history. Costs and `modelled_seconds` are modelled, the seconds of the stages are measured.

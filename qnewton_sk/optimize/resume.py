@@ -1,10 +1,11 @@
 """What another run needs in order to go on from where one has ended."""
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
+from .records import changed
 from .state import LoopState
 
 
@@ -24,7 +25,7 @@ class Watch:
         best = min(self.best, loss)
         if loss < self.reference - tol * abs(loss):
             return Watch(loss, best)
-        return replace(self, best=best, stale=self.stale + 1 if has_moved else self.stale)
+        return changed(self, best=best, stale=self.stale + 1 if has_moved else self.stale)
 
 
 @dataclass(frozen=True)
@@ -44,9 +45,9 @@ class Resume:
     def copy(self):
         """Return the same with workspaces of its own."""
         pairs = self.state.pairs
-        state = replace(self.state, blocks=None, pairs=None if pairs is None else pairs.copy())
-        return replace(self, state=state)
+        state = changed(self.state, blocks=None, pairs=None if pairs is None else pairs.copy())
+        return changed(self, state=state)
 
     def without_pairs(self):
         """Return the same without quasi-Newton pairs, which take 40 times the memory of the parameters."""
-        return replace(self, state=replace(self.state, blocks=None, pairs=None))
+        return changed(self, state=changed(self.state, blocks=None, pairs=None))

@@ -2,7 +2,7 @@
 
 import math
 import time
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
@@ -11,6 +11,7 @@ import numpy as np
 from qnewton_sk.systems import SolveStatus
 
 from .quasi_newton import CurvaturePairs
+from .records import changed
 from .step_control import ControlState
 
 FIRST_FORECAST = 10.0
@@ -99,7 +100,7 @@ class BlockMemory:
 
     def after(self, solution, decision, facts):
         """Return the memory after a solve; a solve cut short by its limit would have taken more than twice that."""
-        return replace(self, products=self._forecast(solution, decision), **self._norm(solution, facts))
+        return changed(self, products=self._forecast(solution, decision), **self._norm(solution, facts))
 
     def _norm(self, solution, facts):
         if solution.norm is not None:
@@ -138,14 +139,14 @@ class SolveMemory:
             self.block(k).after(s.solution, s.decision, s.facts) if s.is_usable else self.block(k)
             for k, s in enumerate(solves)
         )
-        return replace(self, blocks=tuple(blocks))
+        return changed(self, blocks=tuple(blocks))
 
     def judged(self, solves, gain):
         """Return the memory after a step that lowered log(loss) by `gain`."""
         if all(s.solution.products is None for s in solves):
             return self
         factor = PRICE_GROWTH if gain < MIN_GAIN else 1 / PRICE_GROWTH
-        return replace(self, price=min(max(self.price * factor, 1.0), MAX_PRICE))
+        return changed(self, price=min(max(self.price * factor, 1.0), MAX_PRICE))
 
 
 @dataclass(frozen=True)
@@ -214,7 +215,7 @@ class LoopState:
         point = Point(self.theta, *objective.value_and_grad(self.theta))
         seconds = self.gradient_seconds + time.perf_counter() - start
         scale = (point.norm, abs(point.value)) if self.scale is None else self.scale
-        return replace(
+        return changed(
             self, point=point, gradient_seconds=seconds, gradients=self.gradients + 1.0, scale=scale
         )
 
@@ -228,12 +229,12 @@ class LoopState:
         if self.pairs is not None:
             self.pairs.add(theta - self.theta, gradient - self.point.gradient)
         here = dict(theta=theta, point=Point(theta, value, gradient), blocks=None, indefinite=False)
-        return replace(self, **here, gradients=gradients, gradient_seconds=seconds, hessian_seconds=0.0)
+        return changed(self, **here, gradients=gradients, gradient_seconds=seconds, hessian_seconds=0.0)
 
     def billed(self):
         """Return the state with no measured time left, since a record holds it: a retry pays neither again."""
-        return replace(self, gradient_seconds=0.0, hessian_seconds=0.0)
+        return changed(self, gradient_seconds=0.0, hessian_seconds=0.0)
 
     def without_point(self):
         """Return the state for another objective, such as the next mini-batch; pairs of two objectives do not mix."""
-        return replace(self, point=None, blocks=None, indefinite=False, pairs=None)
+        return changed(self, point=None, blocks=None, indefinite=False, pairs=None)

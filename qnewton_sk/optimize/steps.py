@@ -6,7 +6,7 @@ the row of the history; the ending is None while the run goes on.
 
 import math
 import time
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -14,7 +14,7 @@ import numpy as np
 from qnewton_sk.systems import SolveStatus, fault_of
 
 from .quasi_newton import CurvaturePairs, wolfe_search
-from .records import StepRecord, solve_columns
+from .records import StepRecord, changed, solve_columns
 from .solve import Stages, checked_blocks, solve_step
 from .state import CONVERGED, Ending, ending
 from .step_control import check_trial
@@ -96,26 +96,26 @@ class QuasiNewtonStep:
         """Return the next state, the record and the ending."""
         point = state.point
         if state.pairs is None:
-            state = replace(state, pairs=CurvaturePairs(point.theta.size, point.theta.dtype))
+            state = changed(state, pairs=CurvaturePairs(point.theta.size, point.theta.dtype))
         if point.has_gradient_below(self.tol):
             return self._hand_over(state)
         direction = state.pairs.direction(point.gradient)
         start = time.perf_counter()
         found, gradients = wolfe_search(objective, point.theta, point.value, point.gradient, direction)
         seconds = state.gradient_seconds + time.perf_counter() - start
-        state = replace(state, gradients=state.gradients + gradients, gradient_seconds=seconds)
+        state = changed(state, gradients=state.gradients + gradients, gradient_seconds=seconds)
         if found is None:
             return self._hand_over(state)
         length, theta, value, gradient = found
         after = state.moved(objective, theta, value, gradient)
-        after = replace(after, policy=self.policy.after(state.policy, point.value, value, gradients))
+        after = changed(after, policy=self.policy.after(state.policy, point.value, value, gradients))
         return after, record_of(state, after, "first_order", True, length), None
 
     def _hand_over(self, state):
         """No quasi-Newton step helps any more: drop the pairs; if the policy is free to choose, Newton steps finish."""
         small = state.point.has_gradient_below(self.tol)
         policy = self.policy.exhausted(state.policy)
-        after = replace(state.billed(), pairs=None, policy=policy, is_closing=small)
+        after = changed(state.billed(), pairs=None, policy=policy, is_closing=small)
         arrived = self.may_end and small
         return after, record_of(state, after, "first_order", False, 0.0), CONVERGED if arrived else None
 
@@ -151,7 +151,7 @@ class NewtonStep:
         """Return the next state, the record and the ending."""
         state = self._with_blocks(objective, state)
         solve = solve_step(self.stages, state, self._forcing(state), self.max_products)
-        state = replace(
+        state = changed(
             state,
             memory=state.memory.after(solve.blocks),
             indefinite=state.indefinite or solve.proves_indefinite,
@@ -163,11 +163,11 @@ class NewtonStep:
         if state.point.has_gradient_below(self.tol):
             if not state.indefinite or self._is_flat_enough(state, solve):
                 return state.billed(), record_of(state, state, "newton", False, 0.0, solve), CONVERGED
-            state = replace(state, saddle_steps=state.saddle_steps + 1)
+            state = changed(state, saddle_steps=state.saddle_steps + 1)
             if solve.is_indefinite or state.saddle_steps > self.max_saddle_steps:
                 return self._at_a_saddle(state, solve)
         else:
-            state = replace(state, saddle_steps=0)
+            state = changed(state, saddle_steps=0)
         return self._try(objective, state, solve)
 
     def _with_blocks(self, objective, state):
@@ -178,7 +178,7 @@ class NewtonStep:
             blocks = self.curvature.blocks(objective, state.theta)
         blocks = checked_blocks(blocks, state.point.gradient)
         seconds = state.hessian_seconds + time.perf_counter() - start
-        return replace(state, blocks=blocks, hessian_seconds=seconds, pairs=None)
+        return changed(state, blocks=blocks, hessian_seconds=seconds, pairs=None)
 
     def _forcing(self, state):
         """Relative residual asked of the solves: the scheduler's own, or one that tightens as the gradient falls."""
@@ -197,19 +197,19 @@ class NewtonStep:
         check_trial(trial, state.theta)
         end = None
         if trial.accepted:
-            after = replace(
+            after = changed(
                 state.moved(objective, trial.theta, trial.value),
                 control=trial.state,
                 memory=state.memory.judged(solve.blocks, _log_decrease(point.value, trial.value)),
             )
         else:
-            after = replace(state.billed(), control=trial.state)
+            after = changed(state.billed(), control=trial.state)
             end = self._after_rejection(after, solve)
         policy = self.policy.after(
             state.policy, point.value, after.point.value, 1.0 if trial.accepted else 0.5
         )
         record = record_of(state, after, "newton", trial.accepted, trial.step_size, solve)
-        return replace(after, policy=policy), record, end
+        return changed(after, policy=policy), record, end
 
     def _is_flat_enough(self, state, solve):
         """Whether negative curvature is within the tolerance: no eigenvalue below -sqrt(tol).
@@ -230,7 +230,7 @@ class NewtonStep:
     def _at_a_saddle(self, state, solve):
         """The gradient is small but the curvature indefinite: more damping may lead away; the run ends if it cannot."""
         control = self.stages.control
-        after = replace(state.billed(), control=control.failed(state.control))
+        after = changed(state.billed(), control=control.failed(state.control))
         given_up = not control.is_monotone or control.is_stuck(after.control)
         end = None
         if given_up or state.saddle_steps > self.max_saddle_steps:
@@ -253,7 +253,7 @@ class NewtonStep:
     def _fall_back(self, objective, state, solve):
         """No usable solution: more damping, and a first-order step unless more damping makes the matrix definite."""
         control = self.stages.control
-        failed = replace(state, control=control.failed(state.control))
+        failed = changed(state, control=control.failed(state.control))
         if control.is_monotone and solve.status is SolveStatus.NOT_POSITIVE_DEFINITE:
             return failed.billed(), record_of(state, failed, "newton", False, 0.0, solve), None
         point, rate = state.point, state.rate
@@ -261,7 +261,7 @@ class NewtonStep:
             new = state.theta - rate * point.gradient
             value = objective.value(new)
             if value <= point.value - SUFFICIENT_DECREASE * rate * point.norm**2:
-                after = replace(failed.moved(objective, new, value), rate=2 * rate)
+                after = changed(failed.moved(objective, new, value), rate=2 * rate)
                 return after, record_of(state, after, "newton", True, rate, solve), None
             rate /= 2
         end = ending(state, "solver_failed", solve.status)
