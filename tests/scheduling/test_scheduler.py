@@ -9,15 +9,13 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from own_backends import FACTS, MyCost, MySolver
 from sklearn.base import clone
 
 from qnewton_sk import (
     Backend,
-    CostEstimate,
-    CostModel,
     Scheduler,
     Solution,
-    Solver,
     SolveStatus,
     SystemFacts,
     SystemMatrix,
@@ -54,35 +52,6 @@ CLASSICAL = [
     "sparse_lu",
     "sparse_cg",
 ]
-FACTS = SystemFacts(n=2000, kappa=100.0, row_nonzeros=50, positive_definite=True, norm=1.0, max_abs=0.5)
-
-
-class MySolver(Solver):
-    """Steepest descent on paper: numpy's solve, so that its solutions can be told from LAPACK's by a note."""
-
-    def __init__(self, reason=None):
-        self.reason = reason
-
-    def rejection_reason(self, facts):
-        return self.reason
-
-    def solve(self, system):
-        return solution_of(system, np.linalg.solve(system.matrix.dense(), system.rhs), note="mine")
-
-
-class MyCost(CostModel):
-    """So many seconds, whatever the system."""
-
-    def __init__(self, seconds=1.0, reason=None, product_seconds=None):
-        self.seconds = seconds
-        self.reason = reason
-        self.product_seconds = product_seconds
-
-    def __call__(self, facts, tol):
-        return CostEstimate(self.seconds, source="a guess", seconds_per_product=self.product_seconds)
-
-    def rejection_reason(self, facts, tol):
-        return self.reason
 
 
 def backend(name="mine", seconds=1.0, *, solver=None, refuses=None, unpriced=None, kind="classical", **cost):
