@@ -62,15 +62,15 @@ class Loss:
 
     def value(self, z: Array, y: Array) -> Array:
         """Return the loss of each sample, shape (n,)."""
-        raise NotImplementedError
+        raise NotImplementedError(f"{type(self).__name__} must define value(z, y)")
 
     def gradient(self, z: Array, y: Array, p: Array | None = None) -> Array:
         """Return the gradient in z, shape (n, K); p is `predict(z)` if the caller has it already."""
-        raise NotImplementedError
+        raise NotImplementedError(f"{type(self).__name__} must define gradient(z, y)")
 
     def hessian(self, z: Array, y: Array, p: Array | None = None) -> Array:
         """Return the Hessian in z: (n, K) if `has_diagonal_hessian`, else (n, K, K)."""
-        raise NotImplementedError
+        raise NotImplementedError(f"{type(self).__name__} must define hessian(z, y)")
 
     def full_hessian(self, z: Array, y: Array) -> Array:
         """Return the Hessian in z as (n, K, K) whatever its structure."""

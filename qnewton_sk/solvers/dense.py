@@ -99,11 +99,11 @@ class FactorisationCost(CostModel):
 
     def source(self):
         """Return where the formula comes from."""
-        raise NotImplementedError
+        raise NotImplementedError(f"{type(self).__name__} must define source()")
 
     def seconds(self, facts):
         """Return the `FactorisationSeconds` of one solve."""
-        raise NotImplementedError
+        raise NotImplementedError(f"{type(self).__name__} must define seconds(facts)")
 
     def __call__(self, facts, tol):
         """Return the `CostEstimate` of one solve; `tol` does not matter to a direct solver."""
