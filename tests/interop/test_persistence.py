@@ -102,7 +102,7 @@ def test_a_memory_map_of_a_model_predicts_and_is_fitted_further(kind, settings, 
 
 def test_a_model_of_another_version_warns_when_it_is_loaded(monkeypatch):
     model, _ = fitted("classifier", "defaults")
-    monkeypatch.setattr("qnewton_sk.estimators.base.__version__", "0.0.9")
+    monkeypatch.setattr("qnewton_sk.versions.__version__", "0.0.9")
     written = pickle.dumps(model)
     monkeypatch.undo()
     with pytest.warns(
