@@ -50,9 +50,10 @@ SETTINGS_OF_A_RUN = (
 )
 """Settings with which the state of a run cannot be continued if they have changed."""
 
-SATURATED = 1e-3
-"""Spread of the outputs over the samples, relative to their size, up to which they count as the same: raw wine and raw
-breast cancer end at 1e-4 to 2e-4, with all units of the first layer beyond 0.999."""
+SATURATED = 10.0
+"""Spread of the outputs over the samples, relative to their size and in units of `tol`, up to which they count as the
+same. With all units of the first layer beyond 0.999, raw breast cancer ends at 0.1 and raw wine at 2 for `tol` = 1e-3,
+both at 1 to 2 for 1e-4."""
 
 MAX_SCALE = 1e6
 """Largest input from which on a warning advises to scale X: no weight of the size of one sees anything but its sign."""
@@ -243,7 +244,7 @@ def _check_saturation(estimator, job):
     with np.errstate(over="ignore", invalid="ignore"):
         low, high = job.source.output_range(job.network, journal.theta)
         spread, size = (high - low).max(), max(np.abs(low).max(), np.abs(high).max())
-    if spread <= SATURATED * size:
+    if spread <= SATURATED * estimator.tol * size:
         text = "the outputs are the same for all samples, since inputs of this scale have saturated the hidden units."
         journal.end("saturated", False, f"step {estimator.n_steps_}: {text}")
 

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from .activations import tanh
 from .inputs import outer_product, weighted_inputs
 from .network import Network
 
@@ -153,8 +154,8 @@ def _activated(network: Network, layer: int, z: Array) -> Array:
     """Return [f(z); 1]; tanh, the default, writes its values in place."""
     f = network.activations[layer]
     abar = np.empty((len(z) + 1, z.shape[1]), z.dtype)
-    if f.value is np.tanh:
-        np.tanh(z, out=abar[:-1])
+    if f.value is tanh:
+        tanh(z, out=abar[:-1])
     else:
         abar[:-1] = f.value(z)
     abar[-1] = 1

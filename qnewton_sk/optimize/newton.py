@@ -193,11 +193,10 @@ class _Epochs:
             records = (record,)
         has_moved = any(record.accepted for record in records)
         watch = here.watch.after(here.loss, has_moved, self.settings.tol)
-        here = changed(here, watch=watch)
+        arrival_watch = here.arrival_watch if here.attempts else watch
+        here = changed(here, watch=watch, arrival_watch=arrival_watch)
         if end is None and watch.stale >= self.settings.n_iter_no_change:
             here, end = self._without_improvement(here)
-        if here.attempts == 0:
-            here = changed(here, arrival_watch=here.watch)
         return here, records, end
 
     def _step(self, here, is_last):
@@ -205,19 +204,19 @@ class _Epochs:
 
         A closing step that `max_iter` alone has asked for is no arrival: another run takes a first-order step instead.
         """
-        with np.errstate(over="ignore", invalid="ignore"):
-            state = self._evaluated(here.state)
-        if here.state.point is None:
+        state = here.state
+        if state.point is None:
+            with np.errstate(over="ignore", invalid="ignore"):
+                state = self._evaluated(state)
             here = changed(here, arrival=state)
         closes = is_last and self._is_first_order_by_choice(state)
         if closes:
             state = changed(state, policy=self.policy.exhausted(state.policy), is_closing=True)
         after, record, end = self._take(self.objective, state)
-        if closes or after.point is state.point:
-            here = changed(here, state=after, attempts=here.attempts + 1)
-        else:
-            here = changed(here, state=after, arrival=after, attempts=0)
-        return changed(here, loss=after.point.value), record, end
+        stays = closes or after.point is state.point
+        arrival, attempts = (here.arrival, here.attempts + 1) if stays else (after, 0)
+        loss = after.point.value
+        return changed(here, state=after, loss=loss, arrival=arrival, attempts=attempts), record, end
 
     def _batches(self, here):
         """One step on each batch; Ctrl-C keeps the last finished one."""
@@ -303,7 +302,8 @@ class _Epochs:
         if not self.in_batches and self._is_first_order_by_choice(state):
             state = changed(state, policy=self.policy.exhausted(state.policy), is_closing=True, pairs=None)
             watch = changed(here.watch, stale=self.settings.n_iter_no_change - 1)
-            return changed(here, state=state, arrival=state, attempts=0, watch=watch), None
+            arrived = dict(arrival=state, arrival_watch=watch, attempts=0)
+            return changed(here, state=state, watch=watch, **arrived), None
         return here, self._no_improvement(here)
 
     def _no_improvement(self, here):

@@ -219,8 +219,8 @@ class LoopState:
             self, point=point, gradient_seconds=seconds, gradients=self.gradients + 1.0, scale=scale
         )
 
-    def moved(self, objective, theta, value, gradient=None):
-        """Return the state at new parameters whose objective, and maybe gradient, is known."""
+    def moved(self, objective, theta, value, gradient=None, **changes):
+        """Return the state at new parameters whose objective, and maybe gradient, is known, with other changes."""
         start = time.perf_counter()
         seconds, gradients = 0.0, self.gradients
         if gradient is None:
@@ -228,8 +228,9 @@ class LoopState:
             seconds, gradients = time.perf_counter() - start, gradients + 1.0
         if self.pairs is not None:
             self.pairs.add(theta - self.theta, gradient - self.point.gradient)
+        changes = {"gradients": gradients, **changes}
         here = dict(theta=theta, point=Point(theta, value, gradient), blocks=None, indefinite=False)
-        return changed(self, **here, gradients=gradients, gradient_seconds=seconds, hessian_seconds=0.0)
+        return changed(self, **here, gradient_seconds=seconds, hessian_seconds=0.0, **changes)
 
     def billed(self):
         """Return the state with no measured time left, since a record holds it: a retry pays neither again."""

@@ -41,8 +41,11 @@ SADDLE_ADVICE = (
 )
 
 
-def record_of(before, after, phase, accepted, step_size, solve=None):
-    """Return the `StepRecord` of a step: the loss is where it led, gradient and damping are where it began."""
+def record_of(before, after, phase, accepted, step_size, solve=None, gradient_seconds=None):
+    """Return the `StepRecord` of a step: the loss is where it led, gradient and damping are where it began.
+
+    `gradient_seconds` are those of the state before unless others are given.
+    """
     return StepRecord(
         step=before.step,
         phase=phase,
@@ -51,7 +54,7 @@ def record_of(before, after, phase, accepted, step_size, solve=None):
         damping=before.control.damping,
         step_size=step_size,
         accepted=accepted,
-        gradient_seconds=before.gradient_seconds,
+        gradient_seconds=before.gradient_seconds if gradient_seconds is None else gradient_seconds,
         hessian_seconds=before.hessian_seconds,
         **({} if solve is None else solve_columns(solve)),
     )
@@ -103,13 +106,14 @@ class QuasiNewtonStep:
         start = time.perf_counter()
         found, gradients = wolfe_search(objective, point.theta, point.value, point.gradient, direction)
         seconds = state.gradient_seconds + time.perf_counter() - start
-        state = changed(state, gradients=state.gradients + gradients, gradient_seconds=seconds)
+        spent = dict(gradients=state.gradients + gradients, gradient_seconds=seconds)
         if found is None:
-            return self._hand_over(state)
+            return self._hand_over(changed(state, **spent))
         length, theta, value, gradient = found
-        after = state.moved(objective, theta, value, gradient)
-        after = changed(after, policy=self.policy.after(state.policy, point.value, value, gradients))
-        return after, record_of(state, after, "first_order", True, length), None
+        policy = self.policy.after(state.policy, point.value, value, gradients)
+        after = state.moved(objective, theta, value, gradient, policy=policy, gradients=spent["gradients"])
+        record = record_of(state, after, "first_order", True, length, gradient_seconds=seconds)
+        return after, record, None
 
     def _hand_over(self, state):
         """No quasi-Newton step helps any more: drop the pairs; if the policy is free to choose, Newton steps finish."""

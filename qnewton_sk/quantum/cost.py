@@ -1,7 +1,7 @@
 """Cost of a quantum solve: the resources that it takes, times the times of the hardware."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from itertools import product
 from math import inf, nan
 from numbers import Real
@@ -145,7 +145,7 @@ class QuantumCost(CostModel):
         solve_seconds = resources.total_queries * query_seconds
         measurement_seconds = resources.measurements * hardware.effective_readout_seconds
         terms = {
-            **asdict(resources),
+            **vars(resources),
             "gate_seconds": hardware.gate_seconds,
             "gates_per_query": query_seconds / hardware.gate_seconds,
             "total_queries": resources.total_queries,

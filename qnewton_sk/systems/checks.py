@@ -36,11 +36,13 @@ def must(name, expected, got):
 
 def is_int(value):
     """Return whether `value` is an integer and not a bool."""
-    return isinstance(value, Integral) and not isinstance(value, bool)
+    return type(value) is int or (isinstance(value, Integral) and not isinstance(value, bool))
 
 
 def is_real(value):
     """Return whether `value` is a real number that a float holds, finite and not a bool."""
+    if type(value) is float:  # most are, and an abstract class is slow to ask
+        return math.isfinite(value)
     try:
         return isinstance(value, Real) and not isinstance(value, (bool, np.bool_)) and math.isfinite(value)
     except OverflowError:  # an int beyond the range of floats
@@ -84,6 +86,8 @@ class fault_of:
 
     def __exit__(self, kind, error, traceback):
         """Add the note."""
+        if error is None:
+            return
         is_named = hasattr(error, "__notes__") or str(error).startswith("`")
         if isinstance(error, Exception) and not is_named:
             error.__notes__ = [f"This was raised by {self.part}."]  # add_note came with Python 3.11
