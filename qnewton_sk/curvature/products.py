@@ -52,12 +52,13 @@ def _add_product(
     part: Objective, out: Array, owned: _Owned, kind: Any, layer: int | None, theta: Array, v: Array
 ) -> float:
     """Add the product of a part to `out`; what is kept of another theta is dropped first."""
-    kept = part.kept_for(owned)
-    for key in [key for key, slabs in kept.items() if not np.array_equal(slabs.theta, theta)]:
-        del kept[key]
-    if (kind, layer) not in kept:
-        kept[kind, layer] = _Slabs(part, theta, layer, kind)
-    kept[kind, layer].add(part, out, v)
+    kept, key = part.kept_for(owned), (kind, layer)
+    slabs = kept.get(key)
+    if slabs is None or not np.array_equal(slabs.theta, theta):
+        for other in [other for other, old in kept.items() if not np.array_equal(old.theta, theta)]:
+            del kept[other]
+        slabs = kept[key] = _Slabs(part, theta, layer, kind)
+    slabs.add(part, out, v)
     return 0.0
 
 
@@ -73,18 +74,20 @@ class _Slabs:
         self._moving = slice(0, network.n_params) if layer is None else network.layer_slices[layer]
         self._v = np.zeros(network.n_params, part.dtype)
         self._V = network.layers(self._v)
-        self._kept: list[Any] | None = None
+        self._kept: list[Any] = []
+        self._kept_chunks: int | None = None
+        self._flops = product_flops(network, part.n_samples, layer=layer)
 
     def add(self, part: Objective, out: Array, v: Array) -> None:
         """Add the part's product with v to `out`."""
         with np.errstate(over="ignore", invalid="ignore"):
             self._v[self._moving] = v
-            chunks = range(part.n_chunks)
-            kept = self._chunks_to_keep(part)
-            if self._kept is None:
-                self._kept = self._slabs_of(part, chunks[:kept])
-            self._add_kept(part, out)
-            part.over_chunks(self.theta, self._add, out, chunks[kept:])
+            if self._kept_chunks is None:
+                self._kept_chunks = self._chunks_to_keep(part)
+                self._kept = self._slabs_of(part, range(self._kept_chunks))
+            self._add_kept(out)
+            if self._kept_chunks < part.n_chunks:
+                part.over_chunks(self.theta, self._add, out, range(self._kept_chunks, part.n_chunks))
 
     def _chunks_to_keep(self, part: Objective) -> int:
         """Return how many chunks of samples, the first ones, fit into the part's share of `KEPT_BYTES`."""
@@ -109,12 +112,10 @@ class _Slabs:
             out += self.kind.slab(p, rows, self.layer)(self._V)
         return 0.0
 
-    def _add_kept(self, part: Objective, out: Array) -> None:
-        slabs = self._kept or []
-        flops = product_flops(part.network, part.n_samples, layer=self.layer)
-        tasks = [partial(_apply, slab, self._V) for slab in slabs]
-        run_tasks(tasks, [None] * threads_for(flops), flops)
-        for slab in slabs:
+    def _add_kept(self, out: Array) -> None:
+        tasks = [partial(_apply, slab, self._V) for slab in self._kept]
+        run_tasks(tasks, [None] * threads_for(self._flops), self._flops)
+        for slab in self._kept:
             out += slab.out
 
 

@@ -142,12 +142,10 @@ def resolve_assumptions(assumptions: str | Mapping[str, Any] | QuantumAssumption
     >>> resolve_assumptions({"base": "end_to_end", "norm": "none"})
     QuantumAssumptions(loading='qrom', readout='sampling', rhs_loading='qrom')
     """
-    if isinstance(assumptions, Mapping):
-        resolved = _from_mapping(assumptions)
-    elif isinstance(assumptions, QuantumAssumptions):
-        resolved = assumptions
-    else:
-        resolved = _preset(assumptions)
+    if not isinstance(assumptions, (Mapping, QuantumAssumptions)):
+        return _preset(assumptions)  # every step asks for it; presets need no check
+    is_part = isinstance(assumptions, QuantumAssumptions)
+    resolved = assumptions if is_part else _from_mapping(assumptions)
     resolved.check()
     return resolved
 

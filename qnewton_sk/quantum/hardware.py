@@ -169,6 +169,8 @@ def hardware_named(hardware: str | QuantumHardware) -> QuantumHardware:
         If no preset has that name, or a time is not a positive, finite number.
     """
     machine = HARDWARE.get(hardware) if isinstance(hardware, str) else hardware
+    if machine is not None and machine is not hardware:
+        return machine  # every step asks for it; presets need no check
     if not isinstance(machine, QuantumHardware):
         raise ValueError(
             f"`hardware` must be a QuantumHardware or one of {sorted(HARDWARE)}; got {hardware!r}"
