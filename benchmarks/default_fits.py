@@ -11,6 +11,7 @@ net, activation and penalty; the sides take turns. Prints two tables in Markdown
     python benchmarks/default_fits.py             # about two minutes
     python benchmarks/default_fits.py --quick     # two seeds of four data sets
     python benchmarks/default_fits.py --test-set  # real data sets that no constant was chosen on, a quarter of an hour
+    python benchmarks/default_fits.py --test-set --fits-only --tol 1e-4
 """
 
 import statistics
@@ -76,12 +77,14 @@ def data_of(name, seed):
     return scaler.transform(X), scaler.transform(X_test), y, y_test
 
 
-def sides_of(name, seed):
-    """Return {side: estimator}, all of the same net."""
+def sides_of(name, seed, tol=None):
+    """Return {side: estimator}, all of the same net; ours with another `tol` if one is given."""
     ours, theirs = (
         (QNewtonRegressor, MLPRegressor) if name in REGRESSIONS else (QNewtonClassifier, MLPClassifier)
     )
     net = ours(random_state=seed)
+    if tol is not None:
+        net.set_params(tol=tol)
     shared = {key: net.get_params()[key] for key in ("hidden_layer_sizes", "activation", "alpha")}
     return {
         "ours": net,
@@ -90,10 +93,10 @@ def sides_of(name, seed):
     }
 
 
-def fit_all(name, seed):
-    """Return the row of one seed: how our fit ended, and what each side took and scored."""
+def fit_all(name, seed, tol=None, with_truth=True):
+    """Return the row of one seed: how our fit ended, what each side took and scored, the Hessian with its truth."""
     X, X_test, y, y_test = data_of(name, seed)
-    row, fits = {"data": name, "seed": seed}, sides_of(name, seed)
+    row, fits = {"data": name, "seed": seed}, sides_of(name, seed, tol)
     for side, net in fits.items():
         with quiet():
             _, row[f"{side} s"] = timed(lambda net=net: net.fit(X, y))
@@ -106,7 +109,10 @@ def fit_all(name, seed):
         "condition_number_": net.condition_number_,
         "oracle_sparsity_": net.oracle_sparsity_,
         "stop reason": net.stop_reason_,
+        "true n": sum(W.size for W in (*net.coefs_, *net.intercepts_)),
     }
+    if not with_truth:
+        return row
     return row | hessian_row(net.hessian(X, y), getattr(net, "hessian_summary_", None))
 
 
@@ -217,17 +223,26 @@ def main():
     arguments.add_argument("--data", nargs="+", choices=[*DATA, *REAL], metavar="NAME", help="data sets")
     arguments.add_argument("--test-set", action="store_true", help="real data sets in place of these")
     arguments.add_argument("--seeds", type=int, default=5, help="splits and starts (default 5)")
+    arguments.add_argument("--tol", type=float, help="of our fits, in place of the default")
+    arguments.add_argument(
+        "--fits-only", action="store_true", help="no Hessians, which take most of the time"
+    )
     arguments = arguments.parse_args()
     limit_threads(arguments.threads)
     names = arguments.data or (REAL if arguments.test_set else QUICK if arguments.quick else DATA)
     seeds = range(2 if arguments.quick else arguments.seeds)
     fit_all("iris", 0)  # imports and caches
-    rows = {name: [fit_all(name, seed) for seed in seeds] for name in names}
+    rows = {
+        name: [fit_all(name, seed, arguments.tol, not arguments.fits_only) for seed in seeds]
+        for name in names
+    }
     print_ratios(rows)
     header = "data, n, steps, solves, condition number, oracle sparsity, backends, ended, ours, Adam, L-BFGS".split(
         ", "
     )
     markdown(f"Fits, medians of {len(seeds)} seeds", header, [fits_line(*item) for item in rows.items()])
+    if arguments.fits_only:
+        return write_csv(arguments.csv, [row for part in rows.values() for row in part])
     columns = ["data", *(name.replace("_", " ") for name in COMPARED), "wrong", "summary s / fit s"]
     title = "Hessians: summary / numpy (~: estimate)"
     markdown(title, columns, [hessians_line(*item) for item in rows.items()])
