@@ -50,7 +50,7 @@ def table_3(t):
     paper = "SGD 1500 steps, 204 s; classical only 1000, 1064 s; quantum only 170 s; Q-Newton 123 s"
     if not rows:
         return missing(claim, paper, "dnn.py")
-    size = f"$N$ = {int(rows[0]['n']):,}, MNIST at {t.dnn_label} x {t.dnn_label}"
+    size = t.dnn_size("times")
     return _times_row(claim, paper, rows, size, 1000 / 1500)
 
 
@@ -108,7 +108,7 @@ def figure_1_left(t):
     smallest = f"within 0.01 of the whole matrix down to {100 * min(kept):.0f} % of $N$" if kept else "never"
     good = bool(kept) and min(kept) <= 0.4
     reason = f"whole matrix {whole:.3f}; {smallest}, with $\\epsilon = 1$, which dominates most of the matrix"
-    return claim, paper, ours, "the same", _dnn_size(t), REPRODUCED if good else NOT, reason
+    return claim, paper, ours, "the same", t.dnn_size("sweeps"), REPRODUCED if good else NOT, reason
 
 
 def figure_1_right(t):
@@ -126,7 +126,7 @@ def figure_1_right(t):
     reason += f"at {wins['by_bound']} of {n} steps"
     reason += "; the alternation comes from the bound" if not alternates else ""
     ours, end = (f"quantum cheaper at {wins[key]} of {n} steps" for key in ("paper", "end_to_end"))
-    return claim, paper, ours, end, _dnn_size(t), REPRODUCED if alternates else NOT, reason
+    return claim, paper, ours, end, t.dnn_size("steps"), REPRODUCED if alternates else NOT, reason
 
 
 def figure_2(model, label, saved):
@@ -184,7 +184,7 @@ def figure_3(t):
     reason = (
         "a solve takes a third of the operations of the inverse, and the Hessian is assembled in closed form"
     )
-    return claim, paper, ours, "", _dnn_size(t), verdict, reason
+    return claim, paper, ours, "", t.dnn_size("steps"), verdict, reason
 
 
 def figure_5(axis, side, symbol):
@@ -236,7 +236,7 @@ def figure_6(t):
     )
     verdict = REPRODUCED if last < 0.95 * first else NOT
     reason = "the first steps here are gradient steps" if verdict == NOT else "the same direction"
-    return claim, paper, ours, "", _dnn_size(t), verdict, reason
+    return claim, paper, ours, "", t.dnn_size("sparsity"), verdict, reason
 
 
 def figure_8(t):
@@ -258,7 +258,7 @@ def figure_8(t):
     reason += f"; the accuracy there is {one['accuracy']:.3f}, the best of the sweep {best:.3f}"
     if least["accuracy"] < best - 0.1:
         reason += ". With less $\\epsilon$ the constant step diverges, since the exact Hessian is indefinite"
-    return claim, paper, ours, "the same", _dnn_size(t), verdict, reason
+    return claim, paper, ours, "the same", t.dnn_size("sweeps"), verdict, reason
 
 
 def abstract_example(t):
@@ -335,11 +335,6 @@ def low_rank(t):
         inverses = times["Classical only (inverse, C N^3)"] - times["SGD"]
         reason += f", the inverses {seconds(inverses)} (modelled)"
     return claim, paper, ours, "", "as Table IV", IN_PART, reason
-
-
-def _dnn_size(t):
-    rows = t.dnn("times")
-    return f"$N$ = {int(rows[0]['n']):,}" if rows else "MNIST, small images"
 
 
 ROWS = (

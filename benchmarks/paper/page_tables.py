@@ -2,7 +2,6 @@
 
 import math
 import statistics
-from functools import cached_property
 from pathlib import Path
 
 from language_costs import curves_by_run, steps_to_losses
@@ -24,15 +23,20 @@ class Tables:
         """Return what heads a file."""
         return read(self.folder / f"{name}.csv")[1]
 
-    @cached_property
-    def dnn_label(self):
-        """The largest run of the DNN: "28", "14" or "7" pixels, None without any."""
-        return next((label for label in ("28", "14", "7") if self.get(f"dnn_{label}_times")), None)
+    def dnn_label(self, name):
+        """Return the pixels of the largest run of the DNN that has a file: "28", "14" or "7", None without any."""
+        return next((label for label in ("28", "14", "7") if self.get(f"dnn_{label}_{name}")), None)
 
     def dnn(self, name):
-        """Return the rows of a file of the largest run of the DNN that has it."""
-        found = (self.get(f"dnn_{label}_{name}") for label in ("28", "14", "7"))
-        return next((rows for rows in found if rows), None)
+        """Return the rows of a file of the largest run of the DNN that has it, None without any."""
+        label = self.dnn_label(name)
+        return self.get(f"dnn_{label}_{name}") if label else None
+
+    def dnn_size(self, name):
+        """Return the size of that run as text."""
+        label = self.dnn_label(name)
+        times = self.get(f"dnn_{label}_times") if label else None
+        return f"$N$ = {int(times[0]['n']):,}, {label} x {label} pixels" if times else "MNIST, small images"
 
     def sources(self):
         """Return {file: what heads it}."""
