@@ -40,8 +40,8 @@ class QNewtonRegressor(RegressorMixin, QNewtonBase):
     hidden_layer_sizes : int or sequence of int, default=(16, 16)
         Width of each hidden layer; ``()`` is a linear model.
     activation : str, callable or sequence, default="tanh"
-        Of the hidden layers: "identity", "logistic", "tanh", "relu", "softplus", "silu", "gelu"; or an
-        elementwise function written with autograd.numpy; or a sequence of these, one per hidden layer.
+        Activation of the hidden layers: "identity", "logistic", "tanh", "relu", "softplus", "silu", "gelu", an
+        elementwise function written with autograd.numpy, or a sequence of these, one per hidden layer.
     loss : {"squared_error", "poisson", "huber"} or callable, default="squared_error"
         Half the squared error, half the Poisson deviance of exp(output), or the Huber loss (linear beyond a
         residual of 1.35); or ``loss(y, raw_prediction) -> (n_samples,)`` written with autograd.numpy.
@@ -51,27 +51,28 @@ class QNewtonRegressor(RegressorMixin, QNewtonBase):
         "evidence_per_input" one per input in the first layer, which switches irrelevant inputs off. See the user guide
         on uncertainty.
     curvature : {"auto", "hessian", "gauss_newton", "empirical_fisher"} or object, default="auto"
-        The matrix of Newton's step. An object has a method ``blocks(objective, theta)``.
+        Matrix of Newton's step. An object must have a method ``blocks(objective, theta)``.
     partition : {"full", "layer"}, default="full"
         One linear system for all parameters, or one per layer.
     regularization : float, default=1e-3
         Multiple of the identity added to the matrix; the starting damping of the trust region.
     oracle_sparsity : int or float, default=None
-        Prune the matrix to so many entries in a row (int) or to this share of them (float in (0, 1]) before
-        it is solved. None does not prune.
+        Prune the matrix, before the solve, to this number (int) or this share (float in (0, 1]) of entries per
+        row. None does not prune.
     condition_number : str or object, default="auto"
         Estimator of the condition number: "auto", "exact", "determinant", "lanczos", "one_norm", "shift",
         "products", or an object with a method ``estimate(matrix)``.
     scheduler : {"auto", "classical", "quantum", "paper"} or Scheduler, default="auto"
-        Who may solve. Each step's system goes to the cheapest backend by predicted cost.
+        Which backends are available. Each step's system goes to the one with the lowest predicted cost: "auto" has
+        every classical solver and the emulated quantum one, "paper" the two of arXiv:2405.00252.
     step_control : {"trust_region", "line_search", "fixed"} or object, default="trust_region"
-        How far to go along the solution; only "fixed" lets the loss climb.
+        How far to go along the direction that the solve returns. The loss can rise only with "fixed".
     learning_rate_init : float, default=1.0
         Factor on Newton's step. The first-order phase finds its own rate.
     first_order_steps : int, default=0
-        Gradient steps before the first Newton step.
+        Number of gradient steps before the first Newton step.
     batch_size : int, default="auto"
-        Samples a step; "auto" takes all, so that one epoch is one step.
+        Number of samples per step; "auto" uses all of them, so that one epoch is one step.
     max_iter : int, default=200
         Maximum number of epochs; with the full batch, one epoch is one step.
     tol : float, default=1e-3
@@ -84,36 +85,36 @@ class QNewtonRegressor(RegressorMixin, QNewtonBase):
     n_iter_no_change : int or float, default=10
         See `tol`; ``numpy.inf`` never stops.
     early_stopping : bool, default=False
-        Stop when the validation score no longer rises, and keep the parameters of the best one.
+        Stop when the validation score no longer improves, and keep the parameters with the best score.
     validation_fraction : float, default=0.1
-        Share of the samples held out for early stopping where `fit` gets no X_val, y_val.
+        Share of the samples held out for early stopping if `fit` is given no X_val and y_val.
     warm_start : bool, default=False
         Let `fit` continue from the last fit; on the same data and settings, two fits of 5 epochs take the steps of
         one fit of 10.
     checkpoint : path-like, default=None
         File to which the state of the fit is written after an epoch, at most every two seconds and atomically. The
-        same `fit` on the same data and settings goes on from there, to the last bit as if it had not been cut off.
-        Load checkpoints that you trust alone: they are pickles.
+        same `fit` on the same data and settings goes on from there and ends with the same model, to the last bit, as a
+        fit that was not interrupted. Checkpoints are pickles: load only those that you trust.
     diagnostics : bool or "auto", default="auto"
         What `hessian_summary_` may cost: nothing (False), whatever it takes (True), or at most a fifth of the
         gradients that the fit took ("auto"; counted, not timed). partial_fit makes a summary only if True.
     shuffle : bool, default=True
-        Draw new batches in each epoch; matters where `batch_size` is an int.
+        Draw new batches in each epoch. It has an effect only if `batch_size` is an int.
     random_state : int, RandomState instance or None, default=None
-        Of the initial parameters (drawn as MLPClassifier and MLPRegressor draw them), the split for early
-        stopping, and the batches.
+        Source of the initial parameters (drawn as MLPClassifier and MLPRegressor draw them), of the split for early
+        stopping, and of the batches.
     verbose : bool or int, default=False
         1 or True prints one line per step, at most 100 characters wide: step, phase, loss, norm of the gradient,
         condition number (kappa), backend, and the modelled seconds of the cheapest classical and quantum solve. 2
         prints every column of `history_`.
     n_jobs : int, default=None
-        Number of threads that predict, for many samples, as joblib counts them. A fit does not use it: it runs on as
+        Number of threads for predictions of many samples, as joblib counts them. Fits do not use it: they run on as
         many threads as BLAS may use (OPENBLAS_NUM_THREADS, threadpoolctl), or on the workers of dask if X is a dask
         array.
     posterior : {"full", "layer", "last_layer"}, default=None
-        Keep the posterior of the parameters: of all, of each layer on its own, or of the last layer. It holds as many
-        numbers as its parameters squared, or times the number of samples if that is smaller; `fit` refuses what
-        does not fit into memory. `predict` then returns standard deviations, and `sample_y` draws.
+        Keep the posterior of the parameters: of all of them jointly, of each layer separately, or of the last layer
+        only. It holds the square of their number, or their number times that of the samples if that is less; `fit`
+        refuses what does not fit into memory. `predict` then returns standard deviations, and `sample_y` draws.
 
     Attributes
     ----------
@@ -130,7 +131,7 @@ class QNewtonRegressor(RegressorMixin, QNewtonBase):
     n_features_in_ : int
         Number of features seen in `fit`.
     feature_names_in_ : ndarray of shape (`n_features_in_`,)
-        Names of the features, where X had any.
+        Names of the features, if X had any.
     alpha_ : ndarray of shape (n_layers,)
         Penalty on the weights of each layer, in units of `alpha`; under "evidence_per_input" the first one is the
         geometric mean over the inputs.
@@ -161,11 +162,11 @@ class QNewtonRegressor(RegressorMixin, QNewtonBase):
     best_validation_score_ : float or None
         Highest of `validation_scores_`.
     n_iter_ : int
-        Epochs of the last call.
+        Number of epochs of the last call.
     n_steps_ : int
-        Steps, which is rows of `history_`.
+        Number of steps, which is the number of rows of `history_`.
     t_ : int
-        Samples seen, all epochs together.
+        Number of samples seen, over all epochs.
     converged_ : bool
         Whether no entry of the gradient on all the data exceeds `tol`, and no indefinite curvature was found there.
     stop_reason_ : str
@@ -175,18 +176,18 @@ class QNewtonRegressor(RegressorMixin, QNewtonBase):
         "interrupted", "stalled" (no step lowers the loss), "diverged", "solver_failed" or "error"; "from_mlp" if
         the parameters are those of a net of scikit-learn.
     condition_number_ : float or None
-        Of the last system that was solved; None where none was.
+        Condition number of the last system that was solved; None if there was none.
     oracle_sparsity_ : float or None
-        Most nonzeros in a row of the last system; None where none was solved.
+        Largest number of nonzeros in a row of the last system that was solved; None if there was none.
     hessian_summary_ : dict or None
-        Of the Hessian of the training objective at the fitted parameters, without damping: n, largest_eigenvalue,
-        smallest_eigenvalue, smallest_magnitude, n_negative, condition_number, trace, row_sparsity (entries that
-        make up half of a row, in the row that needs the most), effective_parameters, how (entry to "exact",
-        "estimate", "lower bound", "upper bound" or "not measured") and seconds.
+        Summary of the Hessian of the training objective at the fitted parameters, without damping: n,
+        largest_eigenvalue, smallest_eigenvalue, smallest_magnitude, n_negative, condition_number, trace,
+        row_sparsity (entries that make up half of a row, in the row that needs the most), effective_parameters, how
+        (entry to "exact", "estimate", "lower bound", "upper bound" or "not measured") and seconds.
     schedule_ : list of str
         Backend of every solve.
     history_ : dict of ndarray
-        One row per step; ``pandas.DataFrame(est.history_)`` makes a table of it: step, phase, loss,
+        Columns with one entry per step; ``pandas.DataFrame(est.history_)`` makes a table of them: step, phase, loss,
         gradient_norm, damping, step_size, accepted, condition_number, oracle_sparsity, backend,
         classical_cost, quantum_cost, break_even_gate_time, gradient_seconds, hessian_seconds,
         schedule_seconds, solve_seconds, modelled_seconds, relative_residual, solve_status. Costs and
