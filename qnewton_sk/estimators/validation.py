@@ -30,7 +30,7 @@ ABSENT_FROM_HERE = {
 
 
 def explains_absent_parameters(init: Callable[P, None]) -> Callable[P, None]:
-    """Return the same constructor, whose TypeError for a parameter of scikit-learn's MLP alone says what to do.
+    """Return the same constructor, whose TypeError for a parameter that only scikit-learn's MLP has says what to do.
 
     The signature stays the explicit one, which `get_params`, `clone` and the HTML view read.
     """
@@ -74,7 +74,7 @@ _SIMPLE = {
     ),
     "posterior": (
         lambda v: v is None or (isinstance(v, str) and v in ("full", "layer", "last_layer")),
-        'be None, "full" (all parameters), "layer" (layers independent) or "last_layer" (the last one alone)',
+        'be None, "full" (all parameters), "layer" (layers independent) or "last_layer" (the last layer only)',
     ),
     "partition": (
         lambda v: isinstance(v, str) and v in ("full", "layer"),

@@ -202,7 +202,8 @@ class _Epochs:
     def _step(self, here, is_last):
         """One step on all the data.
 
-        A closing step that `max_iter` alone has asked for is no arrival: another run takes a first-order step instead.
+        A closing step that is taken only because of `max_iter` is no arrival: a run that goes on from here takes a
+        first-order step instead.
         """
         state = here.state
         if state.point is None:

@@ -52,7 +52,7 @@ class StepRecord:
     """One row of the history. Costs and `modelled_seconds` are modelled, the seconds of the stages are measured.
 
     The two costs are what the scheduler compares, including the assembly of a matrix that does not exist yet;
-    `modelled_seconds` is the chosen solve alone, since `hessian_seconds` measures the assembly.
+    `modelled_seconds` is that of the chosen solve only, since `hessian_seconds` measures the assembly.
     """
 
     step: int

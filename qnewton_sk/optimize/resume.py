@@ -21,7 +21,7 @@ class Watch:
     stale: float = 0
 
     def after(self, loss, has_moved, tol):
-        """Return the watch after an epoch; one of rejected trials alone searches for a step and is not counted."""
+        """Return the watch after an epoch, which does not count if all of its trials were rejected."""
         best = min(self.best, loss)
         if loss < self.reference - tol * abs(loss):
             return Watch(loss, best)

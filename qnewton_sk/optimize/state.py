@@ -168,7 +168,7 @@ class LoopState:
     step : int
         Number of steps taken.
     gradients : float
-        Gradients computed so far; an objective alone counts as half of one.
+        Gradients computed so far; an objective without its gradient counts as half of one.
     scale : tuple of float
         Norm of the gradient and absolute objective at the start, None before they are known.
     newton_steps : int

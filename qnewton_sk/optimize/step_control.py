@@ -199,5 +199,5 @@ def check_trial(trial, theta):
     if trial.accepted and not (
         math.isfinite(trial.value) and np.shape(trial.theta) == theta.shape and np.isfinite(trial.theta).all()
     ):
-        expected = f"accept finite parameters of shape {theta.shape} at a finite objective alone"
+        expected = f"accept only finite parameters of shape {theta.shape} with a finite objective"
         raise must("step_control", expected, f"an accepted trial of value {trial.value}")
