@@ -97,7 +97,9 @@ class LowRankPrecision:
         rows = self._whiten(self._G[:, kept])
         variance = self.prior[kept] - np.einsum("ij,ij->j", rows, rows)
         coupling = linalg.solve_triangular(self._schur, self._half.T @ rows, lower=True)
-        out[kept] = (variance + np.einsum("ij,ij->j", coupling, coupling)) / self.prior[kept] ** 2
+        out[kept] = (
+            (variance + np.einsum("ij,ij->j", coupling, coupling)) / self.prior[kept] / self.prior[kept]
+        )
         inverse = linalg.solve_triangular(self._schur, np.eye(len(free)), lower=True)
         out[free] = np.einsum("ij,ij->j", inverse, inverse)
         return out

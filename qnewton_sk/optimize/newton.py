@@ -215,7 +215,10 @@ class _Epochs:
             state = changed(state, policy=self.policy.exhausted(state.policy), is_closing=True)
         after, record, end = self._take(self.objective, state)
         stays = closes or after.point is state.point
-        arrival, attempts = (here.arrival, here.attempts + 1) if stays else (after, 0)
+        arrived = (
+            after if after.blocks is None else changed(after, blocks=None)
+        )  # no matrix is kept to resume
+        arrival, attempts = (here.arrival, here.attempts + 1) if stays else (arrived, 0)
         loss = after.point.value
         return changed(here, state=after, loss=loss, arrival=arrival, attempts=attempts), record, end
 
@@ -303,7 +306,7 @@ class _Epochs:
         if not self.in_batches and self._is_first_order_by_choice(state):
             state = changed(state, policy=self.policy.exhausted(state.policy), is_closing=True, pairs=None)
             watch = changed(here.watch, stale=self.settings.n_iter_no_change - 1)
-            arrived = dict(arrival=state, arrival_watch=watch, attempts=0)
+            arrived = dict(arrival=changed(state, blocks=None), arrival_watch=watch, attempts=0)
             return changed(here, state=state, watch=watch, **arrived), None
         return here, self._no_improvement(here)
 

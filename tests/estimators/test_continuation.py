@@ -194,6 +194,16 @@ def test_a_killed_process_loses_nothing(tmp_path):
         assert all(np.array_equal(whole[name], resumed[name]) for name in whole.files)
 
 
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+def test_a_fit_whose_first_solve_fails_writes_its_checkpoint(tmp_path):
+    X = np.array(
+        [[1e182, -1e182, 2e182]]
+    )  # the objective is finite at smaller parameters only, the matrix nowhere
+    model = QNewtonRegressor((), random_state=0, checkpoint=tmp_path / "fit").fit(X, [1.0])
+    assert model.stop_reason_ == "solver_failed"
+    assert (tmp_path / "fit").exists()
+
+
 def test_a_checkpoint_of_another_fit_is_refused_by_name(tmp_path):
     path = tmp_path / "fit.ckpt"
     settings = dict(hidden_layer_sizes=(4,), random_state=0, max_iter=2, checkpoint=path)

@@ -238,6 +238,11 @@ def test_low_rank_precision_is_the_dense_one(free):
         )
 
 
+def test_variances_of_extreme_priors_do_not_overflow():
+    precision = LowRankPrecision(np.ones((1, 3)), np.full(3, 1e300))
+    np.testing.assert_allclose(precision.variances(), 1e-300)
+
+
 def test_a_singular_curvature_says_what_was_added():
     precision = DensePrecision(np.diag([1.0, 0.0]), np.zeros(2))
     assert 0 < precision.added <= 1e-9
