@@ -1,7 +1,7 @@
-"""The number of threads that BLAS uses: one in a fit, and whatever it was before outside.
+"""The number of threads that BLAS uses: one during a fit, and outside it whatever was set before.
 
-With more threads BLAS splits its sums in other places: a Cholesky or LU factorisation of order 800 or more differs in
-the last bits between one and two threads (OpenBLAS 0.3.31), and the fitted model would depend on the number of threads.
+BLAS splits its sums differently on more threads: a Cholesky or LU factorisation of order 800 or more differs in the
+last bits between one and two threads (OpenBLAS 0.3.31), and so would the fitted model.
 """
 
 import threading
@@ -17,7 +17,7 @@ class _Limit:
     Parameters
     ----------
     libraries : list of LibController
-        Libraries that share their limit among the threads which open contexts here.
+        Libraries whose limit is shared by all threads that open contexts here.
     """
 
     def __init__(self, libraries):
@@ -29,7 +29,7 @@ class _Limit:
         return max(self.before if self.open else self.current(), default=1)
 
     def current(self):
-        """Return the number of threads of each library as it is now."""
+        """Return the current number of threads of each library."""
         return [library.num_threads for library in self.libraries]
 
     def enter(self):
@@ -42,7 +42,7 @@ class _Limit:
     def leave(self):
         with self.changing:
             self.open -= 1
-            if not self.open:  # only the last one to leave restores what the first one found
+            if not self.open:  # only the last context to close restores the numbers found by the first
                 self._set(self.before)
 
     def _set(self, numbers):
@@ -54,8 +54,8 @@ class _Limit:
 def _set_threads(library, number):
     """Set the number of threads of a library from any thread.
 
-    Since threadpoolctl 3.8 only the first thread that sets a limit of OpenBLAS has any effect, until it gives up
-    control; here the context that closes last may be in another thread.
+    Since threadpoolctl 3.8 only the first thread that sets a limit of OpenBLAS has any effect until it gives
+    up control, but the context that closes last may belong to another thread.
     """
     release = getattr(library, "clear_controlling_thread", None)
     if release is not None:
@@ -67,7 +67,7 @@ def _set_threads(library, number):
 
 @lru_cache(maxsize=1)
 def _libraries():
-    """Return the BLAS libraries whose limit holds for the whole process, and those that have one per thread."""
+    """Return the BLAS libraries whose limit applies to the whole process, and those with one limit per thread."""
     found = ThreadpoolController().select(user_api="blas").lib_controllers  # the search takes milliseconds
     per_thread = [library for library in found if getattr(library, "threading_layer", "") == "openmp"]
     return [library for library in found if library not in per_thread], per_thread
@@ -89,10 +89,10 @@ def _limits():
 
 
 def available_threads():
-    """Return the number of threads that BLAS may use outside fits; tasks in a fit take no more than these.
+    """Return the number of threads that BLAS may use outside fits, which also limits the tasks of a fit.
 
-    It is set by environment variables, such as OPENBLAS_NUM_THREADS, or by threadpoolctl. It must change nothing but
-    the time that a computation takes.
+    It is set by environment variables, such as OPENBLAS_NUM_THREADS, or by threadpoolctl. Code that reads it
+    must give the same results for any number.
 
     Examples
     --------
@@ -109,8 +109,8 @@ def available_threads():
 def one_blas_thread():
     """Return a context in which BLAS runs on one thread.
 
-    Contexts may be nested, and several threads may be inside at a time. The number of threads that the first one found
-    is restored when the last one leaves, by an exception or not.
+    Contexts may be nested, and several threads may be inside at the same time. The number of threads that the
+    first context found is restored when the last one closes, even if an exception closes it.
     """
     process, own = _limits()
     process.enter()

@@ -11,10 +11,11 @@ from .blas import one_blas_thread
 from .rates import FLOPS, REFERENCE_RATES, Rates
 
 ORDERS = (16, 64, 192, 512)
-"""Orders that `calibrate` measures: about a second in all. Larger ones are taken to run at the rate of the last."""
+"""Orders that `calibrate` measures, in about a second. Larger orders are assumed to run at the rate of the last."""
 
 READ_ORDER = 3000
-"""Order of the matrix that is read for the memory bandwidth: 72 MB, more than the caches of most processors."""
+"""Order of the matrix that is read to measure the memory bandwidth; its 72 MB exceed the caches of most
+processors."""
 
 
 def calibrate(refresh: bool = False) -> Rates:
@@ -26,7 +27,7 @@ def calibrate(refresh: bool = False) -> Rates:
     Parameters
     ----------
     refresh : bool, default=False
-        Whether to measure again if there are rates already.
+        Whether to measure again if this process has measured before.
 
     Returns
     -------
@@ -49,21 +50,21 @@ _MEASURED: dict[str, Rates] = {}
 
 
 def measure_rates(orders=ORDERS, *, repeats=3, source="measured by calibrate()"):
-    """Measure this machine's rates; the fastest of several runs counts.
+    """Measure this machine's rates, each as the fastest of several runs.
 
     Parameters
     ----------
     orders : sequence of int
-        Growing orders of the matrices.
+        Orders of the matrices, increasing.
     repeats : int, default=3
-        Runs of each kernel, after one that does not count.
+        Number of timed runs of each kernel, after one warm-up run.
     source : str
-        What the record says about where its numbers come from.
+        Text for `Rates.source`.
 
     Returns
     -------
     Rates
-        With `call_seconds` as in `REFERENCE_RATES`, since it is a cost of this package's own code.
+        `call_seconds` is that of `REFERENCE_RATES`, since it is a cost of this package's own code.
     """
     tables = {kernel: [] for kernel in FLOPS}
     with one_blas_thread():  # as in a fit
@@ -73,7 +74,7 @@ def measure_rates(orders=ORDERS, *, repeats=3, source="measured by calibrate()")
         single_speed = _single_speed(orders[-1], repeats)
         large, v = np.ones((READ_ORDER, READ_ORDER)), np.ones(READ_ORDER)
         read_seconds = best_seconds(lambda: large @ v, repeats)
-    # Bunch-Kaufman does the operations of Cholesky and searches for pivots; a faster measurement of it is noise.
+    # Bunch-Kaufman does the operations of Cholesky plus a pivot search, so a faster measurement of it is noise.
     tables["ldl"] = [(n, min(ldl, chol)) for (n, ldl), (_, chol) in zip(tables["ldl"], tables["cholesky"])]
     return Rates(
         flops_per_second=tables,
@@ -91,7 +92,7 @@ def _matrix(n):
 
 
 def _kernels(A):
-    """Return each kernel on A; they write to memory that exists, as the time of new memory depends on the process."""
+    """Return each kernel on A; all write to existing memory, since the time of an allocation depends on the process."""
     work, lapack = A.copy(order="F"), linalg.lapack
 
     def on_copy(factorise):
@@ -115,7 +116,7 @@ def _single_speed(n, repeats):
 
 
 def best_seconds(run, repeats):
-    """Return the shortest time of `repeats` calls, after one that does not count."""
+    """Return the shortest time of `repeats` calls, after one warm-up call."""
     run()
     best = math.inf
     for _ in range(repeats):

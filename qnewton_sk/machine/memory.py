@@ -1,19 +1,19 @@
-"""Memory that is available to this process, and what the steps of a fit take."""
+"""The memory that is available to this process, and the memory that the steps of a fit need."""
 
 import os
 
 MATRIX_COPIES = 2.5
-"""Arrays of size N^2 alive in a direct solve: the entries, the copy that is factorised, work space."""
+"""Number of arrays of size N^2 alive in a direct solve: the entries, the copy that is factorised, work space."""
 
 VECTOR_COPIES = 16
-"""Vectors of length N alive in a step: parameters, gradients, those of conjugate gradients, trial points, passes."""
+"""Number of vectors of length N alive in a step: parameters, gradients, conjugate gradients, trial points, passes."""
 
 ALWAYS_AVAILABLE_BYTES = 2**28
-"""Memory that every machine on which this runs has; small fits are thus spared the look-up."""
+"""Memory that every machine is assumed to have, which spares small fits the look-up."""
 
 
 def step_bytes(n_params: int, order: int, itemsize: int, *, has_entries: bool) -> tuple[int, int]:
-    """Return the bytes of the vectors of a step, and of its matrix if the entries exist.
+    """Return the bytes of the vectors of a step, and those of its matrix (0 without entries).
 
     Parameters
     ----------
@@ -36,7 +36,7 @@ def gibibytes(n_bytes: float) -> str:
 
 
 def available_memory_bytes():
-    """Return the bytes of memory that new arrays may take; infinity if the system does not tell."""
+    """Return the bytes of memory available for new arrays; infinity if the system does not report it."""
     try:
         with open("/proc/meminfo", encoding="ascii") as lines:
             fields = dict(line.split(":", 1) for line in lines)

@@ -18,8 +18,8 @@ class Rates:
     ----------
     flops_per_second : mapping of str to sequence of (n, rate)
         For each of "gemm", "lu", "cholesky" and "ldl", the rate in floating-point operations per second at
-        growing orders n. Between two orders the rate is interpolated geometrically in log n; outside
-        them the nearest one holds.
+        increasing orders n. Between two orders the rate is interpolated geometrically in log n; outside them
+        the nearest rate applies.
     bytes_per_second : float, default=1e10
         Rate at which a matrix that is too large for the caches is read.
     call_seconds : float, default=5e-5
@@ -32,7 +32,7 @@ class Rates:
     Raises
     ------
     ValueError
-        If a kernel is missing, orders do not grow, or a number is not positive and finite.
+        If a kernel is missing, the orders do not increase, or a number is not positive and finite.
 
     Notes
     -----
@@ -61,7 +61,7 @@ class Rates:
         copied = {kernel: tuple(map(tuple, table)) for kernel, table in tables.items()}
         object.__setattr__(
             self, "flops_per_second", copied
-        )  # the record does not change with the caller's dict
+        )  # later changes of the caller's dict must not change the record
         for kernel, table in copied.items():
             orders = [n for n, _ in table]
             if not orders or sorted(set(orders)) != orders:
@@ -148,4 +148,4 @@ REFERENCE_RATES = Rates(
     source="AMD EPYC, one thread; numpy 2.5.5, scipy 1.18.1, OpenBLAS 0.3.31 (Haswell kernels); 2026-11-24; "
     "benchmarks/reference_rates.py",
 )
-"""Rates that cost models use by default; measured on the machine that `source` names."""
+"""Rates that cost models use by default, measured on the machine named in `source`."""

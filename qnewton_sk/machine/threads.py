@@ -15,11 +15,11 @@ import numpy as np
 from .blas import available_threads, one_blas_thread
 
 MIN_PARALLEL_FLOPS = 2e8
-"""Work that takes about 4 ms on one core; below it, the 0.2 ms to start a thread are not worth it."""
+"""Operations that take about 4 ms on one core; for less, the 0.2 ms to start a thread are not worthwhile."""
 
 
 _working = threading.Lock()
-"""Held while tasks run in parallel; a fit that finds it taken, in another thread, runs its tasks one by one."""
+"""Held while tasks run in parallel; a fit in another thread that finds it taken runs its tasks one by one."""
 
 
 def threads_for(flops):
@@ -30,22 +30,22 @@ def threads_for(flops):
 def run_tasks(tasks, workers, flops):
     """Call every task, in the order given; each thread takes the next one when it is free.
 
-    Which thread runs a task is left to chance, so a result must not depend on it: a task writes to a place of its own,
-    and sums over tasks are taken in the order of the tasks.
+    Which thread runs a task varies from run to run, so no result may depend on it: every task writes to its
+    own memory, and sums over tasks are taken in the order of the tasks.
 
     Parameters
     ----------
     tasks : list of callable
         ``task(worker)``, independent of each other.
     workers : sequence
-        What the calls on one thread share, such as memory; there is at most one thread per worker.
+        Objects that the calls on one thread share, such as memory; there is at most one thread per worker.
     flops : float
         Total floating-point operations; below `MIN_PARALLEL_FLOPS` the calling thread runs everything.
 
     Raises
     ------
     Exception
-        The first one that a task raised. Tasks that have not begun are then skipped.
+        The first exception that a task raised. Tasks that have not begun by then are skipped.
     """
     threads = min(threads_for(flops), len(workers), len(tasks))
     if threads < 2 or not _working.acquire(blocking=False):
@@ -72,7 +72,7 @@ def _run_in_parallel(tasks, workers):
             started.append(helper)
         work(workers[0])
     finally:
-        _drain(queue)  # after an interrupt there may be tasks left
+        _drain(queue)  # an interrupt may leave tasks in the queue
         for helper in started:
             helper.join()
     if errors:
@@ -80,7 +80,7 @@ def _run_in_parallel(tasks, workers):
 
 
 def _work(queue, errors, floating_point, worker):
-    # Error handling, and in some builds of BLAS the number of threads too, belong to the thread.
+    # numpy's error handling, and in some builds of BLAS also the number of threads, is set per thread
     with np.errstate(**floating_point), one_blas_thread():
         while True:
             try:

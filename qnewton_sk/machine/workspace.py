@@ -5,15 +5,15 @@ import math
 import numpy as np
 
 NUMBER_FLOPS = 50.0
-"""Operations of a matrix product in the time that it takes to compute or move one number elementwise: about 1 ns at
-5e10 flop/s (measured on one core with AVX-512; of the same order elsewhere)."""
+"""Operations of a matrix product in the time that it takes to compute or move one number elementwise, about 1
+ns at 5e10 flop/s (measured on one core with AVX-512; of the same order on other processors)."""
 
 
 class Workspace:
     """Named, uninitialised arrays of one dtype; each name keeps the memory of its largest array.
 
-    The first use of newly allocated memory takes 0.1 to 0.5 ns per byte (measured), ten times the arithmetic on it;
-    temporaries of some megabytes would pay for that again at every step.
+    The first use of newly allocated memory takes 0.1 to 0.5 ns per byte (measured), ten times as long as the
+    arithmetic on it; temporaries of some megabytes would cost that again at every step.
     """
 
     def __init__(self, dtype):
@@ -21,7 +21,7 @@ class Workspace:
         self._buffers = {}
 
     def array(self, name, *shape):
-        """Return an uninitialised array of `shape`; it shares its memory with the last one of the same name."""
+        """Return an uninitialised array of `shape`, which shares its memory with earlier arrays of the same name."""
         size = math.prod(shape)
         buffer = self._buffers.get(name)
         if buffer is None or buffer.size < size:

@@ -1,4 +1,4 @@
-"""What a quantum solve is charged for: the settings, their formulas and the two presets."""
+"""What the price of a quantum solve includes: the settings, their formulas and the two presets."""
 
 from collections.abc import Callable, Mapping
 from math import ceil, inf, log
@@ -15,48 +15,48 @@ LOADING: dict[str, Callable[[int, int], float]] = {
     "qrom": lambda n, d: max(2.0 * (n * d - 2), 0.0),
     "qrom_dense": lambda n, d: max(2.0 * (n * n - 2), 0.0),
 }
-"""Toffoli gates of the matrix loading of one query, ``(n, d) -> float``: loading and unloading by QROM. This is an
-empirical figure of resource estimators; trades of ancillas for gates (QROAM) would lower it."""
+"""Toffoli gates that load and unload the matrix by QROM in one query, ``(n, d) -> float``. The count is an
+empirical figure of resource estimators; trading ancillas for gates (QROAM) would lower it."""
 
 RHS_LOADING: dict[str, Callable[[int], float]] = {"none": lambda n: 0.0, "qrom": lambda n: 4.0 * n}
-"""Toffoli gates of the right-hand side loading of one query, ``n -> float``: two preparations per query
-(arXiv:2305.11352, theorem 1), each with n rotation angles loaded and unloaded by QROM."""
+"""Toffoli gates that load the right-hand side in one query, ``n -> float``. A query takes two preparations
+(arXiv:2305.11352, theorem 1), each of which loads and unloads n rotation angles by QROM."""
 
 NORM_ESTIMATIONS = ("none", "amplitude_estimation")
 """Ways to estimate the norm of the solution."""
 
 
 class QuantumAssumptions(BaseEstimator):
-    """What one quantum solve is charged for.
+    """What the price of one quantum solve includes.
 
     The defaults are the assumptions of the paper: one gate per query and nothing else.
 
     Parameters
     ----------
     alpha : "sparse" or float, default="sparse"
-        Factor of the block encoding: "sparse" for that of sparse access, d max|A_ij| / ||A||_2, or a
-        number >= 1.
+        Normalisation factor of the block encoding: "sparse" is the factor of sparse access, d max|A_ij| /
+        ||A||_2; any other value is a number >= 1.
     loading : {"none", "qrom", "qrom_dense"}, default="none"
-        Loading of the matrix in every query: nothing, its N d nonzeros, or all N^2 entries (see `LOADING`).
+        What every query loads of the matrix: nothing, its N d nonzeros, or all N^2 entries (see `LOADING`).
     rhs_loading : {"none", "qrom"}, default="none"
-        Loading of the right-hand side in every query (see `RHS_LOADING`).
+        How every query loads the right-hand side (see `RHS_LOADING`).
     readout : {"none", "sampling", "proven", "coherent", "swap_test"}, default="none"
         How the solution is read out, which sets the number of copies (see `READOUTS`).
     readout_tol : float, default=None
-        l2 error of the readout of the normalised solution, in (0, 1). None is the error of the solve.
+        l2 error of the readout of the normalised solution, in (0, 1). None means the error of the solve.
     norm : {"none", "amplitude_estimation"}, default="none"
         How the norm of the solution is estimated, to the same error as the readout.
     refinement_tol : float, default=None
         Error of one solve, in (0, 1), if several solves are combined by iterative refinement:
-        ceil(ln tol / ln refinement_tol) of them. None is one solve to the whole accuracy.
+        ceil(ln tol / ln refinement_tol) of them. None means one solve to the full accuracy.
 
     See Also
     --------
-    QuantumCost : Takes these assumptions, or the presets "paper" and "end_to_end" by name.
+    QuantumCost : Accepts these assumptions, or the presets "paper" and "end_to_end" by name.
 
     References
     ----------
-    "paper": arXiv:2405.00252, section IV-C. Each other value: the source beside its formula.
+    "paper": arXiv:2405.00252, section IV-C. The source of every other value stands beside its formula.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""The block encoding of a matrix: its factor and its qubits."""
+"""The block encoding of a matrix: its normalisation factor and its qubits."""
 
 from math import inf
 from numbers import Integral
@@ -12,7 +12,7 @@ def block_encoding_factor(facts: SystemFacts) -> float:
     Parameters
     ----------
     facts : SystemFacts
-        Facts, of which `row_nonzeros`, `max_abs` and `norm` are used.
+        Only `row_nonzeros`, `max_abs` and `norm` are used.
 
     Returns
     -------
@@ -38,15 +38,15 @@ def block_encoding_factor(facts: SystemFacts) -> float:
 
 
 def logical_qubits(n: int, ancillas: int | None = None) -> int:
-    """Return the logical qubits of one solve, a + 6 + ceil(log2 n).
+    """Return the number of logical qubits of one solve, a + 6 + ceil(log2 n).
 
     Parameters
     ----------
     n : int
         Number of unknowns.
     ancillas : int, default=None
-        Ancillas a of the block encoding; by default ceil(log2 n) + 3, those of sparse access (Gilyen et al.
-        2019, arXiv:1806.01838, lemma 48), without the working memory of its arithmetic.
+        Number a of ancillas of the block encoding. The default is that of sparse access, ceil(log2 n) + 3
+        (Gilyen et al. 2019, arXiv:1806.01838, lemma 48), without the working memory of its arithmetic.
 
     Returns
     -------

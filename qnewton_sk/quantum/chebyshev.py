@@ -9,13 +9,14 @@ import numpy as np
 from scipy.fft import dct
 
 MAX_VALUE = 0.9
-"""Maximum of |P| on [-1, 1]; below 1, so that phase factors exist and are found at a cost of 1 / (1 - 0.9)."""
+"""Maximum of |P| on [-1, 1]. It is below 1, so that phase factors exist; finding them costs 1 / (1 - 0.9)."""
 
 MIN_KAPPA = 1.1
-"""Smaller condition numbers are raised to it: the two intervals must not shrink to the points -1 and 1."""
+"""Smaller condition numbers are raised to this value, so that the two intervals do not shrink to the points
+-1 and 1."""
 
 MAX_TOL = 0.5
-"""Larger errors are lowered to it: beyond, the ripples of P outgrow its peak at x ~ 1.6 / kappa."""
+"""Larger errors are lowered to this value; beyond it the ripples of P would exceed its peak at x ~ 1.6 / kappa."""
 
 
 @dataclass(frozen=True)
@@ -31,7 +32,7 @@ class InversePolynomial:
     kappa : float
         Inverse of the smallest |x| at which the approximation holds.
     tol : float
-        Bound of |x P(x) / s - 1| from there on.
+        Bound on |x P(x) / s - 1| for all larger |x|.
     """
 
     coefficients: np.ndarray
@@ -97,7 +98,7 @@ def inverse_polynomial(kappa: float, tol: float) -> InversePolynomial:
 
     Of all odd polynomials of degree 2 n - 1, [1 - T_n(y(x)) / T_n(y(0))] / x has the smallest maximum
     relative error as an approximation of 1/x, 1 / T_n(y(0)), where y(x) = (1 + a^2 - 2 x^2) / (1 - a^2) maps a <=
-    |x| <= 1 to [-1, 1] and a = 1 / kappa. It serves definite and indefinite matrices alike.
+    |x| <= 1 to [-1, 1] and a = 1 / kappa. It works for definite and indefinite matrices alike.
 
     Parameters
     ----------
@@ -128,7 +129,7 @@ def inverse_polynomial(kappa: float, tol: float) -> InversePolynomial:
 
 
 def _optimal(x: np.ndarray, kappa: float, n: int) -> np.ndarray:
-    """[1 - T_n(y(x)) / T_n(y(0))] / x for x != 0, the ratio in logarithms."""
+    """[1 - T_n(y(x)) / T_n(y(0))] / x for x != 0; the ratio is computed from logarithms."""
     a2 = kappa**-2.0
     y = (1 + a2 - 2 * x**2) / (1 - a2)
     peak = 2 * n * atanh(1 / kappa)
@@ -148,7 +149,7 @@ def _max_value(kappa: float, n: int) -> float:
 
 
 def _interpolate(f: Callable[[np.ndarray], np.ndarray], degree: int) -> np.ndarray:
-    """Chebyshev coefficients of the polynomial of this degree that f is."""
+    """Chebyshev coefficients of f, which is a polynomial of this degree."""
     nodes = np.cos(np.pi * (np.arange(degree + 1) + 0.5) / (degree + 1))
     c = dct(f(nodes), type=2) / (degree + 1)
     c[0] /= 2

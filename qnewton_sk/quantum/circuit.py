@@ -51,7 +51,7 @@ def block_encoding(A: np.ndarray) -> np.ndarray:
 
 
 def apply_polynomial(A: np.ndarray, v: np.ndarray, phases: np.ndarray) -> np.ndarray:
-    """Return Re P(A) v as the circuit leaves it if both ancillas are measured as 0.
+    """Return Re P(A) v, the state of the circuit after both ancillas have been measured as 0.
 
     The phases act with opposite signs in the two branches of the first ancilla, so that their sum is the real
     part of the polynomial; the second ancilla is that of the block encoding.

@@ -1,4 +1,4 @@
-"""Cost of a quantum solve: the resources that it takes, times the times of the hardware."""
+"""Cost of a quantum solve: the resources that it needs, multiplied by the operation times of the hardware."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -26,14 +26,14 @@ from .readout import READOUTS, norm_estimation_runs
 
 @dataclass(frozen=True)
 class QuantumResources:
-    """What one solve takes, whatever the hardware; counts beyond the range of floats are inf.
+    """Resources that one solve needs on any hardware; counts beyond the range of floats are inf.
 
     Parameters
     ----------
     kappa : float
         Condition number.
     alpha : float
-        Factor of the block encoding.
+        Normalisation factor of the block encoding.
     solve_tol : float
         Relative error of each solve.
     expected_queries : float
@@ -43,13 +43,13 @@ class QuantumResources:
     loading_toffolis_per_query, rhs_loading_toffolis_per_query : float
         Toffoli gates that load the matrix and the right-hand side.
     readout_copies : float
-        Copies of the solution that one readout takes; 1 if nothing is read.
+        Copies of the solution that one readout needs; 1 if nothing is read.
     norm_estimation_runs : float
-        Runs, successful or not, that one estimate of the norm takes.
+        Runs, successful or not, that one estimate of the norm needs.
     refinement_rounds : int
         Solves that are combined by iterative refinement, each with its own readout and norm estimate.
     measurements : float
-        Measurements of all qubits, of all rounds.
+        Number of measurements of all qubits, summed over the rounds.
     logical_qubits : int
         Logical qubits of one run.
     """
@@ -69,12 +69,12 @@ class QuantumResources:
 
     @property
     def total_queries(self) -> float:
-        """Queries of all rounds: a copy takes the expected ones, a run of the norm estimation no repetitions."""
+        """Queries of all rounds; a copy is repeated until it succeeds, a run of the norm estimation is not."""
         copies = self.readout_copies + self.norm_estimation_runs * self.success_probability
         return self.refinement_rounds * copies * self.expected_queries
 
     def query_seconds(self, hardware: QuantumHardware) -> float:
-        """Return the time of one query in seconds: one gate, and the Toffoli gates that load the data."""
+        """Return the time of one query in seconds: one gate plus the Toffoli gates that load the data."""
         toffolis = self.loading_toffolis_per_query + self.rhs_loading_toffolis_per_query
         return hardware.gate_seconds + toffolis * hardware.effective_toffoli_seconds
 
@@ -87,7 +87,7 @@ class QuantumCost(CostModel):
     queries : str or callable, default="jennings2023"
         Query count: a name from `QUERY_MODELS` or ``queries(kappa, tol, alpha) -> float``.
     hardware : str or QuantumHardware, default="fault_tolerant"
-        A name from `HARDWARE`, or a machine of your own.
+        A name from `HARDWARE`, or your own `QuantumHardware`.
     assumptions : {"paper", "end_to_end"}, QuantumAssumptions or dict, default="paper"
         What is charged. "paper": one gate per query and nothing else. "end_to_end": also data loading,
         readout and norm estimation. `QuantumAssumptions` sets each of these, and a grid search reaches it as
@@ -96,11 +96,12 @@ class QuantumCost(CostModel):
 
     Notes
     -----
-    Solver, readout and norm estimation are allowed the error `tol` each; one that is larger than the model
-    allows is priced as the maximum that it does. Norm estimation is charged at the solver's proven success
-    probability: the O(kappa / delta) of variable-time methods (Chakraborty, Gilyen, Jeffery 2019,
-    arXiv:1804.01973), which favours the quantum side. Measurements of failed runs and of the norm estimation are
-    not charged; they are far shorter than the runs. Error correction shows only in the times of the hardware.
+    Solver, readout and norm estimation may each have the error `tol`; if that exceeds the maximum of the
+    model, the maximum is priced. Norm estimation is priced at the proven success probability of the solver,
+    which gives the O(kappa / delta) of variable-time methods (Chakraborty, Gilyen, Jeffery 2019,
+    arXiv:1804.01973) and favours the quantum side. Measurements of failed runs and of the norm estimation are
+    not included, since they are far shorter than the runs. Error correction enters only through the operation
+    times of the hardware.
 
     References
     ----------
@@ -214,7 +215,7 @@ class QuantumCost(CostModel):
     def break_even_gate_time(self, facts: SystemFacts, tol: float, classical_seconds: float) -> float:
         """Return the gate time in seconds at which this solve would take `classical_seconds`.
 
-        The times of the hardware keep their proportions: all its operations become faster with its gates.
+        All operation times of the hardware are scaled by the same factor as the gate time.
 
         Parameters
         ----------
@@ -228,7 +229,7 @@ class QuantumCost(CostModel):
         Returns
         -------
         float
-            0 if the quantum solve takes longer than a float holds.
+            0 if the time of the quantum solve is beyond the range of floats.
 
         Examples
         --------
@@ -251,7 +252,7 @@ def _alpha(assumptions: QuantumAssumptions, facts: SystemFacts) -> float:
 
 
 def _solve_tol(assumptions: QuantumAssumptions, model: QueryModel, tol: float) -> float:
-    # a solve that the model allows meets every larger error too
+    # a solve at the maximum error of the model meets every larger tolerance too
     return min(max(float(tol), assumptions.refinement_tol or 0.0), model.tol_max)
 
 
@@ -265,31 +266,32 @@ def quantum_cost_table(
     gate_seconds: float | Sequence[float] | None = None,
     classical_cost: Callable[[SystemFacts, float], CostEstimate] | None = None,
 ) -> dict[str, np.ndarray]:
-    """Tabulate a quantum cost over a grid; every argument but the costs may be a number or a sequence.
+    """Tabulate a quantum cost over a grid; every argument except the costs may be a number or a sequence.
 
     Parameters
     ----------
     cost : QuantumCost
         The cost to tabulate.
     n : int or sequence of int
-        Numbers of unknowns; nothing of that size is ever built.
+        Numbers of unknowns; no matrix of that size is built.
     kappa : float or sequence of float
         Condition numbers.
     tol : float or sequence of float, default=1e-2
         Relative errors of the solution.
     row_nonzeros : int or sequence of int, default=None
-        Nonzeros per row, at most n of which count; by default n.
+        Nonzeros per row, capped at n; by default n.
     gate_seconds : float or sequence of float, default=None
-        Gate times in seconds, other times of the hardware in proportion; by default that of the hardware.
+        Gate times in seconds; the other times scale with them. By default the gate time of the hardware.
     classical_cost : callable, default=None
-        ``classical_cost(facts, tol) -> CostEstimate``, to compare with.
+        ``classical_cost(facts, tol) -> CostEstimate``, for comparison.
 
     Returns
     -------
     dict of str to ndarray
         Columns of equal length, one row per point of the grid: "n", "kappa", "row_nonzeros", "tol",
         "gate_seconds", "queries" (per copy), "logical_qubits", "quantum_seconds" (nan if rejected),
-        "rejection_reason" (or ""), and with a classical cost "classical_seconds", "break_even_gate_seconds".
+        "rejection_reason" ("" if there is none), and with a classical cost "classical_seconds" and
+        "break_even_gate_seconds".
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""One run of the emulated quantum solver by fidelity: the state that it leaves, and its queries."""
+"""One run of the emulated quantum solver at each fidelity: the state that it produces, and its queries."""
 
 from dataclasses import dataclass, replace
 from typing import NamedTuple, Protocol
@@ -12,29 +12,29 @@ from .circuit import apply_polynomial, phase_factors
 from .query_counts import success_probability
 
 MAX_DEGREE = {"polynomial": 200_000, "circuit": 50_000}
-"""Maximum degree of the polynomial: a product with the matrix per degree in the first; a gate of a fifth of a
-millisecond per degree in the second, whose phase factors take as long again."""
+"""Maximum degree of the polynomial. A polynomial takes one matvec per degree; a circuit takes one gate of
+about 0.2 ms per degree, and as long again for its phase factors."""
 
 MAX_ASYMMETRY = 1e-8
-"""Maximum difference of mirrored entries, relative to the largest entry, that counts as rounding."""
+"""Maximum difference between A_ij and A_ji, relative to the largest entry, that is taken for rounding."""
 
 
 class Failure(NamedTuple):
-    """Why a run is not possible."""
+    """The reason why a run is not possible."""
 
     status: SolveStatus
     reason: str
 
 
 class Outcome(NamedTuple):
-    """What a run leaves: the solution that its state stands for, and the probability that the run succeeds."""
+    """The result of a run: the solution that its state encodes, and the probability that the run succeeds."""
 
     y: np.ndarray
     success_probability: float
 
 
 class ReferenceSolver(Protocol):
-    """A solver whose solution counts as exact."""
+    """A solver whose solution is taken as exact."""
 
     def solve(self, system: LinearSystem) -> Solution:
         """Return the solution of a system."""
@@ -67,9 +67,9 @@ class Run(Protocol):
 
 @dataclass(frozen=True)
 class NoisyRun:
-    """The exact solution with its direction off by `state_error` in a random direction.
+    """The exact solution, perturbed by the relative error `state_error` in a random direction.
 
-    `expected_queries` are those of one successful run, failed ones included.
+    `expected_queries` counts the queries until one run has succeeded.
     """
 
     system: LinearSystem
@@ -129,7 +129,7 @@ class PolynomialRun:
         return padded(len(self.scaled)).bit_length() + 1
 
     def __call__(self, rhs: np.ndarray, rng: np.random.Generator) -> Outcome:
-        """Return the `Outcome` for one right-hand side; nothing is random here."""
+        """Return the `Outcome` for one right-hand side, which is deterministic."""
         size = float(np.linalg.norm(rhs))
         v = rhs / size
         state = self._in_circuit(v) if self.by_circuit else self.polynomial.apply(self.scaled.__matmul__, v)
@@ -160,8 +160,9 @@ def padded(n: int) -> int:
 def polynomial_run(system: LinearSystem, fidelity: str) -> PolynomialRun | Failure:
     """Return the `PolynomialRun` of a system, or the `Failure` that prevents it.
 
-    The degree follows from the condition number that the facts claim, as it would on a quantum computer:
-    one that is too small shows in the error. Without such a claim the true condition number is used.
+    The degree follows from the condition number given in the facts, as it would on a quantum computer; if
+    that number is too small, the error of the solution exceeds the tolerance. If the facts give none, the
+    true condition number is used.
 
     Raises
     ------
@@ -195,7 +196,7 @@ def _check_symmetric(A: np.ndarray) -> None:
 def degree_rejection_reason(fidelity: str, kappa: float, tol: float) -> str | None:
     """Return why the polynomial's degree is out of reach of this fidelity, or None."""
     limit = MAX_DEGREE[fidelity]
-    # kappa alone can be inf, and no degree is below kappa sqrt(1 - tol)
+    # kappa may be inf, and no degree is below kappa sqrt(1 - tol)
     degree = inverse_degree(kappa, tol) if kappa < limit else kappa
     if degree <= limit:
         return None

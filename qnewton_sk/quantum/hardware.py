@@ -18,7 +18,7 @@ class Presets(Mapping[str, Part]):
     """Read-only mapping of names to parts; every lookup returns a new copy.
 
     A grid search has to set parameters of a part (``scheduler__hardware__gate_seconds``), so a part cannot be
-    frozen. The copy keeps such a change away from the preset and from everyone else who uses its name.
+    frozen. Returning copies keeps such a change from reaching the preset and its other users.
 
     Parameters
     ----------
@@ -157,7 +157,8 @@ HARDWARE: Presets[QuantumHardware] = Presets(
         )
     }
 )
-"""Presets by name. If only the two-qubit gate is known, one-qubit gates and readout take its time."""
+"""Presets by name. If only the two-qubit gate time is known, one-qubit gates and readout are assumed to take
+as long."""
 
 
 def hardware_named(hardware: str | QuantumHardware) -> QuantumHardware:

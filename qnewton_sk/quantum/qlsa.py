@@ -1,4 +1,4 @@
-"""The emulated quantum linear solver: a solution with the error and readout noise that it would leave."""
+"""The emulated quantum linear solver: solutions with the errors and the readout noise of a quantum computer."""
 
 from dataclasses import replace
 from math import inf, isfinite, nan
@@ -47,14 +47,14 @@ MAX_CIRCUIT_UNKNOWNS = 64
 """Maximum number of unknowns of a circuit: 8 qubits with the two ancillas."""
 
 REJECTION_TOL = 1e-3
-"""Error for which a degree is judged if only the facts, and no system, are known."""
+"""Error at which the degree is checked while only the facts are known, and not yet the system."""
 
 EXACT_TOL = 1e-12
-"""Relative error asked of the classical solver that stands behind an ideal quantum one."""
+"""Relative error required of the classical solver that computes the exact solution."""
 
 
 class _TightenedTolerance:
-    """A solver asked for more than the system wants: the error of a quantum solve is added afterwards."""
+    """A solver with a tighter tolerance than that of the system; the error of a quantum solve is added afterwards."""
 
     def __init__(self, solver: ReferenceSolver) -> None:
         self.solver = solver
@@ -70,18 +70,18 @@ class QLSA(Solver):
     ----------
     fidelity : {"ideal", "noisy", "polynomial", "circuit"}, default="ideal"
         - "ideal": the exact solution; only the cost is quantum.
-        - "noisy": the exact solution, its direction off by an error of size `tol` in a random direction,
-          read out from finitely many copies, its norm estimated.
-        - "polynomial": P(A) b with the odd polynomial P ~ s/x of minimum degree: the true algorithmic error.
+        - "noisy": the exact solution, perturbed by an error of size `tol` in a random direction, then read
+          out from finitely many copies, with its norm estimated.
+        - "polynomial": P(A) b with the odd polynomial P ~ s/x of minimum degree, which has the true
+          algorithmic error.
         - "circuit": the same by a state-vector simulation of the circuit, gate by gate (PennyLane, up to 64
           unknowns; ``pip install "qnewton_sk[quantum]"``).
     queries : str or callable, default="jennings2023"
-        Query count that fills ``info["queries"]``; see `query_count`. "polynomial" and "circuit" count
-        their own.
+        Query count for ``info["queries"]``; see `query_count`. "polynomial" and "circuit" count their actual
+        queries instead.
     readout_error : float, default=None
-        l2 error of reading the normalised solution, and relative error of its norm. None is the `tol` of
-        the system for "noisy"; for "polynomial" and "circuit" it means that amplitudes are read off the
-        simulator.
+        l2 error of reading the normalised solution, and relative error of its norm. None means the `tol` of
+        the system for "noisy", and the exact amplitudes of the simulator for "polynomial" and "circuit".
     refinements : int, default=0
         Rounds of iterative refinement: further solves for the residual, each by the same imperfect solver.
     random_state : int, RandomState instance or None, default=None
@@ -89,17 +89,18 @@ class QLSA(Solver):
 
     Notes
     -----
-    ``Solution.info``, which is for people to read, holds "queries", "copies" and "norm_estimation_runs" (expected,
-    of all rounds), "rounds", "success_probability" (of one run in the first round), "qubits" (of the circuit for
+    ``Solution.info``, which is for inspection only, holds "queries", "copies" and "norm_estimation_runs"
+    (expected, of all rounds), "rounds", "success_probability" (of one run in the first round), "qubits" (of
+    the circuit for
     "polynomial" and "circuit", else logical ones by `logical_qubits`), "padded_n" (the power of two that the
     registers hold), "degree" (of the polynomial, else None), and the sizes of the errors that each round adds:
     "state_error", "readout_error", "norm_error". A failure is a status, with a "reason"
     in `info`; an exception is raised only for wrong use: a setting that does not exist, a matrix that is not
     symmetric, a missing extra.
 
-    `system.tol` sets the error of the state and `readout_error` the number of copies, n / error^2: 1e-12
-    would take 1e24 n of them. High precision therefore takes `refinements`, each of which multiplies the
-    error of x by the error of one solve, whatever the condition number.
+    `system.tol` sets the error of the state and `readout_error` the number of copies, n / error^2; an error
+    of 1e-12 would take 1e24 n copies. For high precision set `refinements`: each one multiplies the error of
+    x by the error of one solve, whatever the condition number.
 
     References
     ----------
@@ -196,7 +197,7 @@ class QLSA(Solver):
         exact = _TightenedTolerance(reference or LU())
         if self.fidelity == "ideal":
             return self._ideal(system, exact)
-        with np.errstate(over="ignore", invalid="ignore"):  # the status tells
+        with np.errstate(over="ignore", invalid="ignore"):  # the status reports them
             return self._emulated(system, exact)
 
     def check(self) -> None:
@@ -221,7 +222,7 @@ class QLSA(Solver):
         return replace(solution, info={**solution.info, **_account(system, [reading])})
 
     def _model_tol(self, system: LinearSystem) -> float:
-        # an error larger than the model allows is counted as the maximum that it does allow
+        # an error above the maximum of the model is counted as that maximum
         return min(system.tol, query_model(self.queries).tol_max)
 
     def _expected_queries(self, system: LinearSystem) -> float:
@@ -245,9 +246,9 @@ class QLSA(Solver):
         return polynomial_run(system, self.fidelity)
 
     def _rounds(self, system: LinearSystem, run: Run) -> Solution:
-        """Solve once, and then once per refinement for the residual that is left."""
+        """Solve once, and then once per refinement for the remaining residual."""
         rng, unit = self._generator(system.rhs), _power_of_two(system.rhs)
-        rhs = system.rhs.astype(float) / unit  # its squares neither overflow nor vanish
+        rhs = system.rhs.astype(float) / unit  # so that its squares neither overflow nor underflow
         x, image, readings = np.zeros(rhs.size), np.zeros(rhs.size), []
         for _ in range(self.refinements + 1):
             reading = self._read(run, rhs - image, rng)
@@ -288,12 +289,12 @@ def _is_seed(seed: object) -> bool:
 
 
 def _power_of_two(rhs: np.ndarray) -> float:
-    """The power of two next to the largest entry; a division by it rounds nothing."""
+    """The power of two next to the largest entry; dividing by it is exact."""
     return float(2.0 ** np.clip(np.frexp(np.abs(rhs).max())[1], -1021, 1023))
 
 
 class _Reading(NamedTuple):
-    """What one round gave, and what it took."""
+    """The result of one round, and the resources that it took."""
 
     x: Any
     queries: float
@@ -306,7 +307,7 @@ class _Reading(NamedTuple):
 
 
 def _account(system: LinearSystem, readings: list[_Reading]) -> dict[str, Any]:
-    """The entries of `Solution.info`; without any round, those of a right-hand side of zero."""
+    """The entries of `Solution.info`; with no rounds, those of a zero right-hand side."""
     first = readings[0] if readings else _Reading(None, 0.0, 0.0, 0.0, 1.0, None, 0.0, 0.0)
     run, n = first.run, system.rhs.size
     return {
@@ -338,7 +339,7 @@ def _finished(
     x, image = (x * unit).astype(dtype, copy=False), (image * unit).astype(dtype, copy=False)
     if not (isfinite(relative) and np.isfinite(x).all() and np.isfinite(image).all()):
         return failure(system, SolveStatus.NON_FINITE, **info)
-    # What is promised is an error of x, which may show up to kappa times larger in the residual: that alone is no
-    # failure, but a residual above that of x = 0 is.
+    # The tolerance bounds the error of x; the relative residual may be up to kappa times larger, which is not
+    # a failure. A residual larger than that of x = 0 is one.
     status = SolveStatus.INACCURATE if relative > 1 else SolveStatus.SUCCESS
     return Solution(x, status, relative, info=info, image=image)

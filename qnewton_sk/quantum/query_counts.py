@@ -36,7 +36,7 @@ class QueryModel:
     tol_max : float, default=1.0
         Maximum `tol` that the source allows; a larger one is rejected.
     kappa_min : float, default=1.0
-        Minimum alpha kappa (kappa for "jennings2023") that the source allows; a smaller bound is raised to it.
+        Minimum alpha kappa (kappa for "jennings2023") that the source allows; a smaller value is raised to it.
     kappa_max : float, default=inf
         Maximum alpha kappa that the source allows; a larger one is rejected.
     """
@@ -59,7 +59,7 @@ class QueryModel:
             If the formula returns anything but a number >= 0.
         """
         try:
-            # a numpy scalar would warn of an overflow, a Python float does not
+            # on overflow a numpy scalar would warn, while a Python float raises
             with fault_of(f"the model {self.name!r} of `queries`"):
                 queries = self.formula(float(kappa), float(tol), float(alpha))
         except OverflowError:
@@ -90,7 +90,7 @@ MIN_KAPPA_JENNINGS = sqrt(12)
 
 
 def jennings2023_single_run(kappa: float, tol: float, alpha: float = 1.0) -> float:
-    """Return Q*, the queries of one run of `jennings2023`, which succeeds with at least 0.39 - 0.204 tol.
+    """Return Q*, the queries of one run of `jennings2023`; it succeeds with probability 0.39 - 0.204 tol or more.
 
     Parameters
     ----------
@@ -99,7 +99,7 @@ def jennings2023_single_run(kappa: float, tol: float, alpha: float = 1.0) -> flo
     tol : float
         Error of the normalised solution, at most 0.24.
     alpha : float, default=1.0
-        Factor of the block encoding.
+        Normalisation factor of the block encoding.
 
     Returns
     -------
@@ -127,8 +127,8 @@ def jennings2023_single_run(kappa: float, tol: float, alpha: float = 1.0) -> flo
 def success_probability(tol: float) -> float:
     """Return the proven success probability 0.39 - 0.204 tol of one run of `jennings2023`.
 
-    0.204 and 0.201 both circulate for the second constant; the larger one gives the smaller probability,
-    and the expected queries differ by at most 0.22 %.
+    Both 0.204 and 0.201 have been printed for the second constant. The larger one gives the smaller
+    probability, and the expected queries differ by at most 0.22 %.
     """
     return 0.39 - 0.204 * tol
 
@@ -189,7 +189,7 @@ def _hhl2009(kappa: float, tol: float, alpha: float) -> float:
 
 
 def _ceil(x: float) -> float:
-    """Smallest whole number >= x; floats from 2^53 on, inf included, are whole already."""
+    """Smallest whole number >= x; floats of 2^53 and more, inf included, are whole already."""
     return float(ceil(x)) if x < 2.0**53 else x
 
 
@@ -201,7 +201,7 @@ QUERY_MODELS: dict[str, QueryModel] = {
             _jennings2023,
             "Jennings et al. (2023), arXiv:2305.11352v1, theorem 1",
             "proven",
-            "The paper's model. The success constant 0.204 is printed as 0.201 elsewhere (0.22 % at most).",
+            "The paper's model. The success constant 0.204 is 0.201 in other versions, a difference of up to 0.22 %.",
             tol_max=0.24,
             kappa_min=MIN_KAPPA_JENNINGS,
         ),
@@ -246,7 +246,7 @@ QUERY_MODELS: dict[str, QueryModel] = {
             _childs2017,
             "Childs, Kothari, Somma (2017), arXiv:1511.02306, theorem 4, Chebyshev series",
             "proven",
-            "Sparse access, d = alpha. The logarithms are of base 2, where natural ones would do. Amplitude "
+            "Sparse access, d = alpha. The logarithms are of base 2, although natural ones would do. Amplitude "
             "amplification (Brassard et al. 2002) is counted for the least favourable right-hand side, whose "
             "success amplitude is alpha over the 1-norm 2 (j0 + 1) of the coefficients.",
         ),
@@ -255,15 +255,15 @@ QUERY_MODELS: dict[str, QueryModel] = {
             _hhl2009,
             "Harrow, Hassidim, Lloyd (2009), arXiv:0811.3171, O(d kappa^2 / eps)",
             "asymptotic",
-            "The scaling with its constant set to one; a lower bound in spirit, not a count.",
+            "The asymptotic scaling with its constant set to one; a scaling law, not a count.",
         ),
     )
 }
-"""Query models by name. A model of your own is a callable or a `QueryModel`, given in place of a name."""
+"""Query models by name. Pass your own model, a callable or a `QueryModel`, in place of a name."""
 
 
 def query_model(model: str | Formula | QueryModel, name: str = "model") -> QueryModel:
-    """Return the `QueryModel` of a name, or a callable as one.
+    """Return the `QueryModel` with this name, or a callable wrapped in one.
 
     Parameters
     ----------
@@ -305,7 +305,7 @@ def query_count(
     tol : float
         Allowed l2 error of the normalised solution, in (0, 1).
     alpha : float, default=1.0
-        Factor of the block encoding, finite and >= 1; d max|A_ij| / ||A||_2 for sparse access.
+        Normalisation factor of the block encoding, finite and >= 1; d max|A_ij| / ||A||_2 for sparse access.
     model : str or callable, default="jennings2023"
         A name from `QUERY_MODELS`, or ``model(kappa, tol, alpha) -> float``.
 

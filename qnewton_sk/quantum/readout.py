@@ -1,4 +1,4 @@
-"""Reading a solution out of a quantum computer: how many copies it takes, and what they would show."""
+"""Reading a solution out of a quantum computer: how many copies it needs, and what they would show."""
 
 from collections.abc import Callable
 from math import ceil, inf, log, pi, sqrt
@@ -6,12 +6,12 @@ from math import ceil, inf, log, pi, sqrt
 import numpy as np
 
 NORM_REPEATS = 9
-"""Amplitude estimations of which the median is taken: each is within its bound with probability 8/pi^2
+"""Number of amplitude estimations whose median is taken. Each is within its bound with probability 8/pi^2
 (Brassard et al. 2002, theorem 12), the median of nine with 98 %."""
 
 MAX_MULTINOMIAL_COPIES = 10**15
-"""Maximum number of copies whose counts are drawn exactly; more are drawn from the normal limit, because integers
-of 64 bits end at 9e18."""
+"""Maximum number of copies whose counts are drawn exactly; more are drawn from the normal limit, because the
+maximum of a 64-bit integer is 9e18."""
 
 
 def _sampling(n: int, delta: float) -> float:
@@ -37,21 +37,21 @@ READOUTS: dict[str, Callable[[int, float], float]] = {
     "coherent": _coherent,
     "swap_test": _swap_test,
 }
-"""Copies of the solution by readout, each ``(n, delta) -> float`` for an l2 error delta of a real vector of
-n entries; inf if they are beyond the range of floats.
+"""Number of copies of the solution that each readout needs, ``(n, delta) -> float`` for an l2 error delta of
+a real vector of n entries; inf if it is beyond the range of floats.
 
 - "none": one run, nothing is read.
-- "sampling": n / delta^2, what amplitudes and signs take in practice; no theorem.
+- "sampling": n / delta^2, which suffices for amplitudes and signs in practice but is not proven.
 - "proven": 36 n ln(n) / delta^2 in each of two rounds (Kerenidis, Prakash 2020, arXiv:1812.11173, theorem
   4.3).
 - "coherent": n / delta with access to the inverse of the preparation (van Apeldoorn et al. 2023,
-  arXiv:2207.08800), logarithms and constants left out: optimistic.
-- "swap_test": each of n overlaps to delta / sqrt(n), 1 / error^2 shots each; gives no signs.
+  arXiv:2207.08800). Logarithms and constants are left out, so the number is optimistic.
+- "swap_test": n overlaps, each to the error delta / sqrt(n) by 1 / error^2 shots; it gives no signs.
 """
 
 
 def norm_estimation_size(amplitude: float, delta: float) -> float:
-    """Return M, the evaluations of amplitude estimation that bring ||x|| to the relative error `delta`.
+    """Return M, the number of evaluations by which amplitude estimation gives ||x|| to the relative error `delta`.
 
     Solves 2 pi k sqrt(a (1 - a)) / M + k^2 pi^2 / M^2 = 2 a delta with k = 1: the norm is the square root of
     the probability a.
@@ -85,7 +85,7 @@ def norm_estimation_size(amplitude: float, delta: float) -> float:
 
 
 def norm_estimation_runs(amplitude: float, delta: float) -> float:
-    """Return the runs of the solver that one estimate of ||x|| takes.
+    """Return the number of runs of the solver that one estimate of ||x|| needs.
 
     Each of `NORM_REPEATS` amplitude estimations takes one run and two per evaluation, one of them inverted. A run
     counts once, whether it succeeds or not: nothing is repeated until success.
@@ -94,7 +94,7 @@ def norm_estimation_runs(amplitude: float, delta: float) -> float:
 
 
 def read_amplitudes(state: np.ndarray, copies: float, rng: np.random.Generator) -> np.ndarray:
-    """Return what `copies` measured copies tell of a real normalised state, signs included.
+    """Return the estimate of a real normalised state from `copies` measured copies, signs included.
 
     Half of the copies are measured as they are and give the magnitudes; the other half interferes with a
     state of these magnitudes, and gives the signs.
@@ -104,7 +104,7 @@ def read_amplitudes(state: np.ndarray, copies: float, rng: np.random.Generator) 
     state : ndarray of shape (n,)
         Real, of norm 1.
     copies : float
-        Number of copies, both rounds together; inf shows the state itself.
+        Number of copies in both rounds together; inf gives the state itself.
     rng : numpy.random.Generator
 
     Returns
@@ -141,7 +141,7 @@ def _frequencies(probabilities: np.ndarray, copies: float, rng: np.random.Genera
 
 
 def estimate_norm_factor(amplitude: float, delta: float, rng: np.random.Generator) -> float:
-    """Return estimated over true norm, the median of `NORM_REPEATS` amplitude estimations.
+    """Return the estimated norm over the true norm, for the median of `NORM_REPEATS` amplitude estimations.
 
     Parameters
     ----------
@@ -162,10 +162,11 @@ def estimate_norm_factor(amplitude: float, delta: float, rng: np.random.Generato
 
 
 PHASE_WINDOW = 512
-"""Outcomes of phase estimation drawn on each side of the true one; all others together have 0.04 %."""
+"""Number of outcomes of phase estimation drawn on each side of the true one; the probability of all others is
+0.04 %."""
 
 MAX_PHASE_SIZE = 2.0**53
-"""Maximum M whose outcomes y / M differ in double precision; a finer estimate is the phase itself."""
+"""Maximum M whose outcomes y / M differ in double precision; a finer estimate returns the phase itself."""
 
 
 def _estimated_phase(phase: float, M: float, rng: np.random.Generator) -> float:
