@@ -1,4 +1,4 @@
-"""What a fit reads: arrays in memory, memory maps, and dask arrays whose chunks stay where they are."""
+"""The data of a fit: arrays in memory, memory maps, and dask arrays whose chunks stay where they are."""
 
 from .dask_arrays import refuse_dask
 from .dask_data import DaskData

@@ -1,4 +1,4 @@
-"""Dask arrays as a user passes them: recognised without importing dask, refused by name, or cut into blocks of rows."""
+"""Dask arrays as a user passes them: recognise, refuse or check them, and cut them into blocks of rows."""
 
 import math
 import warnings
@@ -9,7 +9,7 @@ from sklearn.exceptions import DataConversionWarning
 
 
 def is_dask(data: Any) -> bool:
-    """Return whether `data` is a dask collection; dask is not imported for that.
+    """Return whether `data` is a dask collection, without importing dask.
 
     Examples
     --------
@@ -21,12 +21,21 @@ def is_dask(data: Any) -> bool:
 
 
 def refuse_dask(name: str, data: Any, way_out: str) -> None:
-    """Refuse a dask collection where only data in memory can be taken.
+    """Refuse a dask collection for an argument that must be in memory.
+
+    Parameters
+    ----------
+    name : str
+        Argument that the message names.
+    data : object
+        What the user passed.
+    way_out : str
+        What to do instead, the end of the message.
 
     Raises
     ------
     ValueError
-        Naming the argument, with the way out.
+        If `data` is a dask collection.
     """
     if is_dask(data):
         raise ValueError(f"`{name}` must be in memory; got {_described(data)}. {way_out}")
@@ -45,7 +54,7 @@ def check_settings(settings: Mapping[str, Any], *, splits: bool) -> None:
     Raises
     ------
     ValueError
-        Naming the parameter, with the reason and the way out.
+        The message names the setting, the reason and what to do instead.
     """
     reasons = {
         "batch_size": (
@@ -70,12 +79,12 @@ def check_settings(settings: Mapping[str, Any], *, splits: bool) -> None:
 
 
 def checked_array(name: str, data: Any, axes: tuple[int, ...]) -> Any:
-    """Return a dask array of the right number of axes, its columns in one chunk.
+    """Return a dask array after checking its number of axes, with all columns in one chunk.
 
     Raises
     ------
     ValueError
-        If it is another collection or has another number of axes, with the way out.
+        If it is another collection, has another number of axes or an unknown number of columns.
     """
     import dask.array as da
 
@@ -98,7 +107,7 @@ def checked_array(name: str, data: Any, axes: tuple[int, ...]) -> Any:
 
 
 def as_column(y: Any) -> Any:
-    """Return targets of a single column with one axis, with the warning that scikit-learn gives."""
+    """Return targets of a single column as an array of one axis, with the warning that scikit-learn gives."""
     if y.ndim == 2 and y.shape[1] == 1:
         text = "A column-vector y was passed when a 1d array was expected. Pass y[:, 0]."
         warnings.warn(text, DataConversionWarning, stacklevel=2)
@@ -107,14 +116,15 @@ def as_column(y: Any) -> Any:
 
 
 def aligned(name: str, data: Any, X: Any) -> Any:
-    """Return an array in chunks of the rows of X, a dask array; what is in memory is cut.
+    """Return `data` as a dask array in the same chunks of rows as the dask array X.
 
-    Chunks of unknown sizes pass if there are as many as in X; their lengths are compared where they lie.
+    An array in memory is cut into chunks. Chunks of unknown sizes are accepted if X has as many; their lengths are
+    compared later, on the workers.
 
     Raises
     ------
     ValueError
-        If it cannot be aligned, with the way out.
+        If the chunks cannot be aligned.
     """
     rows = X.chunks[0]
     if not is_dask(data):
@@ -141,7 +151,7 @@ def aligned(name: str, data: Any, X: Any) -> Any:
 
 
 def _may_match(a: tuple[float, ...], b: tuple[float, ...]) -> bool:
-    """Whether chunks of partly unknown sizes may be the same."""
+    """Return whether two lists of partly unknown chunk sizes may be equal."""
     unknown = any(math.isnan(n) for n in (*a, *b))
     return unknown and len(a) == len(b) and all(n == m or math.isnan(n + m) for n, m in zip(a, b))
 

@@ -1,4 +1,4 @@
-"""Dask arrays as the data of a fit: checked where their blocks lie, and the objective on them."""
+"""Dask arrays as the data of a fit: checks that run where the blocks are, and the objective on them."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,15 +19,15 @@ from .survey import Survey, merged, survey_block
 Array = NDArray[Any]
 
 COPIES_OF_PARTS = 2.5
-"""Bytes that a kept part takes per byte of its inputs: they, the copy with units first, targets and temporaries."""
+"""Bytes per byte of inputs that a kept part takes: inputs, their copy with units first, targets and temporaries."""
 
 SHARE_OF_MEMORY = 0.5
-"""Share of the memory, of this machine or of all workers, that kept parts may take."""
+"""Fraction of the memory of this machine, or of all workers, that kept parts may take."""
 
 
 @dataclass(frozen=True)
 class Making:
-    """What it takes to make the parts of an objective from blocks of data."""
+    """What is needed to make the parts of an objective from blocks of data."""
 
     network: Network
     rules: Rules
@@ -38,7 +38,7 @@ class Making:
 
 
 def make_part(block: Sequence[Any], making: Making) -> Part:
-    """Return the objective on one block, whose data have been checked before."""
+    """Return the objective on one block of data that have already been checked."""
     X, y, weight = making.rules.checked(*block, is_known=True)
     X = X.astype(making.dtype, copy=False)
     targets = making.rules.encode(y, making.dtype)
@@ -48,25 +48,25 @@ def make_part(block: Sequence[Any], making: Making) -> Part:
 
 
 class DaskData:
-    """Inputs, targets and weights in blocks of rows, each where dask has it.
+    """Inputs, targets and weights in blocks of rows, which stay where dask keeps them.
 
     Parameters
     ----------
     X, y, weight : dask.array.Array
         The data; weights may be None or a number.
     blocks : list of tuple
-        (X, y, weight) of each block, delayed objects.
+        The delayed objects (X, y, weight) of each block.
     survey : Survey
-        What a look at all blocks has found out.
+        Facts about all blocks.
     rules : Rules
         How blocks are checked and encoded.
 
     Attributes
     ----------
     examples : ndarray
-        Targets from which an estimator can learn what all of them are: the labels, or the extremes.
+        Targets that represent all others: the labels, or the extremes of numbers.
     identity : dict
-        What tells these data from others, for a checkpoint.
+        What distinguishes these data from others, for a checkpoint.
     """
 
     def __init__(self, X: Any, y: Any, weight: Any, blocks: list[Any], survey: Survey, rules: Rules):
@@ -81,7 +81,7 @@ class DaskData:
 
     @property
     def n_outputs(self) -> int:
-        """The number K of outputs of the net; the extremes of the targets are checked on the way."""
+        """The number K of outputs of the net; computing it checks the extremes of the targets."""
         return self.rules.encode(self.examples, self.dtype).shape[1]
 
     @property
@@ -91,7 +91,7 @@ class DaskData:
 
     @property
     def largest_target(self) -> float:
-        """The largest absolute value of an encoded target, one of the extremes."""
+        """The largest absolute value of an encoded target, which is that of an extreme."""
         return float(np.abs(self.rules.encode(self.examples, self.dtype)).max())
 
     def class_totals(self, classes: Array) -> Array:
@@ -103,9 +103,9 @@ class DaskData:
     def objective(
         self, network: Network, alpha: Any, factors: Array | None, *, merges: bool
     ) -> DistributedObjective:
-        """Return the training objective, whose parts are kept where they are made if there is room for them.
+        """Return the training objective, whose parts are kept on the workers if there is enough memory.
 
-        Equal samples stay apart (`merges` plays no part), since they may lie on different machines.
+        Equal samples are never merged (`merges` is ignored), since they may lie on different machines.
         """
         total = self.survey.total_weight
         if factors is not None:
@@ -153,12 +153,12 @@ def _merged_ranges(ranges: Sequence[Array]) -> Array:
 
 
 def read_dask(X: Any, y: Any, weight: Any, rules: Rules, *, hashes: bool = False) -> DaskData:
-    """Return the data of dask arrays, after every block has been checked where it lies.
+    """Return the data of dask arrays, after every block has been checked on its worker.
 
     Parameters
     ----------
     X : dask.array.Array of shape (n, d)
-        Inputs, in chunks of rows; columns in several chunks are brought together.
+        Inputs in chunks of rows; columns in several chunks are merged into one.
     y : dask.array.Array or array-like of shape (n,) or (n, K)
         Targets.
     weight : dask.array.Array, array-like or None
@@ -171,7 +171,7 @@ def read_dask(X: Any, y: Any, weight: Any, rules: Rules, *, hashes: bool = False
     Raises
     ------
     ValueError
-        If the arrays cannot be aligned, or a block is not as it must be.
+        If the arrays cannot be aligned, or a block fails the checks of data in memory.
     """
     X = checked_array("X", X, (2,))
     y = as_column(checked_array("y", aligned("y", _in_memory(y), X), (1, 2)))

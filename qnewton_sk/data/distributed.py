@@ -1,4 +1,4 @@
-"""The training objective on data in parts, which lie where dask keeps them."""
+"""The training objective on data in parts that stay where dask keeps them."""
 
 import copy
 from collections.abc import Callable, Sequence
@@ -17,13 +17,13 @@ Array = NDArray[Any]
 
 
 class Part(Objective):
-    """The objective on one chunk of rows, without penalty, its weights normalised by the sum over all chunks.
+    """The objective on one chunk of rows, without penalty, with weights normalised by the sum over all chunks.
 
-    It lives where its samples are. What curvatures keep stays with it, and is left behind if it is sent elsewhere.
+    It stays where its samples are. What a curvature has cached on it is dropped when it is pickled.
     """
 
     def kept_for(self, owner: dict[Any, Any]) -> dict[Any, Any]:
-        """Return where a curvature keeps what it needs again: here, since its owner is in another process."""
+        """Return the cache of a curvature, which is on the part because its owner is in another process."""
         return self.memo.setdefault("kept", {})
 
     def __getstate__(self) -> dict[str, Any]:
@@ -37,7 +37,7 @@ class Part(Objective):
         return {**vars(self), **empty}
 
     def __sizeof__(self) -> int:
-        """Return the bytes that the part takes with its copy of the inputs, for those who watch the memory."""
+        """Return the bytes of the part and its copy of the inputs, so that dask can account for the memory."""
         stored = sum(
             getattr(self.X, name).nbytes for name in ("data", "indices") if hasattr(self.X, "indices")
         )
@@ -47,7 +47,7 @@ class Part(Objective):
 
 @dataclass(frozen=True)
 class Work:
-    """What is done on every part: ``work(part, out, *arguments)`` with `out` zeros of `shape`, if there is one."""
+    """A call for every part: ``work(part, out, *arguments)``, where `out` is zeros of `shape` unless that is None."""
 
     work: Callable[..., Any]
     arguments: tuple[Any, ...]
@@ -56,7 +56,7 @@ class Work:
 
 
 def add_on_part(part: Part, work: Work) -> tuple[float, Array | None]:
-    """Return what the work has returned on one part, and what it has added."""
+    """Return the value that the work returns on one part, and the array to which it has added."""
     part = part.single() if work.in_single else part  # type: ignore[assignment]
     out = None if work.shape is None else np.zeros(work.shape, part.dtype)
     with one_blas_thread(), np.errstate(over="ignore", invalid="ignore"):
@@ -71,7 +71,7 @@ def rows_on_part(part: Part, work: Work) -> Array:
 
 
 def added(terms: Sequence[tuple[float, Array | None]]) -> tuple[float, Array | None]:
-    """Return the sum of values and arrays, in their order; the terms are left as they are."""
+    """Return the sums of the values and of the arrays, in their order; the terms are not changed."""
     values, arrays = zip(*terms)
     if arrays[0] is None:
         return sum(values), None
@@ -82,15 +82,15 @@ def added(terms: Sequence[tuple[float, Array | None]]) -> tuple[float, Array | N
 
 
 def stacked(rows: Sequence[Array]) -> Array:
-    """Return arrays one below the other, in Fortran order as each of them."""
+    """Return the arrays stacked by rows; they and the result are in Fortran order."""
     return np.concatenate([each.T for each in rows], axis=1).T
 
 
 class DistributedObjective(BaseObjective):
-    """J(theta) on parts that are delayed objects of dask: only the parameters go out, and only sums come back.
+    """J(theta) on parts that are delayed objects of dask: parameters are sent to the parts, and only sums return.
 
-    Every sum is taken over the parts in a tree whose shape depends on their number alone, so that it is the same to the
-    last bit whatever runs the tasks, and whichever part is ready first.
+    Every sum over the parts is taken in a tree whose shape depends only on their number, so that it is the same to the
+    last bit whatever runs the tasks and whichever part finishes first.
 
     Parameters
     ----------
@@ -99,13 +99,13 @@ class DistributedObjective(BaseObjective):
     parts : sequence of dask.delayed.Delayed
         The `Part` of each chunk.
     n_samples : int
-        Number of samples in all.
+        Total number of samples.
     total_weight : float
         The sum of their weights.
     alpha : float or ndarray of shape (n_params,)
         L2 penalty, as of `Objective`.
     dtype : dtype
-        The precision of everything.
+        Type of the parameters and of all sums.
     """
 
     def __init__(
@@ -128,14 +128,14 @@ class DistributedObjective(BaseObjective):
         self.memo: dict[Any, Any] = {}
 
     def __getattr__(self, name: str) -> Any:
-        """Say how to reach the samples, for a curvature that looks for what an `Objective` has."""
+        """Raise an AttributeError that says how to reach the samples, for code that expects an `Objective`."""
         raise AttributeError(
             f"an objective on a dask array has no `{name}`, since its samples lie in parts; call "
             "`over_parts(work, out, *arguments)` of qnewton_sk.nets.BaseObjective"
         )
 
     def over_parts(self, work: Callable[..., float], out: Array | None = None, *arguments: Any) -> float:
-        """Call ``work(part, out, *arguments)`` where each part lies, and add up."""
+        """Call ``work(part, out, *arguments)`` where each part lies, and return the sum."""
         shape = None if out is None else out.shape
         first = None if out is None or not out.any() else (0.0, out)
         call = Work(work, arguments, shape, self._in_single)
@@ -145,11 +145,11 @@ class DistributedObjective(BaseObjective):
         return value
 
     def rows_of_parts(self, make: Callable[..., Array], *arguments: Any) -> Array:
-        """Return the arrays ``make(part, *arguments)`` of all parts, one below the other."""
+        """Return the arrays ``make(part, *arguments)`` of all parts, stacked by rows."""
         return tree(rows_on_part, self.parts, Work(make, arguments, None, self._in_single), stacked)
 
     def batch(self, indices: Array) -> BaseObjective:
-        """Refuse: rows of a mini-batch would have to be drawn from all chunks."""
+        """Raise NotImplementedError, since the rows of a mini-batch would have to be drawn from all chunks."""
         raise NotImplementedError("mini-batches are not drawn from data in parts")
 
     def single(self) -> "DistributedObjective":

@@ -1,4 +1,4 @@
-"""Equal samples become one with the sum of their weights, so that a weight is exactly a repetition."""
+"""Merging of equal samples into one with the sum of their weights: a weight of k then equals k repetitions."""
 
 import numpy as np
 from scipy import sparse
@@ -8,10 +8,10 @@ HASH_BYTES = 2**24
 
 
 def distinct_samples(X, targets, weight=None):
-    """Merge equal samples and leave out those of weight zero.
+    """Merge equal samples and drop those of weight zero.
 
-    Whatever weights and repetitions say the same thing leave the same arrays, to the last bit: the order of
-    the samples then comes from their values. Samples that are all different and unweighted pass as they are.
+    Data that are equivalent, by weights or by repetitions, give the same arrays to the last bit, because the merged
+    samples are sorted by their values. Unweighted samples that are all different are returned unchanged.
 
     Parameters
     ----------
@@ -20,12 +20,12 @@ def distinct_samples(X, targets, weight=None):
     targets : ndarray of shape (n, K)
         Encoded targets.
     weight : ndarray of shape (n,), default=None
-        Nonnegative; by default all one.
+        Nonnegative weights; by default all one.
 
     Returns
     -------
     X, targets, weight
-        Of m <= n samples; `weight` is None where all are one.
+        The arrays of m <= n samples; `weight` is None if all weights are one.
 
     Examples
     --------
@@ -51,7 +51,7 @@ def distinct_samples(X, targets, weight=None):
 
 
 def _hash(X):
-    """Return one number per row, the same wherever the row stands, which a BLAS product does not promise."""
+    """Return one number per row, whatever its position in X, which a BLAS product does not guarantee."""
     direction = np.random.default_rng(0).standard_normal(X.shape[1])
     if sparse.issparse(X):
         return X @ direction
@@ -61,7 +61,7 @@ def _hash(X):
 
 
 def _differs_from_previous(X, targets, order, key):
-    """Whether each sample in `order` differs from the one before; only equal hashes are looked at closely."""
+    """Return whether each sample in `order` differs from the one before; rows are compared only if hashes agree."""
     differs = np.ones(len(order), bool)
     same_key = np.flatnonzero(key[1:] == key[:-1])
     a, b = order[same_key], order[same_key + 1]

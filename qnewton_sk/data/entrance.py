@@ -1,4 +1,4 @@
-"""Where the data of a user enter: arrays in memory, memory maps and dask arrays become one kind of thing."""
+"""The entry point for a user's data: arrays in memory, memory maps and dask arrays get one interface."""
 
 from typing import Any
 
@@ -17,7 +17,7 @@ DATA_CHECKS: dict[str, Any] = {"accept_sparse": "csr", "dtype": (np.float64, np.
 def checked_data(estimator: Any, *data: Any, **checks: Any) -> Any:
     """Return what `validate_data` of scikit-learn returns for X, or for X and y.
 
-    It adds up all entries to see whether they are finite, which may warn of entries near the largest number.
+    Its test for finite entries sums them all, which may overflow; that warning is suppressed.
     """
     with np.errstate(over="ignore", invalid="ignore"):
         return validate_data(estimator, *data, **{**DATA_CHECKS, **checks})
@@ -33,12 +33,12 @@ def read(
     reset: bool,
     splits: bool | None = None,
 ) -> MemoryData | DaskData:
-    """Return the checked data of a fit, wherever they lie; no later code depends on where that is.
+    """Return the checked data of a fit, in an interface that does not depend on where they lie.
 
     Parameters
     ----------
     estimator : estimator
-        Whose number and names of features are set or compared.
+        Estimator whose number and names of features are set or compared.
     X : array-like, sparse matrix, memory map or dask array of shape (n, d)
         Inputs.
     y : array-like or dask array of shape (n,) or (n, K)
@@ -55,7 +55,7 @@ def read(
     Raises
     ------
     ValueError
-        If the data are not as they must be, or a setting cannot be used with them.
+        If the data fail a check, or a setting cannot be used with them.
     """
     if is_dask(X):
         if splits is not None:

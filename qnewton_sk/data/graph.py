@@ -1,4 +1,4 @@
-"""Work on delayed objects: one call per object, and results combined in a tree of fixed shape."""
+"""Calls on delayed objects of dask: one call per object, with results combined in a tree of fixed shape."""
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import CancelledError
@@ -8,8 +8,8 @@ from typing import Any
 from uuid import uuid4
 
 FAN_IN = 8
-"""Results that are combined at a time. With eight, a sum over up to eight parts is taken in the order in which one
-process takes it, and a tree over 4096 workers has four levels."""
+"""Number of results that are combined at a time. With eight, a sum over up to eight parts is taken in the same order
+as in one process, and a tree over 4096 workers has four levels."""
 
 
 def tree(
@@ -19,7 +19,7 @@ def tree(
     combine: Callable[..., Any],
     first: Any = None,
 ) -> Any:
-    """Return what ``combine`` makes of ``function(object, shared)`` over all objects.
+    """Return the results ``function(object, shared)`` of all objects, combined by ``combine``.
 
     Parameters
     ----------
@@ -28,7 +28,7 @@ def tree(
     objects : sequence of dask.delayed.Delayed, or of tuples of them
         The objects, in order.
     shared : object
-        What every call takes besides; it is sent to each worker once.
+        Second argument of every call; it is sent to each worker once.
     combine : callable
         ``combine(results) -> result`` for a list of consecutive results.
     first : object, default=None
@@ -37,7 +37,7 @@ def tree(
     Raises
     ------
     RuntimeError
-        If the cluster is lost. What `function` raises passes.
+        If the cluster is lost. Exceptions of `function` are passed on.
     """
     import dask
 
@@ -63,7 +63,7 @@ def tree(
 
 @dataclass(frozen=True)
 class _Held:
-    """A value in a graph that is neither a task nor a key, whatever it is."""
+    """A value in a graph, wrapped so that dask takes it for neither a task nor a key."""
 
     value: Any
 
@@ -87,7 +87,7 @@ def _together(items: Any) -> tuple[Any, ...]:
 def _delayed(name: str, key: str, layer: dict[Any, Any], objects: Sequence[Any]) -> Any:
     """Return the delayed result of one layer of tasks on delayed objects.
 
-    The tasks are written down at once: to build a thousand of them by calls of `dask.delayed` takes a second.
+    The graph is written directly, since building a thousand tasks by calls of `dask.delayed` takes a second.
     """
     from dask.delayed import Delayed
     from dask.highlevelgraph import HighLevelGraph
@@ -119,7 +119,7 @@ def computed(result: Any) -> Any:
 
 
 def _is_of_the_cluster(error: BaseException) -> bool:
-    """Whether an error is that of the cluster, and not of the work: its class is distributed's or the network's."""
+    """Return whether an error comes from the cluster rather than the work, judged by its class."""
     return type(error).__module__.startswith("distributed") or isinstance(
         error, (CancelledError, ConnectionError, TimeoutError)
     )
@@ -134,7 +134,7 @@ def cluster_memory_bytes() -> float | None:
         return None
     try:
         information = client.scheduler_info(n_workers=-1)
-    except TypeError:  # before 2025, which tells of all workers
+    except TypeError:  # releases before 2025, which always list all workers
         information = client.scheduler_info()
     workers = information["workers"].values()
     return float(sum(worker["memory_limit"] or 0 for worker in workers)) or float("inf")

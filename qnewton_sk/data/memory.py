@@ -16,11 +16,11 @@ from .rules import Rules
 Array = NDArray[Any]
 
 MIN_MAPPED_BYTES = 2**28
-"""Size from which on a memory map is worked through in pieces and never copied as a whole. Below it a copy costs
-little, and joblib passes such maps to its workers, whose fits have to be those of the arrays to the last bit."""
+"""Minimum size of a memory map that is processed in pieces and never copied as a whole. A smaller one is cheap to
+copy, and joblib passes such maps to its workers, whose fits must equal those on the arrays to the last bit."""
 
 PIECE_BYTES = 2**24
-"""Memory for a temporary copy of some rows, in bytes."""
+"""Maximum size of a temporary copy of some rows, in bytes."""
 
 
 def is_mapped(X: Any) -> bool:
@@ -36,7 +36,7 @@ def is_mapped(X: Any) -> bool:
 
 
 def check_mapped(X: Any, splits: bool) -> None:
-    """Refuse a large memory map that would have to be copied as a whole, with the way out.
+    """Refuse a large memory map that would have to be copied as a whole.
 
     Parameters
     ----------
@@ -48,7 +48,7 @@ def check_mapped(X: Any, splits: bool) -> None:
     Raises
     ------
     ValueError
-        If its type is not one of those that are kept, or it would be split.
+        If the map would have to be converted to another type or split; the message says what to do instead.
     """
     if not is_mapped(X):
         return
@@ -81,9 +81,9 @@ class MemoryData:
     Attributes
     ----------
     examples : ndarray
-        Targets from which an estimator can learn what all of them are; here they are all.
+        Targets that represent all others; here these are all targets.
     identity : dict
-        What tells these data from others, for a checkpoint.
+        What distinguishes these data from others, for a checkpoint.
     """
 
     def __init__(self, X: Any, y: Array, weight: Array | None, rules: Rules):
@@ -135,11 +135,11 @@ class MemoryData:
         network : Network
             The net.
         alpha : float or ndarray of shape (n_params,)
-            Penalty.
+            L2 penalty.
         factors : ndarray of shape (n_classes,) or None
             Factors on the weights, by class.
         merges : bool
-            Whether equal samples become one; a mini-batch sees them apart. Those of a memory map are not merged.
+            Whether to merge equal samples, which mini-batches must not do. Samples of a memory map are never merged.
         """
         X, targets = self.X, self.targets
         weight = self.rules.weighted(targets, self.weight, factors)
@@ -150,7 +150,7 @@ class MemoryData:
         if merges:
             X, targets, weight = distinct_samples(X, targets, weight)
         elif weight is not None and not weight.all():
-            rows = np.flatnonzero(weight)  # a batch of them alone would have no mean
+            rows = np.flatnonzero(weight)  # a batch with only zero weights would have no mean
             X, targets, weight = X[rows], targets[rows], weight[rows]
         return Objective(network, X, targets, weight, alpha)
 

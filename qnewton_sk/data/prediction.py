@@ -1,4 +1,4 @@
-"""Predictions on dask arrays: computed chunk by chunk when they are asked for; scores as sums over chunks."""
+"""Predictions on dask arrays, computed lazily chunk by chunk, and scores as sums over chunks."""
 
 import copy
 from collections.abc import Callable, Sequence
@@ -15,10 +15,10 @@ Array = NDArray[Any]
 
 
 def lazily(method: Callable[..., Any]) -> Callable[..., Any]:
-    """Return a method of one argument X and further settings that takes dask arrays too.
+    """Decorate a method of X and further settings so that it also takes dask arrays.
 
-    For a dask array the result is a dask array in the same chunks of rows, of the model as it is now. A method that
-    returns a tuple returns one of dask arrays.
+    For a dask array the result is a dask array in the same chunks of rows, computed with the model as it is at the
+    time of the call. A method that returns a tuple then returns a tuple of dask arrays.
     """
 
     @wraps(method)
@@ -45,7 +45,7 @@ class _Call:
         self.empty = _stacked(example)[:0]
 
     def __call__(self, X: Any) -> Array:
-        """Return the result, the parts of a tuple along a last axis; of no rows if X has none."""
+        """Return the result, with the items of a tuple along a last axis; it has no rows if X has none."""
         if not X.shape[0]:
             return self.empty
         return _stacked(getattr(self.model, self.name)(X, *self.arguments, **self.settings))
@@ -56,7 +56,7 @@ def _stacked(result: Any) -> Array:
 
 
 def _mapped(X: Any, call: _Call, example: Array) -> Any:
-    """Return the dask array of `call` on the blocks of X, whose rows look like those of `example`."""
+    """Return the dask array of `call` on the blocks of X, with rows of the shape and type of `example`."""
     import dask
     import dask.array as da
 
@@ -79,7 +79,7 @@ def _float_type(dtype: Any) -> Any:
 
 
 def scores_dask(score: Callable[..., float]) -> Callable[..., float]:
-    """Return the method `score` so that it takes dask arrays too, over whose chunks it sums."""
+    """Decorate the method `score` so that it also takes dask arrays, by summing over their chunks."""
 
     @wraps(score, assigned=("__name__", "__doc__"))
     def score_of_any(self: Any, X: Any, y: Any, sample_weight: Any = None) -> float:
@@ -87,12 +87,12 @@ def scores_dask(score: Callable[..., float]) -> Callable[..., float]:
             return summed_score(self, X, y, sample_weight)
         return score(self, X, y, sample_weight)
 
-    del score_of_any.__wrapped__  # type: ignore[attr-defined]  # whose signature is not annotated
+    del score_of_any.__wrapped__  # type: ignore[attr-defined]  # the wrapped signature is not annotated
     return score_of_any
 
 
 def summed_score(model: Any, X: Any, y: Any, sample_weight: Any) -> float:
-    """Return the score of a fitted model on dask arrays: accuracy of labels, otherwise R^2.
+    """Return the score of a fitted model on dask arrays: accuracy for a classifier, R^2 for a regressor.
 
     Every block returns the moments of its targets and residuals, which are merged pairwise (Chan, Golub and LeVeque
     1979, "Updating formulae and a pairwise algorithm for computing sample variances"), so that neither data nor
@@ -101,7 +101,7 @@ def summed_score(model: Any, X: Any, y: Any, sample_weight: Any) -> float:
     Parameters
     ----------
     model : estimator
-        With `predict`.
+        Fitted estimator with `predict`.
     X : dask.array.Array of shape (n, d)
         Inputs.
     y : dask.array.Array or array-like of shape (n,) or (n, K)
@@ -127,7 +127,7 @@ def summed_score(model: Any, X: Any, y: Any, sample_weight: Any) -> float:
 
 
 def _moments(block: Sequence[Any], model: Any) -> Any:
-    """Return total weight, means and squares about them of the targets, and squared residuals or right labels."""
+    """Return total weight, means and sums of squares of the targets, and squared residuals or correct labels."""
     X, y, weight = block
     if not X.shape[0]:
         return None
@@ -159,7 +159,7 @@ def _merged_moments(terms: Sequence[Any]) -> Any:
 
 
 def _r2(squares: Array, residuals: Array) -> float:
-    """Return the mean R^2 over the outputs; of a constant output 1.0 if it is met exactly, otherwise 0.0."""
+    """Return the mean R^2 over the outputs; for a constant output 1.0 if it is predicted exactly, otherwise 0.0."""
     constant = squares == 0
     scores = 1 - residuals / np.where(constant, 1.0, squares)
     scores[constant] = np.where(residuals[constant] == 0, 1.0, 0.0)

@@ -1,4 +1,4 @@
-"""How the data of a fit are checked, encoded and split, as an estimator says it."""
+"""The rules of an estimator by which the data of a fit are checked, encoded and split."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -14,16 +14,16 @@ Array = NDArray[Any]
 
 @dataclass(frozen=True)
 class Rules:
-    """What is asked of inputs, targets and weights, whether they lie in one array or in many.
+    """Rules for inputs, targets and weights, whether they lie in one array or in many.
 
     Parameters
     ----------
     checks : mapping of str to object
         Arguments of scikit-learn's `check_X_y`.
     check_targets : callable
-        ``check_targets(y) -> y``, dense and of one or two axes.
+        ``check_targets(y) -> y``, a dense array of one or two axes.
     check_weight : callable
-        ``check_weight(weight, n_samples, dtype) -> ndarray or None``; weights that are all zero pass.
+        ``check_weight(weight, n_samples, dtype) -> ndarray or None``; weights may all be zero.
     encode : callable
         ``encode(y, dtype) -> targets`` of shape (n, K).
     codes : callable or None
@@ -40,9 +40,9 @@ class Rules:
     has_labels: bool
 
     def checked(self, X: Any, y: Any, weight: Any, *, is_known: bool = False) -> tuple[Any, Array, Any]:
-        """Return inputs, targets and weights of some samples, checked; finite already if they are known."""
+        """Return inputs, targets and weights after checks; `is_known` skips the test for finite values."""
         finite = {"ensure_all_finite": False} if is_known else {}
-        with np.errstate(over="ignore", invalid="ignore"):  # of the sum by which scikit-learn looks for NaN
+        with np.errstate(over="ignore", invalid="ignore"):  # scikit-learn looks for NaN by a sum
             X, y = check_X_y(X, y, multi_output=True, **self.checks, **finite)
         y = self.check_targets(y)
         return X, y, self.check_weight(weight, X.shape[0], X.dtype)
@@ -57,20 +57,20 @@ class Rules:
 
 
 def held_out_rows(weight, n_samples, validation_fraction, strata, random_state):
-    """Return the numbers of the samples to train on and of those held out, classes in equal shares.
+    """Return the indices of the samples to train on and of those held out, with classes in the same proportions.
 
     Parameters
     ----------
     weight : ndarray of shape (n_samples,) or None
-        Weights; samples of weight zero are left out of both.
+        Weights; samples of weight zero are in neither.
     n_samples : int
         Number of samples.
     validation_fraction : float
-        Share that is held out.
+        Fraction of the samples that is held out.
     strata : ndarray of shape (n_samples,) or None
-        Classes to keep in proportion.
+        Classes whose proportions are kept.
     random_state : RandomState
-        For the split.
+        Source of randomness for the split.
 
     Raises
     ------
@@ -115,7 +115,7 @@ def _as_numbers(name, given, dtype):
 
 
 def check_sample_weight(sample_weight, n_samples, dtype, *, may_be_zero=False):
-    """Return the weights as an array of shape (n_samples,), or None where all are one.
+    """Return the weights as an array of shape (n_samples,), or None if all are one.
 
     Raises
     ------
@@ -152,7 +152,7 @@ def check_sample_weight(sample_weight, n_samples, dtype, *, may_be_zero=False):
 
 
 def check_penalty(alpha, total_weight, dtype):
-    """Refuse a penalty that is infinite once it is divided by the sum of the weights.
+    """Refuse a penalty that overflows when it is divided by the sum of the weights.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""What one look at all blocks of data finds out: sizes, targets, weights, scales; faults are found on the way."""
+"""One pass over all blocks of data, which checks them and collects their sizes, targets, weights and scales."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -25,14 +25,14 @@ class Survey:
     total_weight : float
         Sum of the weights.
     examples : ndarray or None
-        Targets that stand for all: the labels, the extremes of numbers, or some rows of 0 and 1; None if there is no
-        sample.
+        Targets that represent all others: the labels, the extremes of numbers, or some rows of 0 and 1. None if
+        there are no samples.
     label_totals : ndarray or None
         Total weight of each of the labels.
     scales : ndarray of shape (d,) or None
         Largest absolute value of each column of X.
     hashes : tuple of tuple of str
-        Hashes of X, y and weight of each block, if they were asked for.
+        Hashes of X, y and weight of each block, if requested.
     dtypes : frozenset of str
         Types of the inputs.
     """
@@ -47,12 +47,12 @@ class Survey:
 
 
 def survey_block(block: Sequence[Any], shared: tuple[Rules, bool]) -> Survey:
-    """Check one block of data, (X, y, weight), and return what it is.
+    """Check one block of data, (X, y, weight), and return the facts about it.
 
     Raises
     ------
     ValueError
-        As for data in memory.
+        If the block fails a check of data in memory, or its arrays have different numbers of rows.
     """
     rules, hashes = shared
     X, y, weight = block

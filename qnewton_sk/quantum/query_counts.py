@@ -201,7 +201,7 @@ QUERY_MODELS: dict[str, QueryModel] = {
             _jennings2023,
             "Jennings et al. (2023), arXiv:2305.11352v1, theorem 1",
             "proven",
-            "The paper's model. The success constant 0.204 is 0.201 in other versions, a difference of up to 0.22 %.",
+            "The paper's model. The success constant 0.204 is printed as 0.201 elsewhere (0.22 % in counts at most).",
             tol_max=0.24,
             kappa_min=MIN_KAPPA_JENNINGS,
         ),
