@@ -1,4 +1,4 @@
-"""From and to scikit-learn's own multilayer perceptrons: settings and fitted parameters."""
+"""Conversion from and to scikit-learn's own multilayer perceptrons: settings and fitted parameters."""
 
 from typing import Any
 
@@ -23,19 +23,19 @@ SAME = (
     "verbose",
     "warm_start",
 )
-"""Parameters that mean the same there and here, and are carried over."""
+"""Parameters that mean the same in scikit-learn and here, and are copied."""
 
 OTHER_MEANING = {
     "batch_size": '"auto" is 200 samples there and all samples here, and a step of Newton\'s method needs many of them',
     "learning_rate_init": "it is the step size of SGD or Adam there, and a factor on Newton's step here",
 }
-"""Parameters of the same name that are not carried over, with the reason."""
+"""Parameters of the same name that are not copied, with the reason."""
 
 MLP_ACTIVATIONS = {resolve_activation(name): name for name in ("identity", "logistic", "tanh", "relu")}
-"""Activations that scikit-learn has, with their names there."""
+"""Activations that scikit-learn has too, with its names for them."""
 
 HUGE = np.finfo(float).max
-"""A tolerance under which every gradient is small."""
+"""A tolerance that every gradient meets."""
 
 
 def from_mlp(
@@ -43,16 +43,17 @@ def from_mlp(
 ) -> QNewtonClassifier | QNewtonRegressor:
     """Return the estimator of this package for one of scikit-learn's multilayer perceptrons.
 
-    It has the settings that mean the same here. If the given estimator is fitted, so is the result: it predicts the
-    same, and `fit` goes on from its parameters if `warm_start` is True. The given estimator is left as it is.
+    Settings that mean the same here are copied. If the given estimator is fitted, so is the result: its predictions
+    are the same, and `fit` continues from its parameters if `warm_start` is True. The given estimator is not
+    changed.
 
     Parameters
     ----------
     estimator : MLPClassifier or MLPRegressor
         Fitted or not.
     **settings : dict
-        Parameters of the result that differ from, or are missing in, those of `estimator`. They hold for fits to come,
-        not for the predictions of a fitted result.
+        Parameters of the result that differ from those of `estimator` or are missing there. They affect later fits,
+        not the predictions of a fitted result.
 
     Returns
     -------
@@ -65,9 +66,9 @@ def from_mlp(
 
     Notes
     -----
-    `batch_size` and `learning_rate_init` have another meaning here and are not carried over; `solver`,
+    `batch_size` and `learning_rate_init` have another meaning here and are not copied; `solver`,
     `learning_rate`, `momentum` and the other parameters of SGD, Adam and L-BFGS do not exist. `history_` of a fitted
-    result is empty, `converged_` is False and `stop_reason_` is "from_mlp", since nothing is known about a Newton fit.
+    result is empty, `converged_` is False and `stop_reason_` is "from_mlp", since there was no Newton fit.
 
     See Also
     --------
@@ -93,12 +94,12 @@ def from_mlp(
     else:
         raise ValueError(f"`estimator` must be an MLPClassifier or MLPRegressor; got {estimator!r}")
     shared = {name: value for name, value in estimator.get_params(deep=False).items() if name in SAME}
-    ours = kind(**shared | settings)  # an unknown setting is refused here
+    ours = kind(**shared | settings)  # raises for an unknown setting
     if not hasattr(estimator, "coefs_"):
         return ours
     if len(getattr(estimator, "classes_", (0, 1))) < 2:
         raise ValueError(
-            f"`estimator` must know at least two classes; got one class, {estimator.classes_[0]!r}"
+            f"`estimator` must have at least two classes; got one class, {estimator.classes_[0]!r}"
         )
     shared["hidden_layer_sizes"] = tuple(W.shape[1] for W in estimator.coefs_[:-1])
     return fitted_like(kind(**shared), estimator).set_params(**ours.get_params(deep=False))
@@ -107,7 +108,7 @@ def from_mlp(
 def to_mlp(model: QNewtonClassifier | QNewtonRegressor) -> MLPClassifier | MLPRegressor:
     """Return a fitted MLPClassifier or MLPRegressor of scikit-learn with the same parameters and predictions.
 
-    It serves every tool that knows these classes. Its `solver` is "lbfgs", which goes on from the parameters if
+    Use it with tools that support these classes. Its `solver` is "lbfgs", which continues from the parameters if
     `warm_start` is True.
 
     Parameters
@@ -124,15 +125,15 @@ def to_mlp(model: QNewtonClassifier | QNewtonRegressor) -> MLPClassifier | MLPRe
     NotFittedError
         If `model` is not fitted.
     ValueError
-        If scikit-learn has no such net: for an activation that it does not have, for several activations, for the
-        Poisson loss before scikit-learn 1.7, and for a classifier that averages over its posterior.
+        If scikit-learn cannot represent the model: an activation that it does not have, several different
+        activations, the Poisson loss before scikit-learn 1.7, or a classifier that averages over its posterior.
 
     Notes
     -----
-    What scikit-learn does not have is left behind: `class_weight`, the standard deviations of a regressor with
-    `posterior`, and the Huber loss and losses of your own, whose predictions are those of the squared error. A penalty
-    that the evidence found is not carried over either, so that `alpha` is scikit-learn's default. All of these concern
-    fits to come, not the predictions.
+    Features that scikit-learn does not have are dropped: `class_weight`, the standard deviations of a regressor with
+    `posterior`, and the Huber loss and your own losses, which become the squared error. A penalty that was found by
+    the evidence is dropped too, so that `alpha` is scikit-learn's default. None of this changes the predictions; it
+    affects later fits only.
 
     See Also
     --------
@@ -157,7 +158,9 @@ def to_mlp(model: QNewtonClassifier | QNewtonRegressor) -> MLPClassifier | MLPRe
     settings = _shared_settings(model, network)
     kind = MLPClassifier if isinstance(model, QNewtonClassifier) else MLPRegressor
     mlp = kind(**{**settings, "solver": "lbfgs", "tol": HUGE, "verbose": False, "random_state": 0})
-    mlp.fit(*_smallest_data(model, network))  # converged before the first step: it learns shapes and classes
+    mlp.fit(
+        *_smallest_data(model, network)
+    )  # converges before the first step, and only sets shapes and classes
     mlp.set_params(**settings)
     mlp.coefs_ = [W.copy() for W in model.coefs_]
     mlp.intercepts_ = [b.copy() for b in model.intercepts_]
@@ -169,7 +172,7 @@ def to_mlp(model: QNewtonClassifier | QNewtonRegressor) -> MLPClassifier | MLPRe
 
 
 def _shared_settings(model, network):
-    """Return the settings of the MLP that predicts as this net does."""
+    """Return the settings of the MLP that makes the same predictions as this net."""
     settings = {name: value for name, value in model.get_params(deep=False).items() if name in SAME}
     settings["activation"] = _single_activation(network)
     settings["hidden_layer_sizes"] = network.widths[1:-1]
@@ -179,7 +182,7 @@ def _shared_settings(model, network):
         if model.posterior_ is not None:
             raise ValueError(
                 "`posterior` must be None for to_mlp, since an MLPClassifier does not average over a posterior; got "
-                f"{model.posterior!r}. Set `posterior_ = None` on a copy for the probabilities of the parameters alone"
+                f"{model.posterior!r}. Set `posterior_ = None` on a copy for the probabilities at the fitted parameters"
             )
         return settings
     del settings["loss"]
@@ -204,7 +207,7 @@ def _single_activation(network):
 
 
 def _smallest_data(model, network):
-    """Return X and y, as few samples as tell the shapes and the classes."""
+    """Return the smallest X and y that determine the shapes and the classes."""
     K, dtype = network.widths[-1], model.coefs_[0].dtype
     if isinstance(model, QNewtonRegressor):
         y = np.ones(1 if K == 1 else (1, K))

@@ -12,7 +12,7 @@ CLASSIFIER_OPTIONS = {
     "nocl": [False, True],
     "raw_scores": [False, True],
 }
-"""Options of skl2onnx that the converter of the classifier follows, with their values."""
+"""Options of skl2onnx that the converter of the classifier supports, with their values."""
 
 
 def register_onnx() -> None:
@@ -22,13 +22,13 @@ def register_onnx() -> None:
     A regressor has one output of shape (n_samples, n_outputs): the predictions. A classifier has the labels and the
     probabilities, of shape (n_samples, n_classes); the options "zipmap", "output_class_labels", "nocl" and
     "raw_scores" are those of scikit-learn's classifiers in skl2onnx, where the raw scores of two classes are -z and z
-    for the log-odds z. Float inputs are computed in single precision and double inputs in double, but for the error
-    function of "gelu", which onnxruntime has in single precision only.
+    for the log-odds z. Float inputs are computed in single precision and double inputs in double, except for the
+    error function of "gelu", which onnxruntime has in single precision only.
 
     Converters raise a ValueError for an activation that is a user's own function, since ONNX cannot hold one.
-    A loss of one's own is no obstacle: predictions do not depend on it. With `posterior`, the predictions of a
-    regressor are exported, which are the same as without; standard deviations are not. A classifier with a posterior
-    is refused, since its probabilities are averages over the posterior.
+    A user's own loss is no obstacle, since predictions do not depend on it. For a regressor with `posterior`, the
+    predictions are exported, which do not depend on the posterior, but not the standard deviations. A classifier
+    with `posterior` is refused, since its probabilities are averages over the posterior.
 
     Raises
     ------
@@ -70,7 +70,7 @@ def regressor_shapes(operator):
 
 
 def classifier_shapes(operator):
-    """Set types and shapes of the two outputs: labels, and one number per sample and class."""
+    """Set types and shapes of the two outputs: the labels, and one number per sample and class."""
     from skl2onnx.common.data_types import Int64TensorType, StringTensorType
 
     model = operator.raw_operator
@@ -101,7 +101,7 @@ def convert_classifier(scope, operator, container):
         positive = graph.add("Greater", z, graph.constant([0.0]))
         graph.add("Cast", positive, output=labels, to=TensorProto.INT64)
     else:
-        if network.widths[-1] == 1:  # the log-odds: those of the first class are the negative
+        if network.widths[-1] == 1:  # z is the log-odds of the second class; those of the first are -z
             z = graph.add("Concat", graph.add("Neg", z), z, axis=1)
         names = _exported_labels(model, container)
         element = TensorProto.STRING if names.dtype.kind == "S" else TensorProto.INT64
@@ -128,7 +128,7 @@ def _raw_outputs(scope, operator, container):
 
 
 def _tensor(operator):
-    """The type of all numbers: double precision for inputs that have it, single precision otherwise."""
+    """Return the type of all numbers: double precision if an input has it, otherwise single precision."""
     from skl2onnx.common.data_types import DoubleTensorType, FloatTensorType
 
     has_double = any(isinstance(variable.type, DoubleTensorType) for variable in operator.inputs)
@@ -144,16 +144,16 @@ def _is_multilabel(model):
 
 
 def _exported_labels(model, options):
-    """Return the class labels that the graph gives out, int64 or UTF-8 bytes.
+    """Return the class labels that the graph outputs, int64 or UTF-8 bytes.
 
-    `options` is what knows the options of the conversion.
+    `options` is the object that holds the options of the conversion.
     """
     if options.get_options(model, {"nocl": False})["nocl"]:
         return np.arange(len(model.classes_))
     labels = model.classes_
     if all(isinstance(label, str) for label in labels):
         return np.array([label.encode("utf-8") for label in labels])
-    return labels.astype(np.int64)  # scikit-learn takes floats as labels only if they are integers
+    return labels.astype(np.int64)  # scikit-learn accepts floats as labels only if they are whole
 
 
 def _check_no_posterior(model):

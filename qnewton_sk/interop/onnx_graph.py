@@ -19,9 +19,9 @@ class Graph:
     Parameters
     ----------
     scope : skl2onnx Scope
-        It gives out names that are not taken.
+        Source of unused names.
     container : skl2onnx ModelComponentContainer
-        It keeps nodes and constants.
+        Container of the nodes and constants.
     number : int
         Element type of all numbers, FLOAT or DOUBLE of `onnx.TensorProto`.
     """
@@ -40,7 +40,7 @@ class Graph:
         *inputs : str
             Names of its inputs.
         output : str, default=None
-            Name of its output; by default one that is not taken.
+            Name of its output; by default an unused name.
         **attributes : dict
             Attributes of the node.
 
@@ -95,7 +95,7 @@ def _silu(graph, z):
 
 
 def _gelu(graph, z):
-    """The exact one, z (1 + erf(z / sqrt 2)) / 2. The operator Gelu exists from opset 20 on only."""
+    """The exact form, z (1 + erf(z / sqrt 2)) / 2. The operator Gelu exists only from opset 20 on."""
     half, one, root = (graph.constant([value]) for value in (0.5, 1.0, math.sqrt(0.5)))
     # onnxruntime has erf in single precision only
     argument = graph.add("Cast", graph.add("Mul", z, root), to=SINGLE)
@@ -115,11 +115,11 @@ ACTIVATIONS = {
         "gelu": _gelu,
     }.items()
 }
-"""What adds the nodes of an activation. The keys are the activations themselves, since a user's function may have any
-name."""
+"""Functions that add the nodes of an activation. The keys are the activations themselves, since a user's function may
+have any name."""
 
 PREDICTIONS = {"identity": _same, "exp": _one_node("Exp")}
-"""What adds the nodes from the raw output to the prediction of a regressor, by the `out_activation` of the loss."""
+"""Functions that add the nodes from raw output to prediction of a regressor, by the `out_activation` of the loss."""
 
 
 def check_exportable(network):
@@ -128,7 +128,7 @@ def check_exportable(network):
     Raises
     ------
     ValueError
-        Naming the parameter that holds the function.
+        If a function has no ONNX nodes; the message names the parameter that holds it.
     """
     names = [known.name for known in ACTIVATIONS]
     for activation in network.activations:

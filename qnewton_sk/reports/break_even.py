@@ -1,4 +1,4 @@
-"""Map of the gate time at which a quantum solve costs what a classical one does."""
+"""Map of the gate time at which a quantum solve takes as long as a classical one."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
@@ -24,8 +24,8 @@ Cost = Callable[[SystemFacts, float], CostEstimate]
 class BreakEvenDisplay:
     """Lines of equal break-even gate time over the number of unknowns and the condition number.
 
-    On a line, a quantum computer with gates of this time solves a system in the time of the classical solver. Where
-    the break-even gate time is larger than on the line, it is faster.
+    On a line, a quantum computer with this gate time takes as long as the classical solver. It is faster on the side
+    of the line where the break-even gate time is larger.
 
     Parameters
     ----------
@@ -103,7 +103,7 @@ class BreakEvenDisplay:
         Raises
         ------
         ValueError
-            If the facts form no full grid.
+            If the facts do not form a full grid.
         """
         if costs is None:
             costs = {"paper": QuantumCost(), "end to end": QuantumCost(assumptions="end_to_end")}
@@ -173,7 +173,7 @@ class BreakEvenDisplay:
         }
 
     def _legend_handles(self, view: str, gate_seconds: Sequence[float], colours: Sequence[Any]) -> list[Any]:
-        """One handle per gate time; one without a line says on which part of the map the quantum solver is faster."""
+        """Return one handle per gate time; without a line it says whether the quantum solver always or never wins."""
         drawn, highest = self.contours_[view], _logarithms(self.break_even_seconds[view]).max()
         labels = []
         for time in gate_seconds:
@@ -189,7 +189,7 @@ def _logarithms(break_even_seconds: Any) -> np.ma.MaskedArray:
 
 
 def _grid_of(facts: Iterable[SystemFacts]) -> tuple[np.ndarray, np.ndarray, list[list[SystemFacts]]]:
-    """Numbers of unknowns, condition numbers, and the facts as rows of equal condition number."""
+    """Return the numbers of unknowns, the condition numbers, and the facts in rows of equal condition number."""
     points = {(point.n, point.kappa): point for point in facts}
     n = sorted({n for n, _ in points})
     kappa = sorted({kappa for _, kappa in points if kappa is not None})

@@ -119,7 +119,7 @@ class LossCurveDisplay:
 
 
 class HessianDisplay:
-    """A Hessian as its spectrum, as the magnitude of its entries, or as the sparsity of its rows.
+    """A Hessian drawn as its spectrum, as the magnitude of its entries, or as the sparsity of its rows.
 
     Parameters
     ----------
@@ -209,9 +209,9 @@ class HessianDisplay:
         Parameters
         ----------
         kind : {"spectrum", "magnitude", "sparsity"}, default="spectrum"
-            Absolute eigenvalues in falling order, the negative ones marked; log10 of the absolute entries;
-            or, as figure 6 of arXiv:2405.00252, how the p%-sparsity of the rows is distributed for
-            p = 50, 75, 90 and 95.
+            Absolute eigenvalues in decreasing order, with the negative ones marked; log10 of the absolute entries;
+            or, as in figure 6 of arXiv:2405.00252, the distribution of the p%-sparsity of the rows for p = 50, 75,
+            90 and 95.
         ax : matplotlib Axes, default=None
             Axes to draw on; by default those of a new figure.
 
@@ -279,7 +279,7 @@ class HessianDisplay:
 
 
 def _visible(values: Any) -> dict[str, Any]:
-    """Settings of a curve; a single point is no line, and needs a mark."""
+    """Return settings of a curve; a single point makes no line, and needs a mark."""
     return {"marker": "o"} if len(values) == 1 else {}
 
 

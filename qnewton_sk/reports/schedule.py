@@ -1,4 +1,4 @@
-"""Display of the costs that the scheduler compared, and of what it chose."""
+"""Display of the costs that the scheduler compared, and of its choices."""
 
 from collections.abc import Collection, Mapping
 from typing import Any
@@ -14,23 +14,23 @@ SCHEDULE_COLUMNS = "step", "backend", "classical_cost", "quantum_cost", "modelle
 """Columns of the history that are drawn."""
 
 FAMILIES = {"classical": "Blues", "quantum": "Oranges"}
-"""Colormap of each kind of backend: its cost is a line of a light shade, its backends are marks of darker ones."""
+"""Colormap of each kind of backend: the cost is a line in a light shade, the backends are marks in darker shades."""
 
 MARKERS = "oXsD^vP*<>"
-"""Shapes of the marks, one per backend, so that they differ without colours as well."""
+"""Shapes of the marks, one per backend, so that backends can be told apart without colours."""
 
 
 class ScheduleDisplay:
     """Modelled cost of the classical and the quantum solve at every Newton step, and which one was chosen.
 
-    Everything classical is blue and everything quantum is orange; each backend has a shade and a mark of its own.
+    Everything classical is blue and everything quantum is orange; each backend has its own shade and mark.
 
     Parameters
     ----------
     history : mapping of str to array-like of shape (n_steps,)
         `history_` of a fitted estimator.
     quantum_backends : collection of str, default=("qlsa",)
-        Names of the quantum backends. A step some of whose blocks they solved counts as quantum.
+        Names of the quantum backends. A step counts as quantum if one of them solved any of its blocks.
 
     Attributes
     ----------
@@ -39,7 +39,7 @@ class ScheduleDisplay:
     figure_ : matplotlib Figure
         Figure of the axes.
     lines_ : list of matplotlib Line2D
-        Cost of the cheapest classical and of the cheapest quantum solve; a kind that was never offered has none.
+        Cost of the cheapest classical and of the cheapest quantum solve; a kind that was never available has no line.
     chosen_ : list of matplotlib PathCollection
         Marks at the modelled cost of the chosen backend, one collection per backend.
     legend_ : matplotlib Legend or None
@@ -47,8 +47,8 @@ class ScheduleDisplay:
 
     Notes
     -----
-    Figure 1 (right) of arXiv:2405.00252. A line includes the assembly of the matrix if it had to be made, and a mark
-    does not, so that marks may lie below the lines.
+    The display follows figure 1 (right) of arXiv:2405.00252. A line includes the assembly of the matrix if that was
+    needed; a mark does not, so that marks may lie below the lines.
 
     Examples
     --------
@@ -72,7 +72,7 @@ class ScheduleDisplay:
         Parameters
         ----------
         estimator : QNewtonClassifier or QNewtonRegressor
-            Fitted. Which of the backends are quantum is asked of its scheduler.
+            Fitted. Its scheduler defines which backends are quantum.
         ax : matplotlib Axes, default=None
             Axes to draw on; by default those of a new figure.
 
@@ -119,7 +119,7 @@ class ScheduleDisplay:
         set_title(self.ax_, "Modelled cost of every solve, and the backend that was chosen")
         self.ax_.set(xlabel="step", ylabel="modelled cost of the solve (s)")
         if not solved.any():
-            note_instead(self.ax_, "No linear system was solved:\nthe fit took first-order steps alone.")
+            note_instead(self.ax_, "No linear system was solved:\nthe fit took only first-order steps.")
             return self
         self.ax_.set_yscale("log")
         whole_numbers(self.ax_)

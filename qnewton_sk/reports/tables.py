@@ -21,7 +21,7 @@ STEP_COLUMNS = {
 
 
 STAGES = ("gradient_seconds", "hessian_seconds", "schedule_seconds")
-"""Measured stages of a step that no choice of the solver changes."""
+"""Measured stages of a step that do not depend on the choice of the solver."""
 
 
 TIMES = (*STAGES, "modelled_seconds")
@@ -41,7 +41,7 @@ def history_of(estimator):
 
 
 def check_columns(history, columns, name="history"):
-    """Raise ValueError, with the name of the parameter, if a history is no mapping or lacks some of the columns."""
+    """Raise ValueError, with the name of the parameter, if a history is not a mapping or lacks a column."""
     if not hasattr(history, "keys") or not all(column in history for column in columns):
         expected = f"be the `history_` of a fitted estimator, with the columns {list(columns)}"
         raise must(name, expected, history)
@@ -90,7 +90,7 @@ def step_table(history, columns=None):
 
 
 def steps_to_loss(history, loss):
-    """Return how many steps a fit took until its loss was at most `loss`; None if it never was.
+    """Return the number of steps until the loss of a fit was at most `loss`, or None if it never was.
 
     Examples
     --------
@@ -103,7 +103,7 @@ def steps_to_loss(history, loss):
 
 
 def stages_seconds(history):
-    """Return the measured time of every step but for its solve: gradient, curvature, scheduling.
+    """Return the measured time of every step without its solve: gradient, curvature, scheduling.
 
     Returns
     -------
@@ -115,8 +115,8 @@ def stages_seconds(history):
 def modelled_total_seconds(history):
     """Return the time of every step with the modelled solve in place of the measured one.
 
-    That is what the paper adds up: the stages that a classical computer does in any case are measured,
-    the solve costs what the backend is predicted to cost.
+    The paper adds up the same: stages that run on a classical computer in any case are measured, and the solve takes
+    the time that is predicted for the backend.
 
     Parameters
     ----------
@@ -145,18 +145,19 @@ def _modelled_solve_seconds(history):
 def compare_runs(histories, loss=None, stages_of=None):
     """Return steps and modelled time of several fits until the same training loss, as a text table.
 
-    As in table III of arXiv:2405.00252: total steps, time per step, total time. The time is taken apart into
-    what was measured (gradient, curvature, scheduling) and what is modelled (the solve).
+    The columns follow table III of arXiv:2405.00252: total steps, total time, time per step. The time is split into
+    a measured part (gradient, curvature, scheduling) and a modelled part (the solve).
 
     Parameters
     ----------
     histories : mapping of str to history
         `history_` of each fit under the name to show.
     loss : float, default=None
-        The loss to be reached; by default the lowest that every one of the fits reached.
+        The loss to reach; by default the lowest loss that all fits reached.
     stages_of : mapping of str to str, default=None
-        For fits by name, the fit whose measured stages count as theirs, step for step. An emulated solve is
-        computed by a real solver; what that one needs, and how busy the machine was, says nothing of the method.
+        For the name of a fit, the name of another fit whose measured stages are used instead: each step then counts
+        with the mean time of its phase there. Stages measured around an emulated solve depend on the solver that
+        computes it and on the load of the machine, not on the method.
 
     Returns
     -------
@@ -198,7 +199,7 @@ def _time_to_loss(name, history, reference, loss):
 
 
 def _stages_total(phases, reference):
-    """The measured stages of steps of these phases at the mean time that each phase takes in `reference`."""
+    """Return the measured time of steps of these phases, each at the mean time of its phase in `reference`."""
     seconds, kinds = stages_seconds(reference), np.asarray(reference["phase"])
     return sum(seconds[kinds == phase].mean() * np.sum(phases == phase) for phase in np.unique(phases))
 

@@ -1,4 +1,4 @@
-"""Trade-offs as tables: what the regularisation and the pruning cost in accuracy and gain in conditioning."""
+"""Trade-offs as tables: the accuracy that regularisation and pruning lose, and the conditioning that they gain."""
 
 import copy
 import warnings
@@ -18,22 +18,22 @@ def regularization_tradeoff(estimator, X, y, X_test, y_test, regularizations, co
     Parameters
     ----------
     estimator : estimator
-        With the parameter `regularization`; it is cloned, and its other parameters hold.
+        Estimator with the parameter `regularization`. It is cloned, and its other parameters are kept.
     X, y : array-like
-        To fit on.
+        Training data.
     X_test, y_test : array-like
-        To score on.
+        Test data.
     regularizations : sequence of float
-        The values.
+        Values of the parameter.
     condition_number : callable, default=None
         ``condition_number(fitted, X, y) -> float`` for the column of that name; by default
-        `fitted.condition_number_`, of the last system solved.
+        `fitted.condition_number_`, that of the last system solved.
 
     Returns
     -------
     dict of str to list
-        Columns regularization, score, train_score, condition_number, n_steps, converged, loss;
-        `pandas.DataFrame` takes it.
+        Columns regularization, score, train_score, condition_number, n_steps, converged and loss, as
+        `pandas.DataFrame` accepts them.
 
     Examples
     --------
@@ -56,13 +56,13 @@ def sparsity_tradeoff(estimator, X, y, X_test, y_test, sparsities, condition_num
     Parameters
     ----------
     estimator : estimator
-        With the parameter `oracle_sparsity`; it is cloned, and its other parameters hold.
+        Estimator with the parameter `oracle_sparsity`. It is cloned, and its other parameters are kept.
     X, y : array-like
-        To fit on.
+        Training data.
     X_test, y_test : array-like
-        To score on.
+        Test data.
     sparsities : sequence of int, float or None
-        Nonzeros a row, shares of n, or None for no pruning.
+        Nonzeros per row, fractions of n, or None for no pruning.
     condition_number : callable, default=None
         See `regularization_tradeoff`.
 
@@ -85,7 +85,7 @@ def _values(name, values):
 
 def _sweep(estimator, parameter, values, train, test, measure):
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ConvergenceWarning)  # a row each says whether it has converged
+        warnings.simplefilter("ignore", ConvergenceWarning)  # every row reports it in the column "converged"
         fitted = [
             clone(estimator).set_params(**{parameter: copy.copy(value)}).fit(*train) for value in values
         ]
@@ -106,7 +106,7 @@ def _kappa(net, measure, train):
 
 
 def matrix_tradeoff(H, d=(), shifts=(0.0,), *, prune, condition_number):
-    """Prune and shift one matrix: what is kept of it, and its condition number.
+    """Prune and shift one matrix, and tabulate what is kept of it and its condition number.
 
     Parameters
     ----------
@@ -124,8 +124,7 @@ def matrix_tradeoff(H, d=(), shifts=(0.0,), *, prune, condition_number):
     Returns
     -------
     dict of str to list
-        Columns d, shift, kept (share of the Frobenius norm), condition_number; a row for each pair of
-        settings.
+        Columns d, shift, kept (share of the Frobenius norm) and condition_number, with one row per pair of settings.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""Displays of what a fit knows and does not know: bands, calibration, relevance of inputs."""
+"""Displays of the uncertainty of a fit: bands, calibration, relevance of inputs."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -13,10 +13,10 @@ from .displays import resolve_axes
 Array = NDArray[Any]
 
 LEVELS = np.linspace(0.05, 0.95, 19)
-"""Nominal shares of the bands whose coverage a calibration curve shows."""
+"""Nominal coverages that a calibration curve compares with the observed ones."""
 
 MIN_PENALTY_RATIO = 1e3
-"""Ratio of the penalties of two inputs from which on they are drawn on a logarithmic axis."""
+"""Minimum ratio of the penalties of two inputs for which the axis is logarithmic."""
 
 
 class UncertaintyDisplay:
@@ -27,7 +27,7 @@ class UncertaintyDisplay:
     x, y : ndarray of shape (n,)
         The curve to draw: an input and the prediction, nominal and observed coverage, or confidence and accuracy.
     kind : {"band", "calibration", "reliability"}, default="band"
-        What they are.
+        Meaning of the curve.
     std : ndarray of shape (n,), default=None
         Standard deviations of a band.
     counts : ndarray of shape (n,), default=None
@@ -36,9 +36,9 @@ class UncertaintyDisplay:
     Attributes
     ----------
     ax_ : matplotlib Axes
-        Where it was drawn.
+        Axes of the drawing.
     figure_ : matplotlib Figure
-        Its figure.
+        Figure of the axes.
     line_ : matplotlib Line2D
         The curve.
 
@@ -91,19 +91,20 @@ class UncertaintyDisplay:
         Parameters
         ----------
         estimator : QNewtonRegressor or classifier
-            Fitted; a regressor with `posterior`.
+            Fitted estimator; a regressor must have been fitted with `posterior`.
         X : array-like of shape (n_samples, n_features)
             Inputs: a grid for a band, test samples otherwise.
         y : array-like of shape (n_samples,), default=None
             Targets of test samples; not needed for a band.
         kind : {"band", "calibration", "reliability"}, default=None
-            A band of two standard deviations over the one input; how many targets lie in bands of 5 to 95 %; or
-            how often a classifier is right at each confidence. By default a band without y, else
-            "reliability" for a classifier and "calibration" for a regressor.
+            "band" shows two standard deviations on each side of the prediction over a single input, "calibration"
+            the share of targets within bands of 5 to 95 %, "reliability" the accuracy of a classifier at each
+            confidence. The default is "band" without y, else "reliability" for a classifier and "calibration" for a
+            regressor.
         n_bins : int, default=10
-            Bins of confidence of a reliability diagram.
+            Number of bins of confidence of a reliability diagram.
         ax : matplotlib Axes, default=None
-            Where to draw; by default a new figure.
+            Axes to draw on; by default those of a new figure.
         **line : dict
             Passed to `Axes.plot`.
 
@@ -114,7 +115,7 @@ class UncertaintyDisplay:
         Raises
         ------
         ValueError
-            If the kind and the data do not go together.
+            If `kind` does not match the data.
         """
         if kind is None:
             found = "reliability" if hasattr(estimator, "predict_proba") else "calibration"
@@ -179,7 +180,7 @@ class UncertaintyDisplay:
         Parameters
         ----------
         ax : matplotlib Axes, default=None
-            Where to draw; by default a new figure.
+            Axes to draw on; by default those of a new figure.
         **line : dict
             Passed to `Axes.plot`.
 
@@ -217,9 +218,9 @@ class RelevanceDisplay:
     Attributes
     ----------
     ax_ : matplotlib Axes
-        Where it was drawn.
+        Axes of the drawing.
     figure_ : matplotlib Figure
-        Its figure.
+        Figure of the axes.
     bars_ : matplotlib BarContainer
         One bar per input.
 
@@ -247,7 +248,7 @@ class RelevanceDisplay:
         names : sequence of str, default=None
             Names of the inputs; by default `feature_names_in_` or numbers.
         ax : matplotlib Axes, default=None
-            Where to draw; by default a new figure.
+            Axes to draw on; by default those of a new figure.
         **bars : dict
             Passed to `Axes.barh`.
 
@@ -258,7 +259,7 @@ class RelevanceDisplay:
         Raises
         ------
         ValueError
-            If the inputs have no penalties of their own.
+            If the estimator was not fitted with one penalty per input.
         NotFittedError
             If the estimator is not fitted.
         """
@@ -274,7 +275,7 @@ class RelevanceDisplay:
 
     @property
     def relevance(self) -> Array:
-        """One over the square root of the penalties, relative to the largest: scale of the weights."""
+        """Prior scale of the weights of each input, 1 / sqrt(penalty), relative to the largest."""
         scale = 1 / np.sqrt(np.asarray(self.penalties, float))
         return scale / scale.max()
 
@@ -284,7 +285,7 @@ class RelevanceDisplay:
         Parameters
         ----------
         ax : matplotlib Axes, default=None
-            Where to draw; by default a new figure.
+            Axes to draw on; by default those of a new figure.
         **bars : dict
             Passed to `Axes.barh`.
 

@@ -247,7 +247,7 @@ def test_other_estimators_and_unfitted_ones_are_refused():
 
 def test_an_mlp_that_knows_one_class_is_refused():
     mlp = MLPClassifier((2,), max_iter=2).fit(X[:4], np.zeros(4))
-    with pytest.raises(ValueError, match="`estimator` must know at least two classes; got one class"):
+    with pytest.raises(ValueError, match="`estimator` must have at least two classes; got one class"):
         from_mlp(mlp)
 
 

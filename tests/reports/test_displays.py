@@ -154,7 +154,7 @@ def test_a_schedule_without_solves_says_so():
     history = HISTORY | {"backend": np.array(["", "", ""]), "phase": np.array(["first_order"] * 3)}
     display = ScheduleDisplay.from_history(history)
     assert [text.get_text() for text in display.ax_.texts] == [
-        "No linear system was solved:\nthe fit took first-order steps alone."
+        "No linear system was solved:\nthe fit took only first-order steps."
     ]
     assert (display.lines_, display.chosen_, display.legend_) == ([], [], None)
     assert display.ax_.get_yscale() == "linear" and list(display.ax_.get_xticks()) == []
