@@ -1,4 +1,4 @@
-"""Any model written in autograd.numpy: `minimize`, its objective and its curvatures."""
+"""Newton's method for any model written in autograd.numpy: `minimize`, its objective and its curvatures."""
 
 from .curvatures import AutogradAuto, AutogradFisher, AutogradGaussNewton, AutogradHessian
 from .faults import FunctionFault

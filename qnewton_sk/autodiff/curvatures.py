@@ -29,17 +29,17 @@ from .tape import Tape
 Array = NDArray[Any]
 
 PRODUCT_GRADIENTS = 2.0
-"""Gradients that a product costs: it goes back through a gradient, which has twice the operations of the function."""
+"""Cost of a matvec in gradients; it differentiates a gradient, which has twice the operations of the function."""
 
 CHECK_SHARE, MIN_CHECK_PRODUCTS, MAX_CHECK_PRODUCTS = 0.2, 10, 200
-"""Share of the gradients of a run that the search for negative curvature at its end may cost, and the least and the
-maximum number of products: those of the summary that a fit of the estimators makes."""
+"""Cost of the final search for negative curvature as a fraction of the gradients of the run, and the minimum and
+maximum number of its products, which are those of the summary at the end of a fit of the estimators."""
 
 OVERHEAD_FLOPS = 1e7
-"""Operations in the time that autograd takes for a small function whatever its size: 0.2 ms at 5e10 per second."""
+"""Operations in the time that autograd takes for a function of negligible size: 0.2 ms at 5e10 per second."""
 
 CHUNK_BYTES = 2**26
-"""Memory for the rows that exist at a time while entries are summed from them, in bytes."""
+"""Maximum memory of the rows that exist at a time while entries are summed from them, in bytes."""
 
 
 class _AutogradCurvature(Curvature):
@@ -72,7 +72,7 @@ class _AutogradCurvature(Curvature):
 
 
 class AutogradHessian(_AutogradCurvature):
-    """The exact Hessian: products from one recording of the gradient, entries from as many products as columns."""
+    """The exact Hessian: products come from one recording of the gradient, entries from one product per column."""
 
     def matrix(
         self, objective: AutogradObjective, theta: Array, part: slice, memory: FactorMemory
@@ -82,7 +82,7 @@ class AutogradHessian(_AutogradCurvature):
 
 
 class AutogradGaussNewton(_AutogradCurvature):
-    """sum_n w J_n^T loss'' J_n over the Jacobians J_n of the outputs; needs a loss of the outputs.
+    """sum_n w J_n^T loss'' J_n over the Jacobians J_n of the outputs; this needs a loss of the outputs.
 
     Its steps may be corrected for the acceleration of the outputs if the loss is a sum of squares and there is one
     linear system.
@@ -105,7 +105,7 @@ class AutogradGaussNewton(_AutogradCurvature):
 
 
 class AutogradFisher(_AutogradCurvature):
-    """sum_n w g_n g_n^T over the gradients g_n of the samples' losses, penalty on the diagonal."""
+    """sum_n w g_n g_n^T over the gradients g_n of the samples' losses, plus the penalty on the diagonal."""
 
     def matrix(
         self, objective: AutogradObjective, theta: Array, part: slice, memory: FactorMemory
@@ -118,7 +118,7 @@ class AutogradFisher(_AutogradCurvature):
 class AutogradAuto(AutoCurvature):
     """`AutoCurvature` for a function: Gauss-Newton for sums of squares, otherwise L-BFGS and then the Hessian.
 
-    Without a loss of outputs there is no Gauss-Newton matrix, and mini-batches take the Hessian.
+    Without a loss of outputs there is no Gauss-Newton matrix, and mini-batches use the Hessian.
     """
 
     def initial(self, objective: Any, batches: bool = False) -> AutoState:
@@ -148,11 +148,11 @@ KINDS: dict[type, type] = {
     GaussNewton: AutogradGaussNewton,
     Hessian: AutogradHessian,
 }
-"""The curvature of a function that has the name of a curvature of nets."""
+"""The curvature of a function for each curvature of nets with the same name."""
 
 
 def _acceleration(objective: AutogradObjective, theta: Array, v: Array) -> Array:
-    """The right-hand side of the correction of a step; zero if the gradient cannot be differentiated."""
+    """Return the right-hand side of the correction of a step, or zero if the gradient cannot be differentiated."""
     try:
         return objective.over_chunks(theta, lambda tape: tape.acceleration(v))
     except FunctionFault:
@@ -160,7 +160,7 @@ def _acceleration(objective: AutogradObjective, theta: Array, v: Array) -> Array
 
 
 def has_loss(objective: AutogradObjective) -> bool:
-    """Return whether the function gives outputs, and a loss of them is known."""
+    """Return whether the function returns outputs for which a loss is given."""
     return objective.targets is not None
 
 
@@ -172,8 +172,8 @@ def gradient_flops(objective: AutogradObjective) -> float:
 def newton_step_cost(objective: AutogradObjective) -> float:
     """Return the cost of a Newton step with the exact Hessian, in gradients.
 
-    The entries of each part, and 2.5 Cholesky factorisations at half the rate of products; at most `MAX_STEP_COST`,
-    since products alone cost no more.
+    The cost is that of the entries of each part and 2.5 Cholesky factorisations at half the rate of products. It is
+    at most `MAX_STEP_COST`, since an iterative solve costs no more.
     """
     sizes = [part.stop - part.start for part in objective.layout.parts]
     assembly = PRODUCT_GRADIENTS * sum(sizes)
@@ -182,11 +182,11 @@ def newton_step_cost(objective: AutogradObjective) -> float:
 
 
 def has_negative_curvature(objective: AutogradObjective, theta: Array, tol: float) -> bool:
-    """Return whether the Hessian is found to have an eigenvalue below -sqrt(tol): then a small gradient is no minimum.
+    """Return whether the Hessian has an eigenvalue below -sqrt(tol), so that a small gradient is not a minimum.
 
-    That is the second-order condition which belongs to a gradient of `tol` (Nesterov and Polyak 2006). The products
-    that look for one cost a fifth of the gradients of the run, or `MIN_CHECK_PRODUCTS` if that is more. Nothing is
-    found if the gradient cannot be differentiated.
+    This is the second-order condition that corresponds to a gradient of `tol` (Nesterov and Polyak 2006). The products
+    of the search cost a fifth of the gradients of the run, or `MIN_CHECK_PRODUCTS` if that is more; they may miss an
+    eigenvalue. The answer is False if the gradient cannot be differentiated.
     """
     budget = int(CHECK_SHARE * objective.problem.counts.gradients / PRODUCT_GRADIENTS)
     products = min(max(budget, MIN_CHECK_PRODUCTS), MAX_CHECK_PRODUCTS)
@@ -206,7 +206,7 @@ def _product(
     times: Callable[[Tape, Array], Array],
     v: Array,
 ) -> Array:
-    """The block of a matrix, penalty included, times a vector."""
+    """Return the block of a matrix, penalty included, times a vector."""
     whole = np.zeros(objective.n_params, objective.dtype)
     whole[part] = v
     return objective.over_chunks(theta, lambda tape: times(tape, whole))[part] + objective.penalties[part] * v
@@ -215,7 +215,7 @@ def _product(
 def _entries(
     objective: AutogradObjective, theta: Array, part: slice, times: Callable[[Tape, Array], Array]
 ) -> Array:
-    """The block of a matrix, penalty included, from a product per column; every chunk is recorded once."""
+    """Return the block of a matrix, penalty included, from one product per column; every chunk is recorded once."""
     n, unit = part.stop - part.start, np.zeros(objective.n_params, objective.dtype)
     H = np.diag(objective.penalties[part])
     for tape in objective.tapes(theta):
@@ -234,7 +234,7 @@ def _by_products(
     /,
     **changes: Any,
 ) -> SystemMatrix:
-    """A matrix whose entries come from its products, one per column."""
+    """Return a matrix whose entries come from its products, one per column."""
     n, flops = part.stop - part.start, PRODUCT_GRADIENTS * gradient_flops(objective)
     settings: dict[str, Any] = {
         "assemble": partial(_entries, objective, theta, part, times),
@@ -255,9 +255,9 @@ def _by_rows(
     roots_at: Callable[[], Array],
     roots: int | None = None,
 ) -> SystemMatrix:
-    """A matrix G^T G plus the penalty, whose rows come from gradients per sample.
+    """Return a matrix G^T G plus the penalty, in which the rows of G are gradients per sample.
 
-    Products take the rows once they exist, or from the start if the linear layers give them for one gradient.
+    Products use G once it exists, or from the start if the linear layers give it at the cost of one gradient.
     """
     diagonal, n = objective.penalties[part], part.stop - part.start
     product = partial(_product, objective, theta, part, times)
@@ -285,24 +285,24 @@ def _by_rows(
 
 
 def _product_by_either(product: Callable[[Array], Array], rows: Factor, v: Array) -> Array:
-    """The product by the rows if they exist, or if the gradient cannot be differentiated; else by a pass."""
+    """Return the product by the rows if they exist or the gradient cannot be differentiated; else by a pass."""
     if rows.held is None:
         try:
             return product(v)
         except FunctionFault:
-            pass  # a fault of the function itself is found again by the rows
+            pass  # if the function itself is at fault, the rows raise again
     return rows.product(v)
 
 
 def rows_flops(objective: AutogradObjective, theta: Array, part: slice, roots: int) -> float:
-    """Return the operations of `sample_rows`: a gradient per root, or a loop with the overhead of every sample."""
+    """Return the operations of `sample_rows`: one gradient per root, or a loop with an overhead per sample."""
     if is_recorded(objective, theta, part):
         return roots * gradient_flops(objective)
     return roots * (gradient_flops(objective) + objective.n_samples * OVERHEAD_FLOPS)
 
 
 def _gram(objective: AutogradObjective, theta: Array, part: slice, roots: Array) -> Array:
-    """G^T G, summed over groups of samples so that few rows exist at a time."""
+    """Return G^T G, summed over groups of samples so that few rows exist at a time."""
     n = part.stop - part.start
     size = max(1, int(CHUNK_BYTES // (len(roots) * n * objective.dtype.itemsize)))
     if size >= objective.n_samples:
@@ -317,13 +317,13 @@ def _gram(objective: AutogradObjective, theta: Array, part: slice, roots: Array)
 
 
 def _gradient_root(objective: AutogradObjective, theta: Array) -> Array:
-    """The gradients of the losses in the outputs times sqrt(w), shape (1, n, K)."""
+    """Return the gradients of the losses in the outputs, times sqrt(w), of shape (1, n, K)."""
     found = [tape.output_gradient for tape in objective.tapes(theta)]
     return np.concatenate(found)[None] / np.sqrt(objective.n_samples)
 
 
 def _loss_roots(objective: AutogradObjective, theta: Array) -> Array:
-    """C of shape (K, n, K) with sum_k C_kn^T C_kn = w loss'' for every sample; the loss is convex."""
+    """Return C of shape (K, n, K) with sum_k C_kn^T C_kn = w loss'' for every sample of a convex loss."""
     z = np.concatenate([tape.z for tape in objective.tapes(theta)])
     loss, weight = objective.loss, 1 / objective.n_samples
     if loss.has_diagonal_hessian:

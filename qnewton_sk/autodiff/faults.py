@@ -1,4 +1,4 @@
-"""Faults of a user's function, as errors that name the parameter and the way out."""
+"""Faults of a user's function, as errors that name the parameter and a remedy."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,7 +11,7 @@ class FunctionFault(ValueError):
     Attributes
     ----------
     result : scipy.optimize.OptimizeResult or None
-        Where the run stood before, if one was under way: the last good parameters and what led to them.
+        The result up to the last good parameters, if the fault occurred during a run.
     """
 
     result: Any = None
@@ -33,7 +33,7 @@ def name_of(function: Any) -> str:
 
 @contextmanager
 def evaluating(function: Any, times: str = "") -> Iterator[None]:
-    """Report what `fun` raises while it, or a derivative of it, is evaluated; `times` says how often it was derived."""
+    """Turn exceptions of `fun` or its derivatives into a `FunctionFault`; `times` goes into the message."""
     try:
         yield
     except (FunctionFault, MemoryError):
@@ -46,7 +46,7 @@ def evaluating(function: Any, times: str = "") -> Iterator[None]:
 
 
 def check_outputs(outputs: Any, function: Any, n_samples: int | None, has_loss: bool) -> None:
-    """Raise `FunctionFault` unless the outputs of `fun` have the shape that they must have.
+    """Raise `FunctionFault` unless the outputs of `fun` have the expected shape.
 
     Parameters
     ----------
@@ -57,7 +57,7 @@ def check_outputs(outputs: Any, function: Any, n_samples: int | None, has_loss: 
     n_samples : int or None
         Number of samples; None if there is no data.
     has_loss : bool
-        Whether the outputs go into a loss rather than being losses.
+        Whether the outputs are passed to a loss; otherwise they are losses.
     """
     shape: Any = getattr(outputs, "shape", None)
     if isinstance(outputs, float | int):

@@ -1,4 +1,4 @@
-"""First-order steps of some parameters beside the Newton steps of the others, as a step control."""
+"""A step control that combines first-order steps of some parameters with Newton steps of the others."""
 
 import math
 from typing import Any
@@ -12,21 +12,21 @@ from qnewton_sk.systems import SystemMatrix
 Array = NDArray[Any]
 
 MAX_HALVINGS = 40
-"""Number of times that first-order steps are halved when the Newton steps beside them are zero: 2^-40 of a step that
-was too long by less than that leaves a fit at the accuracy of single precision."""
+"""Maximum number of times that first-order steps are halved if the Newton steps beside them are zero. A factor of
+2^-40 corrects every step that is too long by less than 1e12."""
 
 
 class WithFirstOrder(StepControl):
     """A step control that adds -g / (1 / rate + damping) to the direction of the parameters without a system.
 
-    It is the step of a model whose Hessian is the identity over `rate`, so that rejected steps shorten it as they do
-    those of the other parameters. It is cut at the radius if there is one. A control whose damping is constant adds
-    -rate g.
+    This is the damped Newton step of a model whose Hessian is the identity over `rate`, so that a rejected step
+    shortens it like those of the other parameters. Its length is limited to the radius, if there is one. If the
+    control does not require a decrease (`is_monotone` is False), -rate g is added.
 
     Parameters
     ----------
     control : StepControl
-        What then says how far to go along the whole direction.
+        Control of the step along the whole direction.
     part : slice
         The parameters without a system.
     rate : float
@@ -54,11 +54,11 @@ class WithFirstOrder(StepControl):
         return self.control.initial()
 
     def shift(self, state: ControlState, matrix: SystemMatrix) -> float:
-        """Return the multiple of the identity to be added to a matrix."""
+        """Return the multiple of the identity that is added to a matrix."""
         return float(self.control.shift(state, matrix))
 
     def radius_of(self, state: ControlState) -> float | None:
-        """Return the length at which a step may be cut, or None."""
+        """Return the maximum length of a step, or None."""
         return self.control.radius_of(state)
 
     def failed(self, state: ControlState) -> ControlState:
@@ -66,13 +66,13 @@ class WithFirstOrder(StepControl):
         return self.control.failed(state)
 
     def is_stuck(self, state: ControlState) -> bool:
-        """Return whether the damping cannot usefully rise any more."""
+        """Return whether raising the damping further would be useless."""
         return bool(self.control.is_stuck(state))
 
     def completed(
         self, gradient: Array, direction: Direction, state: ControlState, share: float = 1.0
     ) -> Direction:
-        """Return the direction with the first-order steps in it, of which `share` is taken."""
+        """Return the direction with the first-order steps, scaled by `share`, filled in."""
         g, curvature = gradient[self.part], 1 / self.rate + (state.damping if self.is_monotone else 0.0)
         step, length = -share * g / curvature, math.sqrt(float(g @ g)) * share / curvature
         radius = self.control.radius_of(state)
@@ -94,8 +94,8 @@ class WithFirstOrder(StepControl):
     ) -> Trial:
         """Return the `Trial` of the whole direction.
 
-        If the Newton steps predict nothing beyond rounding, a rejection is due to the first-order steps alone: then
-        they are halved here, since the loop would take the run for stalled.
+        If the decrease that the Newton steps predict is within rounding, only the first-order steps can cause a
+        rejection. They are then halved here, since the loop would consider the run stalled.
         """
         share = 1.0
         noise = 4 * np.finfo(gradient.dtype).eps * abs(value)

@@ -1,4 +1,4 @@
-"""Where each array of nested parameters stands in one vector, and which of them share a linear system."""
+"""The position of each array of nested parameters in one vector, and the arrays that share a linear system."""
 
 from collections.abc import Callable, Mapping
 from numbers import Real
@@ -21,18 +21,18 @@ class Leaf(NamedTuple):
 
 
 class Layout:
-    """Nested dicts, lists, tuples and arrays as one vector, in which the arrays of a group stand together.
+    """Nested dicts, lists, tuples and arrays as one vector, in which the arrays of a group are adjacent.
 
-    A list or tuple that holds numbers alone is an array.
+    A list or tuple that holds only numbers is an array.
 
     Parameters
     ----------
     x0 : nested dicts, lists, tuples, arrays and numbers
-        The parameters; what they hold is copied.
+        The parameters; their arrays are copied.
     partition : {"full", "layer"} or mapping, default="full"
-        One linear system for all arrays, one per array, or one per entry of a mapping from a name to what the group
-        consists of. A str, or a list of str and tuples: a str selects all arrays that have this key in their path, a
-        tuple all those whose path begins with it.
+        One linear system for all arrays, one per array, or one per entry of a mapping from a name to the selection
+        of its arrays. A selection is a str, a tuple or a list of these: a str selects all arrays that have this key
+        in their path, a tuple all arrays whose path begins with it.
     first_order : str, tuple or list of these, default=()
         Arrays without a linear system, selected in the same way.
 
@@ -52,7 +52,7 @@ class Layout:
     Raises
     ------
     ValueError
-        If `x0` holds something else than finite real numbers, or a selection does not fit it.
+        If `x0` holds anything but finite real numbers, or a selection does not match it.
 
     Examples
     --------
@@ -83,7 +83,7 @@ class Layout:
         if self.first_order.start == 0:
             raise ValueError(
                 "`first_order` must leave parameters that take Newton steps; got all of them. For first-order steps "
-                "alone, scipy.optimize.minimize(method='L-BFGS-B') is the better choice"
+                "only, scipy.optimize.minimize(method='L-BFGS-B') is the better choice"
             )
         self.start = self.pack(self._tree)
 
@@ -95,7 +95,7 @@ class Layout:
         return theta
 
     def unpack(self, theta: Any) -> Any:
-        """Return the parameters nested like `x0`, which are views of a vector or follow it through autograd."""
+        """Return the parameters nested like `x0`: views of a vector, through which autograd can differentiate."""
         return self.nest([theta[leaf.part].reshape(leaf.shape) for leaf in self.leaves])
 
     def nest(self, arrays: Any) -> Any:
@@ -103,16 +103,16 @@ class Layout:
         return _mapped(self._tree, iter([arrays[k] for k in range(len(self.leaves))]).__next__)
 
     def result(self, theta: Array) -> Any:
-        """Return copies of the parameters nested like `x0`, numbers where `x0` has numbers."""
+        """Return copies of the parameters nested like `x0`; a number in `x0` gives a number."""
         return self.nest([np.array(theta[leaf.part].reshape(leaf.shape))[()] for leaf in self.leaves])
 
     def spread(self, name: str, numbers: Any) -> Array:
-        """Return the vector of numbers that are given for all arrays, or nested like `x0` with one per array.
+        """Return the vector of a number that is given for all arrays, or of numbers nested like `x0`, one per array.
 
         Raises
         ------
         ValueError
-            Naming `name`, unless the numbers are finite and >= 0 and nested so.
+            If the numbers are not finite and >= 0, or are nested differently; the message contains `name`.
         """
         given = dict(parameter_leaves(numbers)) if isinstance(numbers, Mapping | list | tuple) else None
         if given is None:
@@ -140,7 +140,7 @@ class Layout:
 
 
 def _with_arrays(tree: Any) -> Any:
-    """Copy containers; lists of numbers and numbers become arrays."""
+    """Return a copy of the containers in which numbers and lists of numbers are arrays."""
     if isinstance(tree, Mapping):
         return {key: _with_arrays(value) for key, value in tree.items()}
     if isinstance(tree, list | tuple):
@@ -151,7 +151,7 @@ def _with_arrays(tree: Any) -> Any:
 
 
 def _mapped(tree: Any, next_leaf: Callable[[], Any]) -> Any:
-    """The containers of `tree` with other leaves, taken in order."""
+    """Return the containers of `tree` with other leaves, taken in order."""
     if isinstance(tree, dict):
         return {key: _mapped(value, next_leaf) for key, value in tree.items()}
     if isinstance(tree, list | tuple):
@@ -160,7 +160,7 @@ def _mapped(tree: Any, next_leaf: Callable[[], Any]) -> Any:
 
 
 def _like(container: Any, values: list[Any]) -> Any:
-    """A list, tuple or named tuple of the same kind."""
+    """Return a list, tuple or named tuple of the same kind as `container`."""
     if isinstance(container, list):
         return values
     return type(container)(*values) if hasattr(container, "_fields") else tuple(values)
@@ -174,7 +174,7 @@ def _check_array(array: Array, path: tuple[Any, ...]) -> None:
 
 
 def _name(path: tuple[Any, ...]) -> str:
-    """How a user would write the array, such as x0['layers'][0]."""
+    """Return the array's name as a user would write it, such as x0['layers'][0]."""
     return "x0" + "".join(f"[{key!r}]" for key in path)
 
 
@@ -183,7 +183,7 @@ def _is_some(selection: Any) -> bool:
 
 
 def _selected(name: str, selection: Any, arrays: Mapping[Any, Array]) -> list[Any]:
-    """Return the paths that a selection stands for; each of its parts must stand for one at least."""
+    """Return the paths that match a selection; each of its items must match at least one."""
     if not isinstance(selection, list):
         selection = [selection]
     found: list[Any] = []

@@ -1,4 +1,4 @@
-"""The mean loss of a user's function on fixed data plus the L2 penalty: what the loop minimises.
+"""The objective of `minimize`: the mean loss of a user's function on fixed data plus the L2 penalty.
 
 J(theta) = 1/n sum_n loss_n + 1/(2 n) sum_k alpha_k theta_k^2, as for the estimators.
 """
@@ -23,7 +23,7 @@ Array = NDArray[Any]
 
 @dataclass
 class Counts:
-    """Number of evaluations of the function and of its gradient, batches of the data included."""
+    """Numbers of evaluations of the function and of its gradient, where every batch counts."""
 
     functions: int = 0
     gradients: int = 0
@@ -31,7 +31,7 @@ class Counts:
 
 @dataclass(frozen=True)
 class Problem:
-    """What the user wants to be minimised, apart from the data.
+    """The function to minimise and its settings, without the data.
 
     Parameters
     ----------
@@ -44,11 +44,11 @@ class Problem:
     penalties : ndarray of shape (n_params,)
         alpha of each parameter.
     chunk_size : int or None
-        Number of samples that pass through the function at once; None takes all.
+        Number of samples that are passed to the function at once; None means all.
     counts : Counts
-        Shared by the batches.
+        Counters that the batches share.
     memo : dict
-        What has been found out about the function, shared by the batches.
+        Facts that have been found out about the function, shared by the batches.
     """
 
     function: Callable[..., Any]
@@ -77,14 +77,14 @@ class Problem:
 class AutogradObjective:
     """J(theta) of a `Problem` on fixed data: value, gradient, and tapes for the curvature.
 
-    Nothing in it refers back to it, so that its arrays are freed with it.
+    None of its parts holds a reference to it, so that its arrays are freed with it.
 
     Parameters
     ----------
     problem : Problem
         The function and the layout of its parameters.
     data : tuple of arrays
-        What the function is called with after the parameters; samples come first. Empty if there is none.
+        Arguments of the function after the parameters, with samples along the first axis. Empty if there are none.
     targets : ndarray of shape (n, K) or None, default=None
         Targets of the loss.
 
@@ -95,7 +95,7 @@ class AutogradObjective:
     n_params : int
         Number of parameters.
     penalties : ndarray of shape (n_params,)
-        What multiplies theta^2 / 2 in J.
+        Coefficients of theta^2 / 2 in J.
 
     Examples
     --------
@@ -130,7 +130,7 @@ class AutogradObjective:
         """Return the `Tape` of some samples at theta, each with the weight 1 / n_samples."""
         problem, data = self.problem, tuple(part[rows] for part in self.data)
 
-        def outputs(t: Any) -> Any:  # it must not refer to the objective, which keeps the tape
+        def outputs(t: Any) -> Any:  # must not refer to the objective, which keeps the tape
             return problem.outputs(problem.layout.unpack(t), data)
 
         targets = None if self.targets is None else self.targets[rows]
@@ -157,7 +157,7 @@ class AutogradObjective:
         return total
 
     def value(self, theta: Array) -> float:
-        """Return J(theta), infinity if it is not a number: the step control then takes the step back."""
+        """Return J(theta), or infinity if it is NaN, so that the step control rejects the step."""
         return self._penalised(sum(tape.value() for tape in self.tapes(theta)), theta)
 
     def value_and_grad(self, theta: Array) -> tuple[float, Array]:
@@ -192,7 +192,7 @@ class AutogradObjective:
         leaf = next(leaf for leaf in self.layout.leaves if leaf.part.start <= first < leaf.part.stop)
         path = "".join(f"[{key!r}]" for key in leaf.path)
         return FunctionFault(
-            f"`fun` must have a finite gradient where it is finite; got {gradient[first]} in x0{path} from "
+            f"`fun` must have a finite gradient wherever its value is finite; got {gradient[first]} in x0{path} from "
             f"{name_of(self.problem.function)}, such as that of a square root at zero. Let it avoid such points, or "
             "return numpy.inf there"
         )

@@ -1,4 +1,4 @@
-"""From what the user passes to `minimize` to an objective: checks of the data, the loss, and the function."""
+"""The objective made from the arguments of `minimize`, with checks of the data, the loss and the function."""
 
 from collections.abc import Callable
 from typing import Any
@@ -29,12 +29,12 @@ def objective_of(
     alpha: Any,
     chunk_size: Any,
 ) -> AutogradObjective:
-    """Return the objective of what the user has passed, checked; the function itself is not called yet.
+    """Return the objective for checked arguments of `minimize`, without calling the function.
 
     Raises
     ------
     ValueError
-        If a part of it is not as `minimize` says.
+        If an argument is not as documented in `minimize`.
     """
     if not callable(fun):
         raise must("fun", "be a function fun(params, *data)", fun)
@@ -52,7 +52,7 @@ def objective_of(
 
 
 def _checked_data(data: Any) -> tuple[Any, ...]:
-    """The data as a tuple of arrays with equally many samples."""
+    """Return the data as a tuple of arrays with equally many samples."""
     parts = data if isinstance(data, tuple) else (data,)
     arrays = tuple(part.tocsr() if sparse.issparse(part) else np.asarray(part) for part in parts)
     lengths = [part.shape[0] if part.ndim else None for part in arrays]
@@ -75,7 +75,7 @@ def _resolved_loss(loss: Any) -> Loss:
 
 
 def _targets_of(arrays: tuple[Any, ...]) -> tuple[Array, tuple[Any, ...]]:
-    """The last part of the data as targets (n, K), and the other parts."""
+    """Return the last array of the data as targets (n, K), and the other arrays."""
     if len(arrays) < 2:
         raise ValueError(
             "`data` must hold the inputs of `fun` and, last, the targets of `loss`, one per sample; got "
@@ -91,12 +91,13 @@ def _targets_of(arrays: tuple[Any, ...]) -> tuple[Array, tuple[Any, ...]]:
 
 
 def check_function(objective: AutogradObjective) -> None:
-    """Call the function and its gradient at the start, so that faults show before any work.
+    """Call the function and its gradient at the start, so that faults are reported before any work.
 
     Raises
     ------
     FunctionFault
-        If the function fails, has a wrong shape, is not finite, or is not seen by autograd.
+        If the function fails, returns a wrong shape or a value that is not finite, or does not depend on its
+        parameters through autograd.
     """
     theta, function = objective.layout.start, objective.problem.function
     if objective.targets is not None:
@@ -120,7 +121,7 @@ def check_function(objective: AutogradObjective) -> None:
 
 
 def _check_targets(objective: AutogradObjective) -> None:
-    """The targets must have the shape of the outputs, and values for which the loss is defined."""
+    """Raise ValueError unless the targets have the shape of the outputs, and values for which the loss is defined."""
     targets = objective.targets
     z = next(objective.tapes(objective.layout.start)).z
     if z.shape[1] != targets.shape[1]:
@@ -143,12 +144,12 @@ def _check_targets(objective: AutogradObjective) -> None:
 
 
 def check_memory(layout: Layout, entries_needed_by: str | None) -> None:
-    """Refuse parameters whose vectors, or whose matrix if entries are needed, exceed the memory there is.
+    """Refuse parameters whose vectors, or whose matrix if entries are needed, exceed the available memory.
 
     Raises
     ------
     ValueError
-        With what they would need and the settings that avoid it.
+        If the memory does not suffice; the message says how much is needed and which settings avoid it.
     """
     itemsize, order = layout.dtype.itemsize, max(part.stop - part.start for part in layout.parts)
     vectors, matrix = step_bytes(layout.n_params, order, itemsize, has_entries=entries_needed_by is not None)

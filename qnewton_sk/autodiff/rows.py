@@ -1,4 +1,4 @@
-"""Gradients per sample as rows of a matrix: from one pass where the linear layers allow it, else sample by sample."""
+"""Gradients per sample as rows of a matrix: from one pass if the linear layers allow it, else sample by sample."""
 
 import weakref
 from collections.abc import Callable
@@ -17,13 +17,13 @@ from .objective import AutogradObjective
 Array = NDArray[Any]
 
 KEPT_BYTES = 2**28
-"""Memory up to which the gradients of all parameters are kept that a loop over samples has computed for one block;
-beyond it the loop runs again for every block."""
+"""Maximum memory of the gradients of all parameters that are kept from a loop over samples for use by all blocks; if
+they need more, the loop runs again for every block."""
 
 
 MAX_FACTOR_BYTES = 2**31
-"""Memory of the gradients per sample of all blocks of a step, in bytes. For a block that exceeds it alone, products and
-entries serve in their place; it does not depend on the machine, so that runs are the same everywhere."""
+"""Maximum memory of the gradients per sample of all blocks of a step, in bytes. A block that exceeds it by itself
+uses products and entries instead. The limit does not depend on the machine, so that runs are the same everywhere."""
 
 
 def sample_rows(objective: AutogradObjective, theta: Array, part: slice, roots: Array) -> Array:
@@ -36,14 +36,14 @@ def sample_rows(objective: AutogradObjective, theta: Array, part: slice, roots: 
     theta : ndarray of shape (n_params,)
         The point.
     part : slice
-        The parameters that the columns belong to: those of whole arrays.
+        The parameters of the columns, which are those of whole arrays.
     roots : ndarray of shape (m, n, K)
-        What each sample's outputs are multiplied by.
+        Factors on the outputs of each sample.
 
     Returns
     -------
     ndarray of shape (m * n, size of the part)
-        The rows of one root stand together.
+        The rows of one root are adjacent.
     """
     rows = np.empty((len(roots), objective.n_samples, part.stop - part.start), objective.dtype)
     if not (is_recorded(objective, theta, part) and _by_layers(objective, theta, part, roots, rows)):
@@ -52,9 +52,9 @@ def sample_rows(objective: AutogradObjective, theta: Array, part: slice, roots: 
 
 
 def is_recorded(objective: AutogradObjective, theta: Array, part: slice) -> bool:
-    """Return whether all the arrays of a part enter the outputs as weights and biases of `linear_layer` alone.
+    """Return whether all arrays of a part are used only as weights and biases of `linear_layer`.
 
-    It is found out once, with two samples.
+    The answer is determined once, with two samples.
     """
     memo = objective.problem.memo
     if "recorded" not in memo:
@@ -65,7 +65,7 @@ def is_recorded(objective: AutogradObjective, theta: Array, part: slice) -> bool
 
 
 def _recorded(objective: AutogradObjective, theta: Array, root: Array, rows: slice) -> SampleGradients | None:
-    """Gradients per sample by the index of the leaf; None if the linear layers do not make up the gradients."""
+    """Return gradients per sample by the index of the leaf, or None if linear layers do not give them all."""
     layout, problem = objective.layout, objective.problem
 
     def losses(arrays: Any, root: Array, *data: Any) -> Any:
@@ -86,7 +86,7 @@ def _recorded(objective: AutogradObjective, theta: Array, root: Array, rows: sli
 
 
 def _by_layers(objective: AutogradObjective, theta: Array, part: slice, roots: Array, out: Array) -> bool:
-    """Fill `out`, one backward pass per root and chunk; False if a layer is used in a way that does not allow it."""
+    """Fill `out` by one backward pass per root and chunk; return False if the use of a layer does not allow that."""
     leaves = objective.layout.leaves_in(part)
     for rows in objective.chunks:
         for root, target in zip(roots, out):
@@ -102,7 +102,7 @@ def _by_layers(objective: AutogradObjective, theta: Array, part: slice, roots: A
 def _kept_recording(
     objective: AutogradObjective, theta: Array, root: Array, rows: slice
 ) -> SampleGradients | None:
-    """The recording of the last root, which the blocks of one point share: it holds activations, and no gradients."""
+    """Return the recording of a root, shared by the blocks at one point; it holds activations, and no gradients."""
     last = objective.last_recording
     if last is not None and last[0] == rows and _equal(last[1], (theta, root)):
         return last[2]
@@ -144,7 +144,7 @@ def _count(objective: AutogradObjective) -> None:
 
 
 class FactorMemory:
-    """Which factors of a step exist; the oldest are dropped before their sum exceeds `MAX_FACTOR_BYTES`."""
+    """The factors of a step that exist; the oldest are dropped before their total exceeds `MAX_FACTOR_BYTES`."""
 
     def __init__(self) -> None:
         self._held: list[weakref.ref[Factor]] = []
@@ -157,7 +157,7 @@ class FactorMemory:
         self._held = [weakref.ref(factor) for factor in held]
 
     def add(self, factor: "Factor") -> None:
-        """Note a factor that has been computed."""
+        """Register a factor that has been computed."""
         self._held.append(weakref.ref(factor))
 
 
@@ -171,14 +171,14 @@ class Factor:
     roots_at : callable
         ``roots_at() -> roots``, as of `sample_rows`.
     memory : FactorMemory
-        That of the step.
+        The memory of the step.
 
     Attributes
     ----------
     held : ndarray or None
         G if it exists.
     cache : MatrixCache or None
-        That of the matrix, which holds G too.
+        Cache of the matrix, which holds G too.
     """
 
     def __init__(
@@ -217,7 +217,7 @@ class Factor:
         return G.T @ (G @ v) + self.objective.penalties[self.part] * v
 
     def drop(self) -> None:
-        """Free G; it is computed again if it is asked for again."""
+        """Free G; it is computed again when it is next needed."""
         self.held = None
         if self.cache is not None:
             self.cache.factor = None

@@ -42,7 +42,7 @@ STATUS = {
     "error": 8,
     "callback": 99,
 }
-"""The number of each ending; 99 is that of scipy.optimize for a run that a callback has ended."""
+"""The status code of each ending; 99 is that of scipy.optimize for a run that a callback has ended."""
 
 
 def minimize(
@@ -82,21 +82,21 @@ def minimize(
     fun : callable
         ``fun(params, *data)`` in autograd.numpy returns one loss per sample, shape (n_samples,); a number if `data` is
         empty. With `loss`, ``fun(params, *data[:-1])`` returns the outputs of a model, shape (n_samples,) or
-        (n_samples, n_outputs). The result of a sample must depend on no other sample. A model written with
-        `qnewton_sk.nets.linear_layer` has its gradients per sample at the cost of one gradient.
+        (n_samples, n_outputs). The result of a sample must not depend on other samples. For a model written with
+        `qnewton_sk.nets.linear_layer`, the gradients per sample cost one gradient.
     x0 : nested dicts, lists, tuples and arrays
-        Where to start; `fun` gets its parameters nested in the same way. A list of numbers is an array. If all arrays
-        are float32, everything is computed in float32.
+        The starting point; `fun` gets its parameters nested in the same way. A list of numbers is an array. If all
+        arrays are float32, everything is computed in float32.
     data : tuple of arrays, default=()
-        What `fun` is called with after the parameters; samples come first. Batches are taken from it.
+        Arguments of `fun` after the parameters, with samples along the first axis. Batches are taken from them.
     loss : str, callable or Loss, default=None
-        The loss of the outputs against the last array of `data`: "squared_error", "poisson", "huber", "log_loss"
-        (one-hot targets), "binary_log_loss", or ``loss(y, outputs) -> (n_samples,)`` in autograd.numpy. Needed for
-        Gauss-Newton. None if `fun` returns losses.
+        The loss between the outputs and the last array of `data`: "squared_error", "poisson", "huber", "log_loss"
+        (one-hot targets), "binary_log_loss", or ``loss(y, outputs) -> (n_samples,)`` in autograd.numpy. Gauss-Newton
+        needs it. None means that `fun` returns losses.
     alpha : float or nested like `x0`, default=0.0
         L2 penalty on all parameters, or on each array.
     curvature : {"auto", "hessian", "gauss_newton", "empirical_fisher"} or object, default="auto"
-        The matrix of Newton's step. "auto" takes Gauss-Newton and then the Hessian for a squared error, otherwise
+        The matrix of the Newton step. "auto" means Gauss-Newton and then the Hessian for a squared error, otherwise
         L-BFGS and then the Hessian. An object has a method ``blocks(objective, theta)``; its objective is a
         `qnewton_sk.autodiff.AutogradObjective`.
     partition : {"full", "layer"} or dict, default="full"
@@ -105,63 +105,64 @@ def minimize(
     first_order : str, tuple or list of these, default=()
         Keys and paths of arrays that take first-order steps beside the Newton steps of all others, such as embeddings.
     first_order_rate : float, default=0.1
-        Their rate: the step is minus the gradient over (1 / rate + damping), with ``step_control="fixed"`` minus the
-        rate times the gradient; `learning_rate_init` is a factor on this step too.
+        Rate of the first-order steps. A step is minus the gradient over (1 / rate + damping), or minus the rate
+        times the gradient with ``step_control="fixed"``; `learning_rate_init` is a factor on it too.
     regularization : float, default=1e-3
-        Multiple of the identity added to the matrix; the starting damping of the trust region.
+        Multiple of the identity added to the matrix; for the trust region, the initial damping.
     oracle_sparsity : int or float, default=None
-        Prune the matrix to so many entries in a row (int) or to this share of them (float in (0, 1]).
+        Number of entries per row that pruning keeps (int), or the fraction that it keeps (float in (0, 1]).
     condition_number : str or object, default="auto"
         Estimator of the condition number, as of the estimators.
     scheduler : {"auto", "classical", "quantum", "paper"} or Scheduler, default="auto"
         Which solvers may be used. Each system goes to the cheapest backend by predicted cost.
     step_control : {"trust_region", "line_search", "fixed"} or StepControl, default="trust_region"
-        How far to go along the solution; only "fixed" lets the loss rise.
+        The rule for the length of a step; only "fixed" lets the loss rise.
     learning_rate_init : float, default=1.0
-        Factor on Newton's step.
+        Factor on the Newton step.
     first_order_steps : int, default=0
         Gradient steps of all parameters before the first Newton step.
     batch_size : int, default="auto"
         Samples per step; "auto" takes all, so that one epoch is one step.
     chunk_size : int, default=None
-        Maximum number of samples that pass through `fun` at once. What autograd records of them has to fit into
-        memory; a smaller number saves memory, and records again what it cannot keep. None takes all samples of a step.
+        Maximum number of samples that are passed to `fun` at once. What autograd records of them has to fit into
+        memory; a smaller number saves memory, but recordings that are not kept are made again. None means all
+        samples of a step.
     max_iter : int, default=200
         Maximum number of epochs; with the full batch, one epoch is one step.
     tol : float, default=1e-4
-        The run has converged once no entry of the gradient of the whole objective exceeds `tol`, unless the Hessian is
-        found to have an eigenvalue below -sqrt(tol) there (a few products look for one).
+        The run has converged once no entry of the gradient of the whole objective exceeds `tol`, unless a search by
+        a few products finds an eigenvalue of the Hessian below -sqrt(tol) there.
     n_iter_no_change : int or float, default=10
-        The run ends, without having converged, once so many epochs together have lowered the objective by less than
-        `tol` times its value; ``numpy.inf`` never does.
+        The run ends, without having converged, once this number of epochs together has lowered the objective by less
+        than `tol` times its value; ``numpy.inf`` disables this test.
     shuffle : bool, default=True
-        Draw new batches in each epoch.
+        Whether to draw new batches in each epoch.
     callback : callable, default=None
         Called after every epoch with the parameters, or with an `OptimizeResult` that holds `x`, `fun` and `nit` if
         its parameter is called ``intermediate_result``. It ends the run by returning True or raising StopIteration.
     random_state : int, RandomState instance or None, default=None
-        Of the batches.
+        Seed of the batches.
 
     Returns
     -------
     OptimizeResult
-        With the attributes
+        The result, with the attributes
 
-        - `x`: the parameters, nested like `x0`; the last good ones, whatever the ending
+        - `x`: the last good parameters, nested like `x0`, whatever the ending
         - `fun`, `jac`: the whole objective and its gradient at `x`, the gradient nested like `x0`
         - `nit`: number of epochs; `nfev`, `njev`: evaluations of `fun` and of gradients, each batch counted
         - `success`: whether the run has converged, which implies that no entry of `jac` exceeds `tol`
         - `status`, `stop_reason`: 0 "converged", 1 "max_iter", 2 "no_improvement", 3 "stalled" (no step lowers the
           objective), 4 "saddle", 5 "diverged", 6 "solver_failed", 7 "interrupted" (by Ctrl-C), 8 "error", 99 "callback"
-        - `message`: the ending in words, with the way out
+        - `message`: the ending in words, with advice
         - `history`: a dict of arrays with one entry per step, as `history_` of the estimators
 
     Raises
     ------
     ValueError
-        If a parameter is not as above, before any work; if `fun` raises an exception, returns something else than one
-        finite loss per sample at `x0`, or cannot be differentiated. If that happens during a run, `result` of the
-        error holds the `OptimizeResult` of the last good point.
+        If a parameter is not as above, before any work; or if `fun` raises an exception, returns anything but one
+        finite loss per sample at `x0`, or cannot be differentiated. If `fun` fails during a run, the attribute
+        `result` of the error holds the `OptimizeResult` at the last good point.
 
     See Also
     --------
@@ -197,7 +198,7 @@ def minimize(
 
 
 def _check_settings(settings: Any) -> None:
-    """Check what needs no other knowledge, by the checks of the estimators."""
+    """Check the settings that can be checked one by one, mostly by the checks of the estimators."""
     own = ("alpha", "partition", "loss", "callback")
     check_parameters({name: value for name, value in vars(settings).items() if name not in own})
     rate = settings.first_order_rate
@@ -208,13 +209,13 @@ def _check_settings(settings: Any) -> None:
 
 
 def _partition_of(curvature: Any, partition: Any) -> Any:
-    """The partition; a curvature object of the package may say it too."""
+    """Return the partition, which a curvature object of the package may also set."""
     own = getattr(curvature, "partition", "full") if type(curvature) in KINDS else "full"
     return own if isinstance(partition, str) and partition == "full" else partition
 
 
 def _loop(settings: Any, objective: AutogradObjective) -> Newton:
-    """The loop of the estimators with the curvatures of a function, and with first-order steps beside them."""
+    """Return the loop of the estimators with the curvatures of a function and with first-order steps."""
     layout = objective.layout
     curvature = _curvature(settings.curvature, objective)
     control = resolve_step_control(
@@ -229,7 +230,7 @@ def _loop(settings: Any, objective: AutogradObjective) -> Newton:
 
 
 def _curvature(curvature: Any, objective: AutogradObjective) -> Any:
-    """The curvature of a function for a name or an object of the package; any other object as it is."""
+    """Return the curvature of a function for a name or an object of the package; any other object as it is."""
     if isinstance(curvature, str) and curvature == "auto":
         return AutogradAuto()
     kind = CURVATURES.get(curvature) if isinstance(curvature, str) else type(curvature)
@@ -245,7 +246,7 @@ def _curvature(curvature: Any, objective: AutogradObjective) -> Any:
 
 
 def _run(loop: Newton, objective: AutogradObjective, callback: Any, random_state: Any) -> Journal:
-    """Run the loop; a fault of the function carries the result so far."""
+    """Run the loop; if the function fails, the error carries the result so far."""
     journal = Journal(objective.layout.start)
     watch = None if callback is None else lambda: _told(callback, objective.layout, journal)
     try:
@@ -258,7 +259,7 @@ def _run(loop: Newton, objective: AutogradObjective, callback: Any, random_state
 
 
 def _told(callback: Callable[..., Any], layout: Layout, journal: Journal) -> Callable[[Any], Any]:
-    """What tells a callback that an epoch has ended, in one of the two forms of scipy.optimize."""
+    """Return the call of a callback at the end of an epoch, in one of the two forms of scipy.optimize."""
     try:
         named = list(inspect.signature(callback).parameters) == ["intermediate_result"]
     except (TypeError, ValueError):
@@ -274,7 +275,7 @@ def _told(callback: Callable[..., Any], layout: Layout, journal: Journal) -> Cal
 
 
 def _result_after_fault(objective: AutogradObjective, journal: Journal, tol: float) -> OptimizeResult:
-    """The result at the last good point, where the function may fail again: then its gradient is not known."""
+    """Return the result at the last good point; if the function fails there again, the gradient is NaN."""
     try:
         return _result(objective, journal, tol)
     except FunctionFault:

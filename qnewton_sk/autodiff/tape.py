@@ -1,9 +1,9 @@
-"""What autograd has recorded of a chunk of samples at one point, and the derivatives that follow from it.
+"""The recording that autograd makes of a chunk of samples at one point, and the derivatives that follow from it.
 
 With the outputs z(theta) of shape (n, K), their Jacobian J, the loss of each sample as a function of its outputs, and
-the weight w of every sample: the gradient is J^T w loss', the Hessian J^T w loss'' J + sum_nk w loss'_nk z_nk''. Only
-reverse mode is used, so that primitives of a user's own need no forward rule: J v is the transpose of the linear map
-u -> J^T u, and is had by recording that map in turn.
+the weight w of every sample: the gradient is J^T w loss', the Hessian J^T w loss'' J + sum_nk w loss'_nk z_nk''.
+Only reverse mode is used, so that a user's own primitives need no forward rule: J v is the transpose of the linear
+map u -> J^T u, and is computed by recording that map in turn.
 """
 
 import warnings
@@ -24,7 +24,7 @@ Array = NDArray[Any]
 
 
 class GivenLosses(Loss):
-    """The loss of a function whose outputs are the losses of the samples already."""
+    """The loss of a function whose outputs already are the losses of the samples."""
 
     name, has_diagonal_hessian = "given", True
 
@@ -47,7 +47,7 @@ class Tape:
     Parameters
     ----------
     function : callable
-        The user's function, for messages.
+        The user's function, which messages name.
     outputs : callable
         ``outputs(theta) -> z`` of shape (n, K) in autograd.numpy.
     loss : Loss
@@ -57,7 +57,7 @@ class Tape:
     weight : float
         Weight of every sample.
     theta : ndarray of shape (n_params,)
-        The point; not to be written to.
+        The point; it must not be written to.
     """
 
     def __init__(
@@ -76,10 +76,10 @@ class Tape:
     def _recorded(
         self, function: Callable[[Any], Any], at: Array, times: str = ""
     ) -> tuple[Callable[[Array], Array], Array]:
-        """Return the map from a gradient in the result to that in the argument, and the result."""
+        """Return the map from a gradient in the result to the gradient in the argument, and the result."""
         quiet = np.errstate(over="ignore", invalid="ignore", divide="ignore")
         with warnings.catch_warnings(), evaluating(self.function, times), quiet:
-            # a derivative that does not depend on its argument is zero, which is no reason to warn
+            # the derivative of a constant is zero, which needs no warning
             warnings.filterwarnings("ignore", message="Output seems independent of input")
             return make_vjp(function)(at)
 
@@ -114,7 +114,7 @@ class Tape:
             return float(self.weight * np.sum(self.losses))
 
     def gradient(self) -> Array:
-        """Return its gradient, shape (n_params,)."""
+        """Return the gradient of the weighted sum of the losses, of shape (n_params,)."""
         return self.pull(self.weight * self.output_gradient)
 
     def pull(self, u: Array) -> Array:
@@ -162,7 +162,7 @@ class Tape:
         return self.pull(self.weight * along * g)
 
     def acceleration(self, v: Array) -> Array:
-        """Return J^T w loss'' z'', z'' the second derivative of the outputs along v."""
+        """Return J^T w loss'' z'', where z'' is the second derivative of the outputs along v."""
         second = self._derivative(self._derivative(lambda t: self.outputs(self.theta + t * v)))
         with evaluating(self.function), warnings.catch_warnings():
             warnings.filterwarnings("ignore", message="Output seems independent of input")
@@ -170,7 +170,7 @@ class Tape:
         return self.pull(self.weight * self.loss.curvature_product(self._curvature, along))
 
     def _derivative(self, function: Callable[[Any], Any]) -> Callable[[Any], Any]:
-        """Return the derivative of a function of one number with values of the shape of the outputs."""
+        """Return the derivative of a function from a number to arrays of the shape of the outputs."""
         zeros, one = np.zeros_like(self.z), np.ones((), self.theta.dtype)
 
         def derivative(t: Any) -> Any:
