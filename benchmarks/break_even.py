@@ -1,11 +1,11 @@
-"""Where would a quantum linear solver win: the gate time at which it costs what a classical solve costs.
+"""Where would a quantum linear solver win? The gate time at which it takes as long as a classical solve.
 
     python benchmarks/break_even.py [--quick]
 
-Three tables, each with the paper's view (queries alone) beside the end-to-end view (data loading, readout,
-norm): a grid of N, kappa and d far past what fits into a memory; random matrices, measured; Hessians of
-fits on digits after 0, 5 and 20 steps, as they are and pruned. Where gates are slower than the figure shown,
-the classical solver wins.
+Prints three tables, each with the paper's view (only queries) beside the end-to-end view (data loading, readout,
+norm): a grid of N, kappa and d far beyond the memory of a machine; random matrices, measured; Hessians of fits on
+digits after 0, 5 and 20 steps, whole and pruned. If gates are slower than the figure shown, the classical solver
+wins.
 """
 
 import argparse
@@ -24,7 +24,7 @@ from qnewton_sk.solvers.dense import DirectCost
 from qnewton_sk.systems.cost_estimate import CostEstimate
 
 TOL = 1e-2
-"""Relative error of the solution; serves a Newton step."""
+"""Relative error of the solution, which suffices for a Newton step."""
 
 VIEWS = {
     "paper": QuantumCost(),
@@ -34,7 +34,7 @@ VIEWS = {
 
 
 def best_classical(facts, tol):
-    """The cheaper of LU, or Cholesky for a definite matrix, and conjugate gradients, at this machine's rates."""
+    """Return the lower cost of a direct solver (Cholesky for a definite matrix, else LU) and conjugate gradients."""
     rates = calibrate()
     direct = DirectCost("cholesky" if facts.positive_definite else "lu", rates)
     candidates = [direct] + [CGCost(rates)] * (facts.positive_definite is True)
@@ -42,7 +42,7 @@ def best_classical(facts, tol):
 
 
 def lu_only(facts, tol):
-    """The paper's competitor, at this machine's rate for large matrices, whatever their memory."""
+    """Return the cost of the paper's classical solver at this machine's rate, even for matrices beyond its memory."""
     rates = calibrate()
     return CostEstimate(rates.seconds("lu", 2 / 3 * float(facts.n) ** 3, facts.n))
 
@@ -60,7 +60,7 @@ def grid():
 
 
 def facts_of(A):
-    """Exact facts of a symmetric matrix."""
+    """Return the exact facts of a symmetric matrix."""
     values = np.linalg.eigvalsh(A)
     size = np.abs(values)
     return SystemFacts(
@@ -111,12 +111,12 @@ def hessians(hidden, steps):
 
 
 def hessian_after(k, hidden, X, y):
-    """The exact Hessian of the objective after k Newton steps; k = 0 is where the fit starts."""
+    """Return the exact Hessian of the objective after k Newton steps; k = 0 is the start of the fit."""
     net = QNewtonClassifier(hidden, max_iter=max(k, 1), tol=0.0, random_state=0, scheduler="classical")
     if k == 0:
         net.set_params(step_control="fixed", learning_rate_init=1e-12)  # one step that goes nowhere
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ConvergenceWarning)  # a Hessian on the way is what is asked for
+        warnings.simplefilter("ignore", ConvergenceWarning)  # the fit is meant to be unfinished
         return net.fit(X, y).hessian(X, y)
 
 

@@ -1,4 +1,4 @@
-"""What looking at a matrix costs against solving with it, and how far the figures can be trusted.
+"""The cost of measuring a matrix in relation to a solve, and how far the results can be trusted.
 
 Prints six tables: pruning against sorting, measuring against a solve, the estimators against the truth
 (planted spectra, Hessians of fits; random matrices by size), the certified bounds, and the sparse solvers
@@ -38,13 +38,13 @@ from qnewton_sk.systems.system_matrix import SystemMatrix
 
 
 def unmeasured(matrix, b, shift):
-    """The system (H + shift I) x = b with the facts that are known without measuring."""
+    """Return the system (H + shift I) x = b with the facts that are known without measuring."""
     A = matrix.shifted(shift)
     return LinearSystem(A, b, 1e-8, SystemFacts(**known_facts(A)))
 
 
 def seconds(run, repeats=3):
-    """Median time of a run."""
+    """Return the median time of a run."""
     times = []
     for _ in range(repeats):
         start = time.perf_counter()
@@ -92,9 +92,9 @@ def pruning(n):
 
 
 def measuring(n):
-    """What measuring and deciding add to a solve, as a share of an LU solve; interleaved, medians.
+    """Return what measuring and deciding add to a solve, as a share of an LU solve (medians of interleaved runs).
 
-    A factorisation made while measuring counts unless the solver that is then chosen takes it over.
+    A factorisation that is computed while measuring counts unless the chosen solver uses it.
     """
     b, rows, scheduler = np.ones(n), [], Scheduler(classical_backends(calibrate()))
     G = np.random.default_rng(1).standard_normal((n // 4, n))
@@ -125,7 +125,7 @@ def measuring(n):
 
 @contextmanager
 def factorisation_times():
-    """Give {name: seconds} of the factorisations that are computed meanwhile."""
+    """Yield {name: seconds} of the factorisations that are computed in the context."""
     times, factorisation = {}, SystemMatrix.factorisation
 
     def timed(self, name):
@@ -176,7 +176,7 @@ def accuracy(n):
 
 
 def looseness(sizes=(2, 32, 128, 512), seeds=range(20)):
-    """Bound or estimate over truth on random symmetric matrices: smallest, median and largest factor."""
+    """Print the minimum, median and maximum of bound or estimate over truth on random symmetric matrices."""
     rows = []
     for n in sizes:
         matrices = [gaussian(n, seed) for seed in seeds]
@@ -189,7 +189,7 @@ def looseness(sizes=(2, 32, 128, 512), seeds=range(20)):
 
 
 def certified(count):
-    """Bounds below the truth, where the truth is resolved in double precision."""
+    """Count the bounds below the truth, if the truth is resolved in double precision."""
     rng, rows = np.random.default_rng(3), []
     for method in ("determinant", "shift"):
         below, tightest, infinite = 0, math.inf, 0

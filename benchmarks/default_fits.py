@@ -1,4 +1,4 @@
-"""What a fit with default settings gives on small data sets: its end, its score beside scikit-learn's, its Hessian.
+"""Results of fits with default settings on small data sets: endings, scores beside scikit-learn's, Hessians.
 
 Inputs (and the targets of regressions) are standardised on the training part; every seed has its own split, three
 quarters for training. The peers are scikit-learn's MLPs with their defaults (Adam) and with solver="lbfgs", the same
@@ -78,7 +78,7 @@ def data_of(name, seed):
 
 
 def sides_of(name, seed, tol=None):
-    """Return {side: estimator}, all of the same net; ours with another `tol` if one is given."""
+    """Return {side: estimator}, all with the same net; ours with another `tol` if one is given."""
     ours, theirs = (
         (QNewtonRegressor, MLPRegressor) if name in REGRESSIONS else (QNewtonClassifier, MLPClassifier)
     )
@@ -117,7 +117,7 @@ def fit_all(name, seed, tol=None, with_truth=True):
 
 
 def truth_of(H):
-    """Return what the summary is compared with; effective parameters have their own tests."""
+    """Return the true values for the summary; effective parameters have their own tests."""
     values = np.linalg.eigvalsh(H.astype(float))
     magnitudes = np.abs(values)
     tol = len(H) * np.finfo(H.dtype).eps * magnitudes.max()
@@ -146,7 +146,7 @@ def hessian_row(H, summary):
 
 
 def holds(name, summary, truth):
-    """Whether an entry is what it says, up to rounding of eigenvalues."""
+    """Return whether an entry is correct for its kind, up to rounding of eigenvalues."""
     how, value = summary["how"][name], summary[name]
     slack = truth["n"] * truth["tol"] if name == "trace" else 4 * truth["tol"]
     low = high = truth[name]
@@ -192,7 +192,7 @@ def fits_line(name, rows):
 
 
 def print_ratios(rows):
-    """Print how the default fits compare over all the data sets."""
+    """Print a comparison of the default fits over all data sets."""
     ratios = {
         side: [statistics.median(row["ours s"] / row[f"{side} s"] for row in part) for part in rows.values()]
         for side in ("adam", "lbfgs")

@@ -2,7 +2,7 @@
 
     python benchmarks/emulator_accuracy.py [--n 16] [--circuit] [--csv benchmarks/results/emulator_accuracy.csv]
 
-The error is ||x - x_exact|| / ||x_exact||, the largest over seeded random systems, half of them definite. A
+The error is ||x - x_exact|| / ||x_exact||, the maximum over seeded random systems, half of which are definite. A
 circuit run needs the extra ``quantum``.
 """
 
@@ -21,7 +21,7 @@ SYSTEMS = 6
 
 
 def random_system(n, kappa, tol, seed):
-    """A symmetric matrix of that condition number, its eigenvalues spread evenly in the logarithm."""
+    """Return a symmetric matrix with this condition number and logarithmically spaced eigenvalues."""
     rng = np.random.default_rng(seed)
     Q = np.linalg.qr(rng.standard_normal((n, n)))[0]
     values = np.geomspace(1 / kappa, 1, n) * (rng.choice([-1, 1], n) if seed % 2 else 1)
@@ -32,7 +32,7 @@ def random_system(n, kappa, tol, seed):
 
 
 def measure(solver, n, kappa, tol):
-    """Largest relative error, mean success probability, degree and mean seconds."""
+    """Return the maximum relative error, mean success probability, degree and mean seconds."""
     errors, probabilities, start = [], [], time.perf_counter()
     for seed in range(SYSTEMS):
         system = random_system(n, kappa, tol, seed)

@@ -2,8 +2,8 @@
 
 Peers: `autograd.hessian`; jax, forward over reverse, compiled, in batches of 64; torch.func, reverse over
 reverse, in chunks of rows. The floor is one square matrix product with as many floating-point operations as
-the products of the assembly have when no input is zero. Every side has float64, the same parameters, and
-the data in memory; compilation is not counted. A peer that is not installed has dashes.
+the products of the assembly have when no input is zero. Every side uses float64, the same parameters, and data in
+memory; compilation is not counted. A peer that is not installed has dashes.
 
     python benchmarks/hessian.py --threads 2 --csv hessian.csv
 """
@@ -46,7 +46,7 @@ def problem(name):
 
 
 def ours(objective, theta, exact=True):
-    """Assemble at a theta that has not been seen, so that the forward and backward pass counts too."""
+    """Assemble at a new theta, so that the forward and the backward pass count too."""
     from qnewton_sk.curvature.matrices import GaussNewton, Hessian
 
     theta = theta + 1e-12 * (1 + ours.calls)
@@ -58,7 +58,7 @@ ours.calls = 0
 
 
 def total_loss(np, objective, theta, X, y, weight):
-    """The weighted loss, in the numpy of whichever library."""
+    """Return the weighted loss, in the numpy of the given library."""
     start, a, widths = 0, X, objective.network.widths
     for layer, (i, o) in enumerate(zip(widths, widths[1:])):
         W = theta[start : start + i * o].reshape((i, o))
@@ -150,7 +150,7 @@ def sides(name, peers):
 
 
 def peak_megabytes(name):
-    """Return what one assembly holds at its peak beside X, the matrix included, in MB."""
+    """Return the peak memory of one assembly beyond X, the matrix included, in MB."""
     objective, theta = problem(name)
     tracemalloc.start()
     ours(objective, theta)
@@ -201,7 +201,7 @@ def main():
     limit_threads(arguments.threads)
     cases = {"digits": list(PEERS), "friedman1": list(PEERS)}
     if not arguments.quick:
-        cases |= {"mnist": [], "normal": []}  # the peers take minutes there
+        cases |= {"mnist": [], "normal": []}  # the peers take minutes at this size
     rows = [measure(name, peers, arguments.repeats) for name, peers in cases.items()]
     show(rows)
     write_csv(arguments.csv, rows)

@@ -1,8 +1,8 @@
 """Measure the rates that ship with the package as `REFERENCE_RATES`, and print the record to paste.
 
 The cost models of the classical solvers turn operations into seconds by these rates, so that the choice of a solver,
-and with it the fit, is the same on every machine. They are those of one BLAS thread, the fastest of many runs spread
-over several rounds, since a busy moment only ever slows a run down. Two digits are kept.
+and with it the fit, is the same on every machine. They are those of one BLAS thread, each the fastest of many runs
+in several rounds, since other load can only slow a run down. Two digits are kept.
 
     python benchmarks/reference_rates.py
     python benchmarks/reference_rates.py --rounds 20 --quick
@@ -24,10 +24,10 @@ from qnewton_sk.solvers import LU
 from qnewton_sk.systems import LinearSystem, SystemFacts, SystemMatrix
 
 ORDERS = (16, 32, 64, 128, 256, 512, 1024, 2048, 4096)
-"""From where the overhead of a call decides to where the rates no longer grow."""
+"""From the order at which the overhead of a call dominates to the order at which the rates no longer grow."""
 
 CALL_ORDER = 4
-"""Order of the systems whose solution is nothing but overhead."""
+"""Order of systems whose solution takes only overhead."""
 
 
 def call_seconds(repeats):
@@ -61,7 +61,7 @@ def best_of(rounds):
 
 
 def rounded(value):
-    """Return `value` to two digits: more would not come out again."""
+    """Return `value` rounded to two digits; more would not be reproducible."""
     return float(f"{value:.1e}")
 
 

@@ -6,7 +6,8 @@
 
 For each axis: seconds and peak memory of assembling the exact Hessian, of one product with it (no matrix), and of
 one step of an estimator with that curvature, whose solver is chosen as by default; with exponents fitted to the
-larger half of the sizes. Memory is what tracemalloc sees beyond the data; the peak of the whole process comes last.
+larger half of the sizes. Memory is measured by tracemalloc, without the data; the peak of the whole process comes
+last.
 
 --mnist runs each side in a child process of its own, with the same threads: L-BFGS of scikit-learn for `--max-iter`
 iterations, then the estimator with default settings, or in mini-batches with `--batch-size`; time to L-BFGS's loss on
@@ -51,7 +52,7 @@ STEPS = 5
 MNIST_HIDDEN = (100, 100)
 MAX_GIGABYTES = 4
 SAME = 1 + 1e-5
-"""Losses in single precision, and of clipped probabilities, agree to this."""
+"""Tolerance to which losses in single precision, and of clipped probabilities, agree."""
 
 
 def problem(features, hidden, samples, classes):
@@ -90,7 +91,7 @@ def works(size):
 
 
 def peak_bytes(run):
-    """Return the most memory that a run holds beyond what was there before."""
+    """Return the peak memory of a run beyond what existed before it."""
     tracemalloc.start()
     run()
     peak = tracemalloc.get_traced_memory()[1]
@@ -140,12 +141,12 @@ def scaling(options):
 
 
 def _resident_gigabytes():
-    """Peak resident memory of this process; the kernel counts in kB, macOS in bytes."""
+    """Return the peak resident memory of this process; Linux counts in kB, macOS in bytes."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (1e9 if sys.platform == "darwin" else 1e6)
 
 
 def child(options):
-    """Fit one side on MNIST and print what it took as JSON."""
+    """Fit one side on MNIST and print its time and memory as JSON."""
     limit_threads(options.threads)
     X, y = mnist()
     same = dict(hidden_layer_sizes=MNIST_HIDDEN, activation="tanh", random_state=0)
@@ -165,7 +166,7 @@ def _fit_lbfgs(X, y, same, options):
 
 
 def _fit_ours(X, y, same, options):
-    """Fit until the loss on all the images is at the target; fits are deterministic, only the last one counts."""
+    """Fit until the loss on all images reaches the target; fits are deterministic, and only the last one is timed."""
     if options.batch_size:
         net, seconds = _fit_batches(X, y, same, options)
     else:
@@ -182,7 +183,7 @@ def _fit_ours(X, y, same, options):
 
 
 def _fit_batches(X, y, same, options):
-    """Fit in mini-batches with one epoch more each time: the loop's own loss of an epoch is that of its batches."""
+    """Fit in mini-batches with one more epoch each time, since the loss that a fit records is that of its batches."""
     spent, epochs = 0.0, 0
     while True:
         epochs += 1
@@ -200,7 +201,7 @@ def _objective(net, X, y):
 
 
 def run_child(side, options, *more):
-    """Return what a child process measured."""
+    """Return the measurements of a child process."""
     same = ["--threads", str(options.threads), "--max-iter", str(options.max_iter), "--dtype", options.dtype]
     same += ["--batch-size", str(options.batch_size)]
     command = [sys.executable, __file__, "--child", side, *same, *more]
@@ -236,7 +237,7 @@ MEMORY_FITS = [
     ("QNewtonRegressor", 10**5, 10),
     ("QNewtonRegressor", 10**5, 100),
 ]
-"""Estimator, rows and steps of the fits whose memory is read."""
+"""Estimator, rows and steps of the fits whose memory is measured."""
 
 
 def memory_child(name, rows, steps):

@@ -1,14 +1,13 @@
-"""The solve inside a fit against the bare LAPACK call for the same matrix.
+"""The time of a solve inside a fit in relation to the bare LAPACK call for the same matrix.
 
     python benchmarks/solve.py            # N from 235 to 1960, about two minutes
     python benchmarks/solve.py --quick
 
 Systems are those of fits on digits, 64-h-10: Gauss-Newton (definite: potrf + potrs), the Hessian (indefinite:
-sytrf + sytrs) and the Hessian by LU (getrf + getrs). In every step the fit's own solve and the bare call are
-timed one after the other, in turns; the bare call gets its matrix ready in Fortran order, free to be overwritten.
-The fit's solve makes that copy, adds the shift, refuses NaN, and measures the residual. What is spent before, on
-the condition number and the choice of the solver, is shown beside it: an estimator may factorise, and the solve then
-finds the factors there.
+sytrf + sytrs) and the Hessian by LU (getrf + getrs). In every step the fit's own solve and the bare call are timed
+in turns; the bare call gets its matrix in Fortran order and may overwrite it. The fit's solve makes that copy, adds
+the shift, checks for NaN, and measures the residual. The time of the condition number and of the choice of the
+solver is shown separately: an estimator may factorise, and the solve then uses these factors.
 """
 
 import statistics
@@ -23,7 +22,7 @@ from qnewton_sk import Backend, QNewtonClassifier, Scheduler
 from qnewton_sk.solvers.dense import LDL, LU, Cholesky, DirectCost
 
 WANTED = 1.1
-"""Ratio that the solve should stay within."""
+"""Maximum acceptable ratio."""
 
 
 def potrf(A, b):
@@ -79,7 +78,7 @@ def measure(name, width, steps, X, y):
         (width,), curvature=curvature, scheduler=scheduler, max_iter=steps, tol=0.0, random_state=0
     )
     net.fit(X, y)
-    solves, bares, found = map(np.array, zip(*scheduler.times[1:]))  # the first step warms the caches up
+    solves, bares, found = map(np.array, zip(*scheduler.times[1:]))  # the first step fills the caches
     before = net.history_["schedule_seconds"][-len(scheduler.times) :][1:]
     row = dict(solver=name, n=sum(W.size + b.size for W, b in zip(net.coefs_, net.intercepts_)))
     row |= dict(solves=len(solves), bare_seconds=statistics.median(bares))

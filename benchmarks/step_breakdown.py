@@ -1,12 +1,13 @@
 """Where the time of a step goes: gradient, Hessian, solve, rest (Figure 3 of arXiv:2405.00252).
 
     python benchmarks/step_breakdown.py            # MNIST 784-16-16-10 and digits 64-16-16-10
-    python benchmarks/step_breakdown.py --quick    # digits alone
+    python benchmarks/step_breakdown.py --quick # only digits
 
-The paper's net on MNIST, a batch of 2048 samples, and a net on all of digits; with the paper's classical solver, LU
-on the whole Hessian, and with the defaults. Stages are measured inside the fit; "choose" is the measuring of the
-condition number and the scheduler's choice, "rest" all that no stage counts: trial losses, the update of the
-parameters, records. A matrix-free solve computes its products of the Hessian inside "solve".
+The fits are those of the paper's net on MNIST, with a batch of 2048 samples, and of a net on all digits; each uses
+the paper's classical solver, LU on the whole Hessian, and the defaults. Stages are measured inside the fit: "choose"
+is the measurement of the condition number and the scheduler's choice, "rest" is everything outside the stages (trial
+losses, the update of the parameters, records). A matrix-free solve computes its products with the Hessian inside
+"solve".
 
 MNIST comes from the file that QNEWTON_MNIST names (an npz with X_train, y_train), or else from openml.org.
 """
@@ -61,7 +62,7 @@ def breakdown(label, X, y, name, steps):
 
 
 def summary(rows):
-    """Return medians over the steps after the first, which pays for what is kept, and each stage's share."""
+    """Return medians over the steps after the first, which fills caches, and each stage's share."""
     later = rows[1:] or rows
     columns = (*STAGES, "rest")
     total = sum(row["step_seconds"] for row in later)

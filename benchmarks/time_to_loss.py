@@ -1,6 +1,6 @@
 """How long until the training loss at which L-BFGS ends: the default estimators against the usual alternatives.
 
-    python benchmarks/time_to_loss.py                     # everything: 108 fits a side, hours
+    python benchmarks/time_to_loss.py # everything: 108 fits per side, hours
     python benchmarks/time_to_loss.py --quick             # one seed, one alpha, (16, 16), minutes
     python benchmarks/time_to_loss.py --data digits wine --seeds 0 --peers adam
     python benchmarks/time_to_loss.py --test-set          # real data sets that no constant was chosen on
@@ -8,15 +8,15 @@
 The reference is scikit-learn's MLP with solver="lbfgs", tol=1e-9, max_iter=10000, from the same initial weights.
 The target is the loss at which it ends, times 1.0001. Ours: default settings, and the same tol and max_iter.
 
-- Fits are deterministic: a full fit (at most `--ours-cap` times the seconds of L-BFGS) tells the epoch that first
-  meets the target, then fits of so many epochs are timed in turns with L-BFGS. What the first fit in a process
-  measures of the machine, some 50 ms, is not counted.
-- Where ours ends in a minimum above the target, the case counts as missed; it enters no mean of times, and the
+- Fits are deterministic: a full fit (at most `--ours-cap` times the seconds of L-BFGS) finds the epoch that first
+  meets the target, then fits with that number of epochs are timed in turns with L-BFGS. What the first fit in a
+  process measures of the machine, some 50 ms, is not counted.
+- If ours ends in a minimum above the target, the case counts as missed; it enters no mean of times, and the
   table shows how much higher the loss is.
 - Adam (default settings) runs until the target or `--adam-cap` times the seconds of L-BFGS; its loss is the mean
   over an epoch's batches.
-- scipy's and optimistix's Levenberg-Marquardt: regressions alone, to the target and, where the data are free of
-  noise, to a loss of 1e-6; at most `--lm-cap` seconds. Compiling is not counted.
+- scipy's and optimistix's Levenberg-Marquardt: only regressions, to the target and, if the data are free of noise,
+  to a loss of 1e-6; at most `--lm-cap` seconds. Compilation is not counted.
 """
 
 import itertools
@@ -44,13 +44,13 @@ from sklearn.preprocessing import StandardScaler
 from qnewton_sk import QNewtonClassifier, QNewtonRegressor
 
 SLACK = 1.0001
-"""Factor on the loss at which L-BFGS ends: the last digits are where it happened to stop."""
+"""Factor on the loss at which L-BFGS ends, whose last digits are arbitrary."""
 
 SMALL_LOSS = 1e-6
-"""What the noise-free regressions are brought to against Levenberg-Marquardt."""
+"""Target loss of the noise-free regressions against Levenberg-Marquardt."""
 
 EXTRA_SECONDS = 1.0
-"""Added to the cap of full fits, for L-BFGS at times takes only milliseconds."""
+"""Added to the cap of full fits, since L-BFGS sometimes takes only milliseconds."""
 
 
 def _sine_product():
@@ -96,7 +96,7 @@ REGRESSIONS |= dict.fromkeys(REAL_REGRESSIONS)
 
 
 def load(name):
-    """Return (X, y), inputs standardised, and the target of a regression too."""
+    """Return (X, y), with standardised inputs, and a standardised target for a regression."""
     X, y = DATA[name]()
     X = StandardScaler().fit_transform(X)
     return X, (y - y.mean()) / y.std() if name in REGRESSIONS else y
@@ -122,7 +122,7 @@ def adam_seconds(make, X, y, target, cap_seconds):
 
 
 class Side:
-    """An estimator class with the settings of a case; `fit_on(X, y)` is a fit to be timed."""
+    """An estimator class with the settings of a case; `fit_on(X, y)` is the fit that is timed."""
 
     def __init__(self, estimator, **settings):
         self.estimator = estimator
@@ -159,7 +159,7 @@ def measure(name, hidden, alpha, seed, options, levenberg_marquardt):
     stamps = Stamps(options.ours_cap * first_seconds + EXTRA_SECONDS)
     full = ours(max_iter=10_000).fit_on(X, y, stamps)()
     epochs = first_at(full.loss_curve_, target)
-    # A missed case has no epoch at which to stop: its whole fit is what can be timed.
+    # a missed case has no epoch at which to stop, so its whole fit is timed
     runs = {"lbfgs": lbfgs.fit_on(X, y), "ours": ours(max_iter=epochs or full.n_iter_).fit_on(X, y)}
     seconds = interleaved(runs, options.repeats, first={"lbfgs": first_seconds})
     ending = {"lbfgs": net.loss_, "ours": full.loss_}
@@ -182,7 +182,7 @@ def measure(name, hidden, alpha, seed, options, levenberg_marquardt):
 
 
 def _loss_within(full, stamps, seconds):
-    """The loss of the last epoch that ended within so many seconds."""
+    """Return the loss of the last epoch that ended within this time."""
     done = sum(stamp <= seconds for stamp in stamps.seconds)
     return full.loss_curve_[max(done, 1) - 1]
 
@@ -207,7 +207,7 @@ def against_lm(case, row, full, ours, options, peers):
 
 
 def lm_peers(names):
-    """Return {name: callable} of the Levenberg-Marquardt peers asked for and installed."""
+    """Return {name: callable} of the Levenberg-Marquardt peers that are requested and installed."""
     from _peers import Optimistix, scipy_lm
 
     found = {"scipy": scipy_lm} if "scipy" in names else {}
