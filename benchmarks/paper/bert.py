@@ -16,7 +16,7 @@ INITIAL_STD = 0.02
 class Bert:
     """Sizes of the model; the defaults are those of the paper's BERT 64 x 4.
 
-    Token types are those of one text; the output layer shares the table of token embeddings.
+    All tokens have the type of a first text; the output layer shares the table of token embeddings.
     """
 
     vocabulary: int = 30_522
@@ -85,8 +85,8 @@ class Bert:
     def batch(self, rng, sequences, mask_token, share=0.15):
         """Return (tokens, places, targets) of masked sequences.
 
-        `share` of the positions are to be predicted; of those 80 % are masked, 10 % get a random token, 10 % stay
-        (arXiv:1810.04805, section 3.1). Every sequence has as many.
+        A `share` of the positions is to be predicted, equally many in every sequence; of those 80 % are masked, 10 %
+        get a random token, and 10 % are unchanged (arXiv:1810.04805, section 3.1).
         """
         places = random_places(rng, sequences.shape, max(1, round(share * sequences.shape[1])))
         rows = np.arange(len(sequences))[:, None]

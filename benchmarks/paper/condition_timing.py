@@ -1,13 +1,13 @@
-"""What an estimate of the condition number takes, by every estimator, next to LU: Table II.
+"""The time of an estimate of the condition number, by every estimator, beside that of LU: Table II.
 
     python benchmarks/paper/condition_timing.py            # N to 10^4, some minutes and 3 GB
     python benchmarks/paper/condition_timing.py --quick    # N to 300
 
 The matrix is a random one of known condition number, G^T G + I with G of 64 rows: like a damped Fisher matrix it has
-few large eigenvalues, is known to be positive semidefinite before the shift, and holds that shift apart. Every
-estimator is given a matrix without any factorisation, since the paper's estimate comes before the solve; the
-factorisation that the determinant takes is therefore in its time. An estimator that would need more than --seconds at
-a size, going by the size before, is left out there.
+few large eigenvalues, is known to be positive semidefinite before the shift, and stores the shift separately. Every
+estimator is given a matrix without any factorisation, since the paper's estimate comes before the solve; the time of
+the determinant therefore includes its factorisation. An estimator that would need more than --seconds at a size,
+judged by the previous size, is left out there.
 """
 
 import argparse
@@ -55,7 +55,7 @@ def timings(n, limits, repeats):
 
 
 def _estimate(A, method):
-    # a wrapper of its own each time: it would keep a factorisation
+    # a new wrapper each time, since it keeps factorisations
     return condition_number(SystemMatrix.from_entries(A, shift=1.0, semidefinite=True), method)
 
 
@@ -70,7 +70,7 @@ def _timed(run, repeats):
 
 
 def study(sizes, seconds, repeats):
-    """Return the rows of all sizes; a method is left out where N^3 growth would take it over `seconds`."""
+    """Return the rows of all sizes; a method is left out if N^3 growth would take it over `seconds`."""
     rows, limits = [], {}
     for n, following in zip(sizes, (*sizes[1:], None)):
         found = timings(n, limits, repeats)

@@ -3,7 +3,7 @@
     python benchmarks/paper/cost_curves.py [--plot FILE]
 
 N = 10^4. Left: kappa from 10 to 10^8 at d = 1000. Right: d from 1 to 10^4 at kappa = 10^4. The classical side is LU
-by this machine's rate; the quantum side is priced twice: the paper's view (queries alone, an error of 1e-12,
+by this machine's rate; the quantum side is priced twice: the paper's view (only queries, an error of 1e-12,
 attosecond gates) and end to end (data loading, readout and norm, an error of 1e-2). The block encoding's factor is
 alpha = d, that of entries of equal size. A crossing is where both cost the same. --quick does the same: it takes a
 second.
@@ -32,7 +32,7 @@ AXES = {
 
 
 def facts_of(kappa, d):
-    """Return the facts of a matrix of that condition number and sparsity."""
+    """Return the facts of a matrix with this condition number and sparsity."""
     return SystemFacts(n=N, kappa=kappa, row_nonzeros=d)
 
 
@@ -52,7 +52,7 @@ def curves():
 def crossing(rows, axis, view):
     """Return the value of `axis` at which the view costs what LU costs, by interpolation in logarithms.
 
-    -inf if it costs more everywhere on the grid, inf if it costs less everywhere.
+    The value is -inf if the view costs more everywhere on the grid, and inf if it costs less everywhere.
     """
     rows = [row for row in rows if row["axis"] == axis]
     gap = np.log([row[f"{view}_seconds"] / row["lu_seconds"] for row in rows])

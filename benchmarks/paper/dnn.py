@@ -6,12 +6,12 @@
     python benchmarks/paper/dnn.py --quick          # 7 x 7, a few steps
 
 Batches of 2048 images, drawn from the seed and the step, the same for both methods. Newton's GD is the paper's:
-first-order steps first, then theta - rate (H + eps I)^-1 g with a constant eps and rate, the matrix pruned to d entries
-per row where a sweep says so. Both take the best of a few constant rates.
+first-order steps first, then theta - rate (H + eps I)^-1 g with a constant eps and rate; in a sweep, the matrix may
+be pruned to d entries per row. Both methods use the best of a few constant rates.
 
-What is measured: losses, accuracies, the seconds of the stages (gradient, Hessian, kappa and sparsity, LU solve). What
-is modelled: the explicit inverse (C N^3, three times LU's operations), the quantum solve. A run that was cut goes on
-from --checkpoints. MNIST comes from the file that QNEWTON_MNIST names, or from OpenML.
+Losses, accuracies and the seconds of the stages (gradient, Hessian, kappa and sparsity, LU solve) are measured. The
+explicit inverse (C N^3, three times LU's operations) and the quantum solve are modelled. An interrupted run
+continues from --checkpoints. MNIST comes from the file that QNEWTON_MNIST names, or from OpenML.
 """
 
 import argparse
@@ -45,12 +45,12 @@ SHARE_SWEEP = (0.05, 0.1, 0.2, 0.4, 0.7)
 TOL = 1e-12
 
 MAX_KAPPA = 1e100
-"""Bounds of the condition number above it are priced as infinite; the query counts square them."""
+"""Larger bounds of the condition number are priced as infinite, since the query counts square them."""
 
 
 @dataclass(frozen=True)
 class Settings:
-    """One run: which method, how long, with which numbers."""
+    """Settings of one run: its method, length and numbers."""
 
     method: str
     steps: int
@@ -92,7 +92,7 @@ def digits():
 
 
 class Run:
-    """A fit as it goes on: parameters, a row per step, and the row sparsities of the Hessian at two steps."""
+    """The state of a fit: parameters, one row per step, and the row sparsities of the Hessian at two steps."""
 
     def __init__(self, data, settings, sparsity_steps=(0, 10)):
         self.train, self.test = data
@@ -103,7 +103,7 @@ class Run:
         self.rows, self.sparsity = [], []
 
     def advance(self, checkpoint=None, stop_at=None):
-        """Go on, from the file if it exists, to the last step or to `stop_at`."""
+        """Continue, from the file if it exists, to the last step or to `stop_at`."""
         if checkpoint is not None and Path(checkpoint).exists():
             self.theta, self.rows, self.sparsity = joblib.load(checkpoint)
         last = self.settings.steps if stop_at is None else stop_at
@@ -116,7 +116,7 @@ class Run:
 
     @property
     def diverged(self):
-        """Whether the parameters are no longer finite; the run then ends."""
+        """Return whether the parameters are no longer finite; the run then ends."""
         return not np.isfinite(self.theta).all()
 
     def _step(self, step):
@@ -161,7 +161,7 @@ class Run:
         return direction
 
     def _measure(self, H, row):
-        """Note what the scheduler looks at: kappa, sparsity, and what either solver would cost."""
+        """Record what the scheduler depends on: kappa, sparsity, and the cost of either solver."""
         start = time.perf_counter()
         kappa = condition_number(H, "lanczos")
         bound = condition_number(H, "determinant")
@@ -194,7 +194,7 @@ class Run:
 
 
 def table_iii(sgd, newton):
-    """Return a row per method: steps to the loss that both methods get to (running mean), seconds per step, in all."""
+    """Return a row per method: steps to the loss that both reach (running mean), seconds per step and in total."""
     curves = {"sgd": _losses(sgd), "newton": _losses(newton)}
     level = common_level({name: {0: losses} for name, losses in curves.items()}, digits=3)
     steps = {name: median_steps({0: losses}, level) for name, losses in curves.items()}
@@ -219,7 +219,7 @@ def table_iii(sgd, newton):
 
 
 def _best(runs):
-    """Return the run with the least running mean of the loss at its end, of those that did not diverge."""
+    """Return the run with the lowest final running mean of the loss, among those that did not diverge."""
     return min((run for run in runs if not run.diverged), key=lambda run: running_mean(_losses(run))[-1])
 
 
@@ -246,7 +246,7 @@ def sweep(data, settings, run_to_end):
 
 
 def study(data, options):
-    """Run all that is asked for and write the tables; return the rows of Table III."""
+    """Run everything that is requested and write the tables; return the rows of Table III."""
 
     def run_to_end(data, settings, sparsity_steps=()):
         run = Run(data, settings, sparsity_steps)

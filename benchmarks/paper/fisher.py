@@ -1,7 +1,7 @@
-"""The empirical Fisher matrix of one array of parameters, from its B gradients per sequence, never as N x N.
+"""The empirical Fisher matrix of one array of parameters, from the gradients of B sequences, without an N x N matrix.
 
-With G of shape (B, N), F = G^T G / B has at most the rank B, and everything follows from the smaller one of G G^T and
-G^T G.
+With G of shape (B, N), F = G^T G / B has a rank of at most B, and everything follows from the smaller of
+G G^T and G^T G.
 """
 
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from scipy import linalg
 from qnewton_sk import oracle_sparsity
 
 SAMPLED_ROWS = 64
-"""Rows of F whose sparsity is counted where there are more; F of 16,384 parameters would take 2 GB."""
+"""Maximum number of rows of F whose sparsity is counted; F of 16,384 parameters would take 2 GB."""
 
 TINY = 1e-10
 """Added to max|F| before it scales the damping, as in the paper's published code."""
@@ -20,7 +20,7 @@ TINY = 1e-10
 
 @dataclass(frozen=True)
 class FisherFigures:
-    """What the cost models and the tables want to know of F + shift I."""
+    """Facts about F + shift I for the cost models and the tables."""
 
     n: int
     shift: float
@@ -51,7 +51,7 @@ class Fisher:
         return self._gram
 
     def solve(self, v):
-        """Return (F + shift I)^-1 v by a Cholesky factorisation of order min(B, N) (Woodbury where B < N)."""
+        """Return (F + shift I)^-1 v by a Cholesky factorisation of order min(B, N) (Woodbury if B < N)."""
         damped = self.gram + self.B * self.shift * np.eye(len(self.gram))
         factor = linalg.cho_factor(damped, overwrite_a=True)
         if self.B >= self.n:
@@ -59,7 +59,7 @@ class Fisher:
         return (v - linalg.cho_solve(factor, self.G @ v).astype(self.G.dtype) @ self.G) / self.shift
 
     def figures(self, rng):
-        """Return `FisherFigures`; kappa is exact, the row sparsity that of the sampled rows."""
+        """Return `FisherFigures`; kappa is exact, the row sparsity is that of the sampled rows."""
         values = np.clip(np.linalg.eigvalsh(self.gram) / self.B, 0, None)
         smallest = 0.0 if self.B < self.n else values[0]
         norm = max(float(values[-1]), np.finfo(float).tiny)

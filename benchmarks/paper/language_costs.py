@@ -1,4 +1,4 @@
-"""Steps to equal losses from training curves, and the modelled times of Table IV: measured steps, priced solves."""
+"""Steps to equal losses from training curves, and the times of Table IV from measured steps and modelled solves."""
 
 import math
 import statistics
@@ -12,10 +12,10 @@ WINDOW = 10
 """Steps of the running mean of the training loss; a batch's own loss scatters by about 0.1."""
 
 TOL = 1e-12
-"""Error of the quantum solution that the paper charges."""
+"""Error of the quantum solution that the paper assumes."""
 
 READABLE_TOL = 1e-2
-"""Error of the solution that serves Newton's method, charged where it has to be read out."""
+"""Error of the solution that suffices for Newton's method, assumed if it has to be read out."""
 
 INVERSE_OVER_LU = 3.0
 """Operations of an explicit inverse, 2 N^3, over those of the factorisation (Golub and Van Loan)."""
@@ -27,7 +27,7 @@ QUANTUM = {
 
 
 def running_mean(losses):
-    """Return the mean of the last `WINDOW` losses at each step, of all of them while there are fewer."""
+    """Return the mean of the last `WINDOW` losses at each step, or of all losses if there are fewer."""
     sums = np.concatenate([[0.0], np.cumsum(losses)])
     ends = np.arange(1, len(losses) + 1)
     starts = np.maximum(ends - WINDOW, 0)
@@ -49,7 +49,7 @@ def steps_to(losses, level):
 
 
 def median_steps(by_seed, level):
-    """Return the median over the seeds, NaN if half of them or more do not get there."""
+    """Return the median over the seeds, or NaN if at least half of them do not reach the loss."""
     steps = sorted(steps_to(losses, level) for losses in by_seed.values())
     reached = [step for step in steps if not math.isnan(step)]
     missing = [math.inf] * (len(steps) - len(reached))
@@ -58,15 +58,15 @@ def median_steps(by_seed, level):
 
 
 def levels(curves, count=4):
-    """Return losses between the first and the last that SGD's median run has, evenly spaced in its later half."""
+    """Return evenly spaced losses from the later half of SGD's median run."""
     ends = [running_mean(losses)[-1] for losses in curves["sgd"].values()]
     starts = [running_mean(losses)[len(losses) // 2] for losses in curves["sgd"].values()]
     spaced = np.linspace(statistics.median(starts), statistics.median(ends), count)
-    return np.ceil(100 * spaced) / 100  # rounded up, so that SGD gets to all of them
+    return np.ceil(100 * spaced) / 100  # rounded up, so that SGD reaches all of them
 
 
 def common_level(curves, rules=("sgd", "newton"), digits=2):
-    """Return the least loss, rounded up, that the median runs of all these rules get to."""
+    """Return the lowest loss, rounded up, that the median runs of all these rules reach."""
     ends = [statistics.median(running_mean(losses)[-1] for losses in curves[rule].values()) for rule in rules]
     return math.ceil(max(ends) * 10**digits) / 10**digits
 
@@ -116,7 +116,7 @@ def _median_facts(rows):
 
 
 def table_iv(curves, figures, seconds, solve_seconds):
-    """Return a row per method: steps to the loss that both SGD and Newton's GD get to, seconds per step and in all.
+    """Return a row per method: steps to the loss that both SGD and Newton's GD reach, seconds per step and in total.
 
     The gradient and the low-rank solve are measured; the inverse is C N^3 at the rate of `DirectCost`, and the quantum
     solve is priced twice: queries at attosecond gates, and end to end with data loading and readout.

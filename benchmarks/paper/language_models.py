@@ -3,13 +3,14 @@
     python benchmarks/paper/language_models.py --model mistral          # about half an hour on one thread
     python benchmarks/paper/language_models.py --model bert --quick     # under three minutes
 
-Five rules from the same initial weights on the same batches: plain gradient steps (sgd), Newton's GD as the paper
+Five rules start from the same initial weights and see the same batches: plain gradient steps (sgd), Newton's GD as
+the paper
 writes it (newton), in the layout of its published code (newton_transposed), the gradient over eps max|F| per layer
-without any inverse (scaled), and Adam. The rates are chosen first, on a seed of their own. Sequences are shorter than
+without any inverse (scaled), and Adam. The rates are chosen first, on a separate seed. Sequences are shorter than
 the paper's 512 tokens, and 15 % of the positions of each carry a loss, for both models.
 
-Runs are resumable: what is done lies in --checkpoints, and the same command goes on from there. WikiText comes from
-the folder that QNEWTON_WIKITEXT names; with --quick and without it, tokens are drawn from a random chain.
+Runs are resumable: their state is saved in --checkpoints, and the same command continues from there. WikiText comes
+from the folder that QNEWTON_WIKITEXT names; with --quick and without it, tokens are drawn from a random chain.
 
 Files: language_MODEL_curves.csv (a row per step), language_MODEL_fisher.csv (a row per parameter array and step),
 language_MODEL_rates.csv (the choice of the rates), language_MODEL_times.csv (modelled times, Table IV).
@@ -33,17 +34,17 @@ from training import Data, Run, Schedule, Training
 from wikitext import PIECES, embeddings, token_sequences
 
 MODELS = {"bert": Bert, "mistral": partial(Mistral, frozen=("embeddings",))}
-"""Mistral's output table is trained, by gradient steps, where the paper freezes it: the frequencies of words cannot be
-expressed by the table that stands in for Mistral-7B's (the best constant hidden state has a loss of 10.05 nats, where
-the frequencies have 6.98)."""
+"""Mistral's output table is trained by gradient steps, although the paper freezes it: the table that replaces
+Mistral-7B's cannot express the frequencies of words (the best constant hidden state has a loss of 10.05 nats, the
+frequencies have 6.98)."""
 
 RATES = {
     "sgd": [{"rate": rate} for rate in (0.3, 1.0, 3.0)],
     "newton": [{"block_rate": rate, "eps": 10.0} for rate in (3e-3, 1e-2, 3e-2)],
     "adam": [{"rate": rate} for rate in (1e-3, 3e-3, 1e-2)],
 }
-"""What is tried; eps is the middle of the range 1e-3 to 1e4 that the published sweeps cover, on a logarithmic scale,
-and a power of ten up. The first-order part of Newton's GD takes the rate that sgd won with."""
+"""The settings that are tried; eps is the middle of the range 1e-3 to 1e4 of the published sweeps, on a logarithmic
+scale, and a power of ten above it. The first-order part of Newton's GD uses the best rate of sgd."""
 
 SWEEP_SEED = 1000
 VALIDATION_SEQUENCES = 256
@@ -75,7 +76,7 @@ def chain_data(model, positions, n=512, seed=0):
 
 
 def choose_rates(model, data, schedule, folder):
-    """Return ({rule: settings}, rows): the settings with the least mean loss over the last fifth of a short run."""
+    """Return ({rule: settings}, rows): the settings with the lowest mean loss over the last fifth of a short run."""
     chosen, rows = {}, []
     for rule, candidates in RATES.items():
         losses = []
@@ -90,12 +91,12 @@ def choose_rates(model, data, schedule, folder):
 
 
 def final_loss(curve):
-    """The mean loss over the last fifth of a curve."""
+    """Return the mean loss over the last fifth of a curve."""
     return float(np.mean([row["train_loss"] for row in curve[-max(1, len(curve) // 5) :]]))
 
 
 def finished(model, data, schedule, run, folder):
-    """Run to the end, from the checkpoint if there is one, and say so."""
+    """Run to the end, from the checkpoint if there is one, and print a line."""
     start = time.perf_counter()
     checkpoint = Path(folder) / f"{model.name}-T{data.train.shape[1]}-S{schedule.steps}-{run.name}.joblib"
     checkpoint.parent.mkdir(parents=True, exist_ok=True)

@@ -1,7 +1,7 @@
 """Write docs/reproducing.md from the CSV files of the other scripts: the paper's numbers beside ours.
 
     python benchmarks/paper/make_page.py            # after any of the scripts has been run
-    python benchmarks/paper/make_page.py --check    # fails if the page is not what the files give
+    python benchmarks/paper/make_page.py --check # fails if the page does not match the files
 
 Verdicts are computed from the numbers by the rules in `page_rows.py`; a claim without a run says so.
 """

@@ -27,8 +27,8 @@ from qnewton_sk.nets import linear_layer
 class Mistral:
     """Sizes of the model; the defaults are those of the paper's Mistral 64 x 4.
 
-    The tables of input and output embeddings are two; those named in `frozen` are not trained. Sequences are shorter
-    than the sliding window of 4096, so that there is none.
+    Input and output embeddings are separate tables; those named in `frozen` are not trained. Sequences are shorter
+    than the sliding window of 4096, which is therefore left out.
     """
 
     vocabulary: int = 32_000
@@ -67,7 +67,7 @@ class Mistral:
         return INITIAL_STD * rng.standard_normal(shape)
 
     def hidden_states(self, params, tokens):
-        """Return the normed output of the last layer, shape (sequences, positions, hidden)."""
+        """Return the normalised output of the last layer, shape (sequences, positions, hidden)."""
         x = rows_of(params["embeddings"], tokens)
         angles = rotary_angles(tokens.shape[1], self.hidden // self.heads)
         angles = [part.astype(x.dtype) for part in angles]
@@ -106,9 +106,9 @@ class Mistral:
         return mean(anp.reshape(losses, targets.shape))
 
     def batch(self, rng, sequences, mask_token=None, share=0.15):
-        """Return (tokens, places, targets): `share` of the positions, drawn at random, predict the token after them.
+        """Return (tokens, places, targets): a `share` of the positions, drawn at random, predict the next token.
 
-        `sequences` has one position more than the model is given. With `share` 1 all positions predict.
+        `sequences` has one position more than the input of the model. With `share` 1 all positions predict.
         """
         tokens = sequences[:, :-1]
         places = random_places(rng, tokens.shape, max(1, round(share * tokens.shape[1])))

@@ -2,8 +2,8 @@
 
     python benchmarks/paper/model_sizes.py
 
-Counted on the arrays of the models that are trained in this folder, not by a formula. --quick does the same: it
-takes a second.
+Parameters are counted on the arrays of the models that are trained in this folder, not by a formula. --quick does
+the same: it takes a second.
 """
 
 import argparse
@@ -17,7 +17,7 @@ from results import FOLDER, print_table, write
 from qnewton_sk.nets import Network, SoftmaxCrossEntropy, parameter_leaves, resolve_activation
 
 PAPER = {"DNN": "13K", "BERT": "2.2M", "Mistral": "4.3M"}
-"""What Table I prints."""
+"""The numbers of Table I."""
 
 
 def counts():

@@ -1,6 +1,6 @@
 """The rules that turn gradients into steps: SGD, Adam, and Newton's GD with layer-wise Fisher in three readings.
 
-A rule is a function of the state and of what one backward pass found; it returns the change of every parameter.
+A rule is a function of the state and of the results of one backward pass; it returns the change of every parameter.
 Arrays that no linear layer recorded (embeddings, norms, the output layer) take plain gradient steps with every rule
 but Adam.
 """
@@ -9,14 +9,14 @@ import numpy as np
 from fisher import TINY, Fisher
 
 CLIP = 100.0
-"""Largest entry of a rescaled gradient, as in the paper's published code."""
+"""Maximum entry of a rescaled gradient, as in the paper's published code."""
 
 WARM_UP_STEPS = 20
-"""Steps over which the rates rise linearly from 0; then they stay. (The paper: 1000 of some 6000.)"""
+"""Steps over which the rates rise linearly from 0; then they are constant. (The paper: 1000 of some 6000.)"""
 
 
 def sgd(gradient, samples, state, settings):
-    """-rate g."""
+    """Return the step -rate g."""
     return {path: -settings["rate"] * g for path, g in gradient.items()}
 
 
@@ -35,7 +35,7 @@ def newton_transposed(gradient, samples, state, settings):
 
 
 def scaled(gradient, samples, state, settings):
-    """-(block rate) g / (eps max|F|) for every array: what is left of Newton's step without its inverse."""
+    """-(block rate) g / (eps max|F|) for every array: Newton's step without its inverse."""
     return _by_block(gradient, samples, settings, lambda fisher, g: g / fisher.shift)
 
 
@@ -62,7 +62,7 @@ NEEDS_SAMPLES = {"newton", "newton_transposed", "scaled"}
 
 
 def warm_up(step):
-    """The share of the rates at `step`, counted from 0."""
+    """Return the factor on the rates at `step`, counted from 0."""
     return min(1.0, (step + 1) / WARM_UP_STEPS)
 
 

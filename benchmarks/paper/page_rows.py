@@ -34,7 +34,7 @@ def table_2(t):
     largest = max(row["n"] for row in rows)
     found = {row["method"]: row for row in rows if row["n"] == largest}
     parts = [f"{name} {number(row['milliseconds'])} ms" for name, row in found.items()]
-    reason = "the determinant is itself a factorisation: the estimate costs what the solve costs that it should save"
+    reason = "the determinant is itself a factorisation: the estimate costs as much as the solve that it should save"
     if "determinant" in found:
         reason += f"; its bound is {number(found['determinant']['ratio'])} times the truth there"
     if "shift" in found:
@@ -150,7 +150,7 @@ def figure_2(model, label, saved):
                 "",
                 size,
                 NOT,
-                "Newton's GD does not get there",
+                "Newton's GD does not reach this loss",
             )
         share = 1 - steps["newton"] / steps["sgd"]
         verdict = REPRODUCED if share >= 0.8 * saved / 100 else IN_PART if share > 0.1 else NOT
@@ -297,7 +297,7 @@ def abstract_time(t):
                 wins += [ratio < 1] if label.startswith("paper") else []
     verdict = REPRODUCED if all(wins) else IN_PART if any(wins) else NOT
     reason = (
-        "a dash: Newton's GD does not get to SGD's loss"
+        "a dash means that Newton's GD does not reach SGD's loss"
         if "-" in "".join(told["paper's assumptions"])
         else ""
     )
@@ -328,12 +328,12 @@ def low_rank(t):
         f"$\\kappa$ {number(min(kappas))} to {number(max(kappas))}, effective rank {number(ranks)} (median)"
     )
     times = {row["method"]: row["seconds_per_step"] for row in t.get("language_mistral_times") or []}
-    reason = f"the rank is at most the batch size, and $N$ up to {largest:,}: a system of that order suffices"
+    reason = f"the rank is at most the batch size, and $N$ up to {largest:,}: a system of the batch's order suffices"
     if times:
         extra = times["Newton, low-rank solve"] - times["SGD"]
-        reason += f"; everything that a Newton step adds to a gradient takes {seconds(extra)}"
+        reason += f"; a Newton step takes {seconds(extra)} more than a gradient step"
         inverses = times["Classical only (inverse, C N^3)"] - times["SGD"]
-        reason += f", the inverses {seconds(inverses)} (modelled)"
+        reason += f", with explicit inverses {seconds(inverses)} (modelled)"
     return claim, paper, ours, "", "as Table IV", IN_PART, reason
 
 

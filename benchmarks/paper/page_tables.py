@@ -1,4 +1,4 @@
-"""The result files behind the page, and numbers as its text shows them."""
+"""The result files of the page, and the format of its numbers."""
 
 import math
 import statistics
@@ -9,7 +9,7 @@ from results import read
 
 
 class Tables:
-    """The result files of a folder, read when they are asked for; those of the largest images come first."""
+    """The result files of a folder, read on demand; those of the largest images come first."""
 
     def __init__(self, folder):
         self.folder = Path(folder)
@@ -20,7 +20,7 @@ class Tables:
         return read(path)[0] if path.exists() else None
 
     def about(self, name):
-        """Return what heads a file."""
+        """Return the provenance at the head of a file."""
         return read(self.folder / f"{name}.csv")[1]
 
     def dnn_label(self, name):
@@ -39,7 +39,7 @@ class Tables:
         return f"$N$ = {int(times[0]['n']):,}, {label} x {label} pixels" if times else "MNIST, small images"
 
     def sources(self):
-        """Return {file: what heads it}."""
+        """Return {file: its provenance}."""
         return {path.name: read(path)[1] for path in self.folder.glob("*.csv")}
 
     def steps_table(self, model):

@@ -1,4 +1,4 @@
-"""Tables of results: CSV files that say by which machine, versions and command they were made, and when."""
+"""Tables of results: CSV files that record the machine, versions, command and date of their making."""
 
 import csv
 import datetime
@@ -86,7 +86,7 @@ def _processor():
 
 
 def _load():
-    """The load of the machine over the last 15 minutes: above its processors, times are too long."""
+    """Return the load of the machine over the last 15 minutes; above its processors, measured times are too long."""
     return f"average load {os.getloadavg()[2]:.1f}" if hasattr(os, "getloadavg") else "unknown load"
 
 

@@ -1,4 +1,4 @@
-"""One training run of a language model by one rule: a curve of losses, figures of the Fisher matrices, resumable."""
+"""One resumable training run of a language model by one rule: a curve of losses, and facts about Fisher matrices."""
 
 import math
 import os
@@ -29,7 +29,7 @@ class Data:
 
 @dataclass(frozen=True)
 class Schedule:
-    """How long a run is and what is looked at on the way, in steps."""
+    """Length of a run and intervals of its measurements, in steps."""
 
     steps: int = 120
     batch: int = 128
@@ -41,7 +41,7 @@ class Schedule:
 
 @dataclass(frozen=True)
 class Run:
-    """What is trained how: a rule of `optimisers.RULES`, its settings (a dict), a seed."""
+    """One run: a rule of `optimisers.RULES`, its settings as pairs, and a seed."""
 
     rule: str
     settings: tuple
@@ -49,15 +49,15 @@ class Run:
 
     @property
     def name(self):
-        """A name that is a file name too."""
+        """A name of the run that can serve as a file name."""
         return "-".join([self.rule, *(f"{key}{value:g}" for key, value in self.settings), f"seed{self.seed}"])
 
 
 class Training:
-    """A run as it goes on: parameters, the rule's state, rows of the tables.
+    """The state of a run: parameters, the rule's state, rows of the tables.
 
-    Batches depend on the seed and the step alone, so that all rules of one seed see the same, and a run that was cut
-    goes on from its file to the last bit as if it had not been.
+    Batches depend only on the seed and the step, so that all rules of one seed see the same batches, and an interrupted
+    run gives the same result to the last bit.
     """
 
     def __init__(self, model, data, schedule, run):
@@ -66,7 +66,7 @@ class Training:
         self.state, self.curve, self.figures = {"step": 0}, [], []
 
     def advance(self, checkpoint=None, stop_at=None):
-        """Go on from the file `checkpoint`, if it exists, to the last step or to `stop_at`; write it on the way."""
+        """Continue from the file `checkpoint`, if it exists, to the last step or to `stop_at`, and update the file."""
         if checkpoint is not None and Path(checkpoint).exists():
             self.params, self.state, self.curve, self.figures = joblib.load(checkpoint)
         last = self.schedule.steps if stop_at is None else stop_at
@@ -82,7 +82,7 @@ class Training:
 
     @property
     def diverged(self):
-        """Whether the last loss is not finite; the run then ends."""
+        """Return whether the last loss is not finite; the run then ends."""
         return bool(self.curve) and not math.isfinite(self.curve[-1]["train_loss"])
 
     def _save(self, checkpoint):
@@ -114,7 +114,7 @@ class Training:
         return self.model.batch(rng, self.data.train[chosen], self.data.mask_token)
 
     def gradients(self, batch, per_sequence=True):
-        """Return (mean loss, gradient by path, gradients per sequence or {}) of all that is trained."""
+        """Return (mean loss, gradient by path, gradients per sequence or {}) for all trained parameters."""
         fixed = {key: self.params[key] for key in self.model.frozen}
         trained = {key: value for key, value in self.params.items() if key not in fixed}
 
@@ -140,7 +140,7 @@ class Training:
             self.figures.append({"step": self.state["step"], "parameter": name, **vars(figures)})
 
     def validation_loss(self):
-        """The loss on the validation sequences, with the same places at every step; nats per token."""
+        """Return the loss on the validation sequences, with the same places at every step, in nats per token."""
         rng, size = np.random.default_rng(0), self.schedule.batch
         sequences = self.data.validation
         parts = [sequences[start : start + size] for start in range(0, len(sequences), size)]

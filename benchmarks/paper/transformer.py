@@ -32,7 +32,7 @@ defvjp(rows_of, _rows_vjp, argnums=(0,))
 
 
 CHUNK = 64
-"""Rows of logits that exist at one time: 8 MB of single precision for 32,000 tokens, which a cache can hold."""
+"""Rows of logits that exist at a time: 8 MB in single precision for 32,000 tokens, which fits into a cache."""
 
 
 @primitive
@@ -83,7 +83,7 @@ def _residuals(losses, x, table, bias, targets, g):
 
 
 def _cross_entropy_vjp(argnums, losses, args, kwargs):
-    """All the gradients that are asked for, from one pass over the logits."""
+    """Return all gradients that are requested, from one pass over the logits."""
     x, table, _, _ = args
 
     def backward(g):
@@ -177,7 +177,7 @@ def merged(heads):
 def attention(queries, keys, values, mask=None):
     """softmax(Q K^T / sqrt(width) + mask) V of each head (Vaswani et al. 2017, arXiv:1706.03762).
 
-    A single head of keys and values serves all heads of queries (Shazeer 2019, arXiv:1911.02150).
+    All heads of queries may share a single head of keys and values (Shazeer 2019, arXiv:1911.02150).
     """
     scores = anp.matmul(queries, anp.swapaxes(keys, -1, -2)) * queries.shape[-1] ** -0.5
     return anp.matmul(softmax(scores if mask is None else scores + mask), values)

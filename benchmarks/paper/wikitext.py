@@ -12,7 +12,7 @@ FILES = {"train": "wikitext103-train-prefix.tokens", "validation": "wikitext103-
 
 @dataclass(frozen=True)
 class Pieces:
-    """Where a vocabulary and its embeddings come from, and what they stand in for."""
+    """Source of a vocabulary and its embeddings, and what they replace."""
 
     package: str
     tokenizer: str
@@ -75,7 +75,8 @@ def token_sequences(model_name, part, positions):
 def embeddings(model_name, width):
     """Return the package's table projected on its first `width` principal components, rows of root mean square norm 1.
 
-    The norm makes logits of a normed hidden state of order one; tables of different packages differ by a factor of 15.
+    With this norm, the logits of a normalised hidden state are of order one; tables of different packages differ by
+    a factor of 15.
     """
     from safetensors.numpy import load_file
 
@@ -86,7 +87,7 @@ def embeddings(model_name, width):
 
 
 def principal_components(table, width):
-    """Project the rows on the `width` directions of largest variance; the mean is taken off."""
+    """Project the rows on the `width` directions of largest variance, after subtracting the mean."""
     centred = table - table.mean(axis=0)
     directions = np.linalg.eigh(centred.T @ centred)[1][:, ::-1]
     return centred @ directions[:, :width]

@@ -4,9 +4,9 @@ A backend of your own
 
 A backend is a solver under a name, with the model of its cost. The solver subclasses ``Solver``: ``solve(system)``
 returns a ``Solution``, which carries a status rather than raising, and ``rejection_reason(facts)`` says why the
-solver cannot take a system, or None. The cost subclasses ``CostModel``, or is a function of the facts and of the
-error allowed. This one is MINRES (Paige, Saunders 1975): like conjugate gradients it takes products of the matrix
-with vectors alone, but it also solves indefinite systems.
+solver cannot solve a system, or None. The cost subclasses ``CostModel``, or is a function of the facts and of the
+allowed error. This one is MINRES (Paige, Saunders 1975): like conjugate gradients it only needs matvecs, but it also
+solves indefinite systems.
 """
 
 import math
@@ -33,7 +33,7 @@ from qnewton_sk import (
 
 
 class MySolver(Solver):
-    """MINRES on the products of the matrix, whose entries it never asks for.
+    """MINRES on products with the matrix, without its entries.
 
     Parameters
     ----------
@@ -41,7 +41,7 @@ class MySolver(Solver):
         Maximum number of iterations; by default 5 n.
     """
 
-    needs = "products"  # so that it may also take systems whose matrix does not fit into memory
+    needs = "products"  # so that it may also solve systems whose matrix does not fit into memory
 
     def __init__(self, max_iter=None):
         self.max_iter = max_iter
@@ -66,7 +66,7 @@ class MySolver(Solver):
 
 
 class MyCost(CostModel):
-    """Products times the time of one: kappa ln(2 / tol) of them, sqrt(kappa) / 2 ln(2 / tol) if definite."""
+    """The time of kappa ln(2 / tol) products, or of sqrt(kappa) / 2 ln(2 / tol) products for a definite matrix."""
 
     def __call__(self, facts, tol):
         rates = REFERENCE_RATES
@@ -85,7 +85,7 @@ mine = Backend("mine", MySolver(), MyCost())
 scheduler = Scheduler(default_backends() + [mine])
 
 # %%
-# The scheduler tells what it would do, and why, before any fit.
+# Before any fit, the scheduler shows what it would choose, and why.
 for kappa in (2.0, 1e6):
     decision = scheduler.choose(SystemFacts(n=5000, kappa=kappa, positive_definite=False), tol=1e-2)
     seconds = decision.estimates["mine"].seconds
@@ -107,7 +107,7 @@ ax.legend()
 plt.show()
 
 # %%
-# In a fit it competes step by step, or solves alone.
+# In a fit, the backend competes with the others in every step, or is the only one.
 X, y = load_iris(return_X_y=True)
 X = StandardScaler().fit_transform(X)
 settings = dict(curvature="gauss_newton", alpha=0.1, random_state=0)

@@ -3,9 +3,9 @@ A condition number estimator of your own
 ========================================
 
 An estimator is a class with one method, ``estimate(matrix) -> ConditionNumber``. The matrix is a
-``SystemMatrix``: it answers products at once and entries on demand, knows its shift, and keeps the
-factorisations that somebody has paid for. This one asks for products only: it runs two power iterations, on
-A and on c I - A, and is right for positive definite matrices.
+``SystemMatrix``: it computes products at once and entries on demand, has a known shift, and keeps the
+factorisations that have been computed. This estimator only needs products: it runs two power iterations, on
+A and on c I - A, and is correct for positive definite matrices.
 """
 
 import math
@@ -25,14 +25,14 @@ class PowerCondition(BaseEstimator):
     Parameters
     ----------
     steps : int, default=200
-        Products for each of the two.
+        Number of products for each of the two.
     """
 
     def __init__(self, steps=200):
         self.steps = steps
 
     def estimate(self, matrix):
-        """Return an estimate from below, for 2 steps products."""
+        """Return an estimate from below, at the cost of 2 `steps` products."""
         start = np.random.default_rng(0).standard_normal(matrix.n)
         largest = self._iterate(matrix.product, start)
         smallest = largest - self._iterate(lambda v: largest * v - matrix.product(v), start)
@@ -62,7 +62,7 @@ print(f"condition numbers from {min(net.history_['condition_number']):.3g} to ",
 print(f"{max(net.history_['condition_number']):.3g} over {net.n_steps_} steps")
 
 # %%
-# It is compared with what the package brings along on the last matrix.
+# On the last matrix, it is compared with the estimators of the package.
 H = net.hessian(X, y, curvature="gauss_newton") + 0.01 * np.eye(
     sum(c.size for c in net.coefs_ + net.intercepts_)
 )

@@ -4,8 +4,8 @@ A curvature of your own
 
 A curvature is a subclass of ``Curvature`` with one method: ``blocks(objective, theta)`` returns a list of
 ``Block``, each a slice of the parameters and the ``SystemMatrix`` of its system. The matrix is lazy: it
-says how to be assembled, how to be multiplied, and what either costs; the scheduler decides which of the
-two happens.
+holds functions for its assembly and its products, with the cost of each; the scheduler decides which of the
+two is used.
 
 The exact Hessian is right near the optimum, Gauss-Newton is safe far from it. This one lies between them.
 """
@@ -34,7 +34,7 @@ class Between(Curvature):
         self.share = share
 
     def blocks(self, objective, theta):
-        """Return one block for all parameters; nothing is computed before it is asked for."""
+        """Return one block for all parameters; nothing is computed before it is needed."""
         share = self.share
         (block,) = Hessian().blocks(objective, theta)
         H, G = block.matrix, GaussNewton().blocks(objective, theta)[0].matrix

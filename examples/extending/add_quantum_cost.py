@@ -2,10 +2,10 @@
 A quantum cost of your own
 ==========================
 
-A cost is a function of the facts about a system and of the error allowed; it returns a ``CostEstimate``.
-This one asks what error correction adds: the longer a computation is, the larger is the distance of the surface
+A cost is a function of the facts about a system and of the allowed error; it returns a ``CostEstimate``.
+This one adds the cost of error correction: the longer a computation is, the larger is the distance of the surface
 code that protects it, and the slower is each of its gates. It takes the number of runs and queries from
-``QuantumCost.resources``. A machine of your own is one ``QuantumHardware``, a query count of your own is one function,
+``QuantumCost.resources``. Your own machine is one ``QuantumHardware``, your own query count is one function,
 and ``QuantumAssumptions`` says what is charged.
 """
 
@@ -33,7 +33,7 @@ PHYSICAL_ERROR, THRESHOLD = 1e-3, 1e-2  # the usual assumptions too
 
 
 def code_distance(operations, allowed_failure=0.1):
-    """Smallest odd distance with 0.1 (p / p_th)^((distance + 1) / 2) * operations <= allowed_failure.
+    """Return the smallest odd distance with 0.1 (p / p_th)^((distance + 1) / 2) * operations <= allowed_failure.
 
     Fowler, Gidney (2018), arXiv:1808.06709.
     """
@@ -68,8 +68,8 @@ ax.legend()
 plt.show()
 
 # %%
-# It competes with the classical solvers, step by step, as any backend does. So does a machine of your own with the
-# paper's assumptions, with assumptions of your own, or with a query count of your own.
+# It competes with the classical solvers in every step, as any backend does. So does your own machine with the
+# paper's assumptions, with your own assumptions, or with your own query count.
 X, y = load_iris(return_X_y=True)
 X = StandardScaler().fit_transform(X)
 machine = QuantumHardware("mine", gate_seconds=1e-15, source="a guess")

@@ -4,8 +4,8 @@ Where a quantum solver would break even
 
 How fast would the gates of a quantum computer have to be, for a linear system to be solved in the time of LU? Each
 line of the map belongs to one gate time. On the line both solvers take equally long; below it (better conditioned
-systems) the quantum solver is faster. The paper (arXiv:2405.00252) charges the quantum solver for its queries alone;
-end to end, it also pays for loading the matrix, reading the solution and estimating its norm.
+systems) the quantum solver is faster. The paper (arXiv:2405.00252) charges the quantum solver only for its queries;
+end to end, loading the matrix, reading the solution and estimating its norm are charged too.
 """
 
 import matplotlib.pyplot as plt
@@ -14,7 +14,7 @@ import numpy as np
 from qnewton_sk import BreakEvenDisplay, Scheduler, SystemFacts
 
 # %%
-# Costs are functions of a few facts, so the map goes far past any matrix that fits into memory. Each row has ten
+# Costs are functions of a few facts, so the map goes far beyond any matrix that fits into memory. Each row has ten
 # nonzeros; LU is charged as for a dense matrix, as in the paper.
 facts = [
     SystemFacts(n=int(n), kappa=kappa, row_nonzeros=10)
@@ -26,7 +26,7 @@ display.ax_.set_title("Solution to 1e-2, ten nonzeros per row, against dense LU"
 plt.show()
 
 # %%
-# How far the two views lie apart.
+# The next lines show how far the two views are apart.
 for n in (1e3, 1e6, 1e9):
     row, column = np.abs(display.kappa - 100).argmin(), np.abs(display.n - n).argmin()
     paper, honest = (display.break_even_seconds[view][row, column] for view in ("paper", "end to end"))

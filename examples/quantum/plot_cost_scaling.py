@@ -4,7 +4,7 @@ Cost over condition number and sparsity
 
 Modelled cost of one solve over the condition number and over the oracle sparsity (figure 5 of
 arXiv:2405.00252), under the paper's assumptions and under those that also charge for loading, readout and the norm.
-Cost models are pure functions of a few facts, so that a picture needs no matrix.
+Cost models are pure functions of a few facts, so that the picture needs no matrix.
 """
 
 import matplotlib.pyplot as plt
@@ -16,7 +16,7 @@ from qnewton_sk.solvers import CGCost, DirectCost
 
 N = 13_002  # the paper's net on MNIST
 TOL = 1e-12  # the paper's error
-WORKABLE_TOL = 1e-2  # what Newton's method needs, and a readout can give
+WORKABLE_TOL = 1e-2  # what Newton's method needs, and a readout can provide
 
 quantum = {
     "quantum, 1e-18 s, the paper's view": (QuantumCost(hardware="attosecond"), TOL),

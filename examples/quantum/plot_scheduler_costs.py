@@ -1,11 +1,11 @@
 """
-Which solver takes which step
-=============================
+Which solver is chosen in which step
+====================================
 
 The modelled cost of the classical and of the quantum solve at every Newton step, and the scheduler's choice
 (figure 1, right, of arXiv:2405.00252). LU costs the same in every step; the cost of the quantum solver follows the
-condition number, so that the cheaper one changes from step to step. The quantum solver is charged as the paper
-charges it: for its queries alone, neither for loading the data nor for reading the solution.
+condition number, so that the cheaper one changes from step to step. As in the paper, the quantum solver is
+charged only for its queries, not for loading the data or reading the solution.
 """
 
 import matplotlib.pyplot as plt
@@ -47,8 +47,8 @@ ax.set_title("QLSA with gates of 1e-9 s against LU")
 plt.show()
 
 # %%
-# What the solves of this fit add up to: the few bad steps make "quantum only" the most expensive way, and a choice in
-# every step makes Q-Newton the cheapest.
+# These are the total costs of the solves of this fit: the few bad steps make "quantum only" the most expensive
+# method, and the choice in every step makes Q-Newton the cheapest.
 costs = {
     "classical only": net.history_["classical_cost"],
     "quantum only": net.history_["quantum_cost"],
@@ -58,8 +58,9 @@ for name, seconds in costs.items():
     print(f"{name:>14}: {np.nansum(seconds):9.3g} s for all solves")
 
 # %%
-# The gate time at which both would cost the same, and how many of these steps each machine would win with its own.
-# The gate times of today's machines are a scale only: their qubits would not survive such a circuit.
+# Each step has a gate time at which both solvers would cost the same. The table counts the steps in which each
+# machine would be faster than LU. The gate times of today's machines only show the scale, since their qubits would
+# not stay coherent through such a circuit.
 break_even = np.asarray(net.history_["break_even_gate_time"], dtype=float)
 break_even = break_even[np.isfinite(break_even)]
 print(f"break-even gate times: {break_even.min():.1e} s to {break_even.max():.1e} s")

@@ -14,7 +14,7 @@ from sklearn.preprocessing import StandardScaler
 
 from qnewton_sk import LossCurveDisplay, QNewtonClassifier
 
-warnings.simplefilter("ignore", ConvergenceWarning)  # budgets of steps end the fits
+warnings.simplefilter("ignore", ConvergenceWarning)  # the fits end by their number of steps
 
 X, y = load_digits(return_X_y=True)
 X = StandardScaler().fit_transform(X)

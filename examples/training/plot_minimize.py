@@ -1,9 +1,9 @@
 """
-Newton's method for a model of your own
-=======================================
+Newton's method for your own model
+==================================
 
-A spectrum with two overlapping peaks on a sloping background: a model that no estimator knows, written in
-autograd.numpy in a few lines. Newton's method finds heights, places and widths.
+A spectrum with two overlapping peaks on a sloping background is a model that no estimator offers. It takes a few lines
+of autograd.numpy; Newton's method finds heights, places and widths.
 """
 
 import autograd.numpy as np
@@ -31,7 +31,7 @@ y = spectrum(truth, x) + noise * rng.standard_normal(len(x))
 start = {"height": [1.0, 1.0], "place": [3.0, 7.0], "width": [1.0, 1.0], "background": [0.0, 0.0]}
 
 # %%
-# Outputs and a loss of them allow Gauss-Newton; the exact Hessian and the empirical Fisher matrix need losses alone.
+# Gauss-Newton needs outputs and a loss of them; the exact Hessian and the empirical Fisher matrix only need losses.
 figure, (left, right) = plt.subplots(1, 2, figsize=(9, 3.5), layout="constrained")
 for curvature in ("gauss_newton", "hessian", "empirical_fisher"):
     result = minimize(spectrum, start, (x, y), loss="squared_error", curvature=curvature, tol=1e-6)
@@ -41,7 +41,7 @@ left.set(xlabel="step", ylabel="loss")
 left.legend()
 
 # %%
-# What `minimize` found beside the truth, and the model beside the data.
+# The parameters that `minimize` found, beside the true ones, and the model beside the data.
 result = minimize(spectrum, start, (x, y), loss="squared_error", tol=1e-6)
 for name, values in result.x.items():
     print(f"{name}: {np.round(values, 3)}, truth {truth[name]}")

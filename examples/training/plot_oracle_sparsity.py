@@ -2,9 +2,9 @@
 Accuracy over the oracle sparsity
 =================================
 
-Pruning the matrix to d entries per row makes a quantum query cheaper. How far that goes before Newton's steps
-suffer (figure 1, left, of arXiv:2405.00252): the accuracy hardly tells; the training loss does, if the matrix
-matters to the steps at all.
+Pruning the matrix to d entries per row makes a quantum query cheaper. This page shows how far that goes before
+Newton's steps suffer (figure 1, left, of arXiv:2405.00252). The accuracy hardly changes; the training loss does, if
+the matrix matters to the steps at all.
 """
 
 import matplotlib.pyplot as plt
@@ -23,7 +23,7 @@ X_train, X_test = scaler.transform(X_train), scaler.transform(X_test)
 # %%
 # With the paper's constant step, a regularisation of 0.1 is large beside most of the matrix: whatever is pruned, the
 # loss after 15 steps is the same. The default trust region lowers the damping as the fit goes on. There the matrix
-# counts, and the more of it is kept, the lower is the loss.
+# matters, and the more of it is kept, the lower is the loss.
 settings = {
     "fixed step": dict(step_control="fixed", regularization=0.1, learning_rate_init=0.5),
     "trust region": {},

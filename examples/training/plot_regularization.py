@@ -2,8 +2,8 @@
 Accuracy and condition number over the regularisation
 =====================================================
 
-What is added to the diagonal bounds the condition number, and with it the cost of the quantum solver. How
-much accuracy that takes (figure 8 of arXiv:2405.00252).
+The regularisation that is added to the diagonal bounds the condition number, and with it the cost of the quantum
+solver. This page shows how much accuracy that costs (figure 8 of arXiv:2405.00252).
 """
 
 import matplotlib.pyplot as plt
@@ -20,8 +20,8 @@ scaler = StandardScaler().fit(X_train)
 X_train, X_test = scaler.transform(X_train), scaler.transform(X_test)
 
 # %%
-# The paper's constant step and regularisation: nothing else bounds a step here. Gauss-Newton stands in for
-# the Hessian, which would be indefinite with the smallest of these values.
+# With the paper's constant step, only the regularisation bounds a step. Gauss-Newton replaces the Hessian, which
+# would be indefinite with the smallest of these values.
 net = QNewtonClassifier(
     (10,),
     curvature="gauss_newton",

@@ -2,8 +2,8 @@
 How few entries hold a row
 ==========================
 
-The p%-sparsity of a row is the fewest entries whose absolute values add up to p% of the row. Its distribution
-over the rows of the Hessian, before and after ten Newton steps (figure 6 of arXiv:2405.00252).
+The p%-sparsity of a row is the minimum number of entries whose absolute values add up to p% of the row. The figure
+shows its distribution over the rows of the Hessian, before and after ten Newton steps (figure 6 of arXiv:2405.00252).
 """
 
 import warnings
@@ -23,7 +23,7 @@ X = StandardScaler().fit_transform(X)
 
 
 def fitted(steps):
-    """Return a net after so many Newton steps, the first ones after five first-order steps."""
+    """Return a net after this number of Newton steps, which follow five first-order steps."""
     net = QNewtonClassifier(curvature="hessian", first_order_steps=5, max_iter=5 + steps, random_state=0)
     return net.fit(X, y)
 
@@ -36,7 +36,7 @@ for ax, (steps, H) in zip(axes, hessians.items()):
 plt.show()
 
 # %%
-# The oracle sparsity that the quantum cost is charged for is the largest of them at p = 50.
+# The oracle sparsity in the quantum cost is their maximum at p = 50.
 for steps, H in hessians.items():
     rows = oracle_sparsity(H, fraction=0.5)
     print(f"after {steps:>2} steps: median {np.median(rows):.0f}, largest {rows.max()} of {len(H)} entries")

@@ -2,8 +2,8 @@
 Where the time of a step goes
 =============================
 
-Measured stages of the first Newton steps: gradient, Hessian, condition number and choice, solve (figure 3 of
-arXiv:2405.00252, where the inversion dominates). The curvature is assembled in closed form and the
+The figure shows the measured stages of the first Newton steps: gradient, Hessian, condition number and choice, solve
+(figure 3 of arXiv:2405.00252, where the inversion dominates). The curvature is assembled in closed form and the
 factorisation of a symmetric matrix is cheaper than an inversion, so the picture is more even here.
 """
 
@@ -29,7 +29,7 @@ net = QNewtonClassifier(
 history = {name: column[net.history_["phase"] == "newton"] for name, column in net.history_.items()}
 
 # %%
-# A rejected step keeps its Hessian: its retry shows no time for it.
+# The Hessian of a rejected step is kept, so that the retry takes no time for it.
 figure, ax = plt.subplots(figsize=(7, 4), layout="constrained")
 stages = {
     "gradient": "gradient_seconds",

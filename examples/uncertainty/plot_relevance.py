@@ -2,8 +2,8 @@
 Which inputs matter
 ===================
 
-Friedman's first function depends on five of its ten inputs. With one penalty per input, the evidence finds out which:
-automatic relevance determination.
+Friedman's first function depends on five of its ten inputs. With one penalty per input, the evidence finds out which.
+This is called automatic relevance determination.
 """
 
 import matplotlib.pyplot as plt
@@ -24,7 +24,7 @@ figure, ax = plt.subplots(figsize=(6, 4), layout="constrained")
 RelevanceDisplay.from_estimator(per_input, names=[f"x{i}" for i in range(10)], ax=ax)
 
 # %%
-# The evidence itself says whether the finer penalties are worth their number: higher is better.
+# The evidence itself shows whether one penalty per input is better than one per layer: higher is better.
 per_layer = QNewtonRegressor((10,), alpha="evidence", random_state=0).fit(X, y)
 X_new, y_new = make_friedman1(1000, noise=0.0, random_state=1)
 X_new = (X_new - 0.5) / (1 / 12**0.5)

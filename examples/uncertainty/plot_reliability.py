@@ -2,7 +2,8 @@
 Probabilities that mean what they say
 =====================================
 
-A classifier without enough regularisation is right less often than it says. With penalties found by the evidence, and
+A classifier without enough regularisation is right less often than its probabilities say. With penalties found by
+the evidence, and
 probabilities averaged over the posterior of the last layer, confidence and accuracy agree more closely.
 """
 

@@ -25,7 +25,7 @@ print(
 )
 
 # %%
-# The band holds 95 % of new observations, if the net is right about its noise.
+# The band should contain 95 % of new observations, if the estimate of the noise is right.
 grid = np.linspace(-5, 5, 400)[:, None]
 figure, (left, right) = plt.subplots(1, 2, figsize=(10, 4), layout="constrained")
 UncertaintyDisplay.from_estimator(net, grid, ax=left, label="prediction")
