@@ -127,13 +127,13 @@ def test_no_import_cycle_inside_a_room(room):
 
 
 @pytest.mark.parametrize("module", MODULES)
-def test_other_rooms_are_entered_by_their_door(module):
+def test_other_rooms_are_imported_through_their_init(module):
     """What another room uses is in the `__init__` of the room that it comes from."""
     deep = [name for name in imported_modules(module) if "." in name and room_of(name) != room_of(module)]
     assert deep == []
 
 
-def test_no_room_is_crowded():
+def test_no_room_has_more_than_ten_modules():
     sizes = {}
     for module in MODULES:
         if not module.endswith(("__init__", "__main__")):

@@ -279,7 +279,7 @@ def test_a_planted_fault_is_found(monkeypatch, fault):
     assert PLANTED[fault] in {violation.promise for violation in check(case).violations}
 
 
-def test_predictions_by_settings_of_today_are_found(monkeypatch):
+def test_predictions_that_depend_on_later_settings_are_found(monkeypatch):
     good = QNewtonClassifier.decision_function
     monkeypatch.setattr(
         QNewtonClassifier, "decision_function", lambda self, X: good(self, X) + len(str(self.activation))

@@ -149,7 +149,7 @@ def test_woodburys_direction_is_that_of_the_dense_solve(curvature, partition):
         numpy.testing.assert_allclose(by_factor.x, by_entries.x, rtol=0, atol=1e-11 * scale)
 
 
-def test_primitives_with_a_backward_rule_alone_have_products():
+def test_primitives_with_only_a_backward_rule_have_products():
     @primitive
     def cubed(x):
         return x**3

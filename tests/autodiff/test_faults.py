@@ -199,7 +199,7 @@ def test_a_fault_between_batches_keeps_the_last_epoch():
 
 
 @pytest.mark.parametrize("curvature", ["hessian", "auto"])
-def test_trial_points_where_the_function_is_not_defined_are_taken_back(curvature):
+def test_steps_to_points_where_the_function_is_undefined_are_rejected(curvature):
     result = minimize(
         lambda p: p["a"] - np.log(p["a"]), {"a": 0.01}, curvature=curvature, tol=1e-8, max_iter=500
     )
@@ -221,7 +221,7 @@ def test_entries_that_exceed_the_memory_are_refused(monkeypatch):
         minimize(fun, x0)
 
 
-def test_many_parameters_take_products_alone():
+def test_large_systems_are_solved_by_products_only():
     result = minimize(
         lambda p: np.sum((p["w"] - 1) ** 4 + (p["w"] - 1) ** 2),
         {"w": numpy.zeros(30_000)},

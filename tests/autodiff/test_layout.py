@@ -85,7 +85,7 @@ def test_single_precision_needs_all_arrays():
         (None, "dtype object"),
     ],
 )
-def test_parameters_that_are_no_numbers_are_refused(x0, message):
+def test_parameters_that_are_not_numbers_are_refused(x0, message):
     with pytest.raises(ValueError, match=f"`x0` must .*{message}"):
         Layout(x0)
 

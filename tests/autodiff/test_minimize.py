@@ -153,7 +153,7 @@ def test_classical_functions_end_where_scipy_ends(name):
     numpy.testing.assert_allclose(result.x, truth.x, atol=1e-6)
 
 
-def test_an_unbounded_function_is_no_success():
+def test_an_unbounded_function_does_not_end_in_success():
     result = minimize(lambda x: -np.sum(x**2), [1.0, 1.0], max_iter=20)
     assert not result.success
     assert result.fun < -1e3
@@ -254,7 +254,7 @@ def test_jac_is_the_gradient_and_fun_the_objective(friedman, initial):
 
 
 @pytest.mark.parametrize("curvature", ["auto", "hessian"])
-def test_a_saddle_is_no_success(curvature):
+def test_a_saddle_does_not_end_in_success(curvature):
     result = minimize(lambda x: x[0] ** 2 - x[1] ** 2 + x[1] ** 4, [0.0, 0.0], curvature=curvature)
     assert (result.success, result.stop_reason) == (False, "saddle")
     result = minimize(lambda x: x[0] ** 2 - x[1] ** 2 + x[1] ** 4, [0.0, 0.01], curvature=curvature)

@@ -74,7 +74,7 @@ def test_damping_far_above_the_spectrum_leaves_the_scaled_gradient():
 
 
 @pytest.mark.parametrize("rule", RULES)
-def test_a_run_that_was_cut_ends_as_if_it_had_not_been(rule, tmp_path):
+def test_an_interrupted_run_gives_the_same_result(rule, tmp_path):
     model = bert.Bert(vocabulary=20, hidden=8, layers=1, heads=2, intermediate=8, positions=6)
     settings = (("rate", 0.01), ("block_rate", 0.01), ("eps", 10.0))
     args = model, chain_data(model, 6, n=40), Schedule(6, 8, 2, 2, save_every=4), Run(rule, settings, 0)

@@ -74,7 +74,7 @@ def test_language_models_price_the_low_rank_solve_below_the_inverse(model, folde
     assert {row["rule"] for row in curves} == {"sgd", "newton", "newton_transposed", "scaled", "adam"}
 
 
-def test_dnn_runs_on_digits_and_a_cut_run_goes_on(folders, tmp_path):
+def test_dnn_runs_on_digits_and_an_interrupted_run_continues(folders, tmp_path):
     sizes = [
         "--digits",
         "--steps",

@@ -138,7 +138,7 @@ def lazily(n, semidefinite=False):
         ),
     ],
 )
-def test_the_choice_in_a_fit(matrix, hints, chosen):
+def test_auto_chooses_an_estimator_by_what_the_matrix_has(matrix, hints, chosen):
     assert type(AutoCondition().choose(matrix, in_fit=True, **hints)) is chosen
 
 
@@ -178,7 +178,7 @@ def true_kappa_plus(norm, shift):
 
 
 @pytest.mark.parametrize("answer", [math.nan, "large", None, 1j])
-def test_an_answer_that_is_no_condition_number_is_named(answer):
+def test_an_estimator_that_returns_something_else_is_named(answer):
     class Mine:
         def estimate(self, matrix):
             return answer

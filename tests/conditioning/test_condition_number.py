@@ -86,7 +86,7 @@ class TestEveryMethod:
             (sparse.csr_array(np.array([[1.0, 2.0], [0.0, 1.0]])), "symmetric"),
         ],
     )
-    def test_bad_matrix(self, method, H, words):
+    def test_a_wrong_matrix_is_refused(self, method, H, words):
         with pytest.raises(ValueError, match=f"`H` must be .*{words}"):
             condition_number(H, method)
 
@@ -111,7 +111,7 @@ def test_a_users_estimator():
 
 
 @pytest.mark.parametrize("method", ["exakt", "", None, 3, object(), ["exact"]])
-def test_unknown_method(method):
+def test_an_unknown_method_is_refused(method):
     with pytest.raises(ValueError, match="`method` must be one of .*'lanczos'"):
         condition_number(np.eye(2), method)
 

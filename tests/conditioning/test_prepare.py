@@ -216,13 +216,13 @@ def test_a_users_estimator(answer, kind):
     assert (facts.kappa, facts.kappa_kind) == (7.0, kind)
 
 
-def test_unknown_estimator():
+def test_an_unknown_estimator_is_refused():
     with pytest.raises(ValueError, match="`condition_number` must be one of"):
         facts_of(SystemMatrix.from_entries(symmetric()), condition_number="best")
 
 
 @pytest.mark.parametrize("d", [0, N + 1, 1.5])
-def test_bad_sparsity(d):
+def test_a_sparsity_out_of_range_is_refused(d):
     with pytest.raises(ValueError, match="`oracle_sparsity` must be"):
         facts_of(SystemMatrix.from_entries(symmetric()), oracle_sparsity=d)
 

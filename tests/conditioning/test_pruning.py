@@ -143,7 +143,7 @@ def test_zero_and_tiny_matrices():
 
 
 @pytest.mark.parametrize("d", [0, -1, 4, 0.0, 1.5, -0.1, float("nan"), "3", True])
-def test_bad_d(d):
+def test_a_number_of_nonzeros_out_of_range_is_refused(d):
     with pytest.raises(ValueError, match="`d` must be an int from 1 to n=3"):
         prune_symmetric(np.eye(3), d)
 
@@ -158,7 +158,7 @@ def test_bad_d(d):
         (dict(d=1, output="coo"), "`output` must be"),
     ],
 )
-def test_bad_settings(arguments, words):
+def test_contradictory_settings_are_refused(arguments, words):
     with pytest.raises(ValueError, match=words):
         prune_symmetric(np.eye(3), **arguments)
 
@@ -166,6 +166,6 @@ def test_bad_settings(arguments, words):
 @pytest.mark.parametrize(
     "H", [np.zeros((0, 0)), np.zeros((2, 3)), np.array([[1.0, 2.0], [0.0, 1.0]]), np.full((2, 2), np.nan)]
 )
-def test_bad_matrix(H):
+def test_a_wrong_matrix_is_refused(H):
     with pytest.raises(ValueError, match="`H` must be"):
         prune_symmetric(H, 1)

@@ -50,12 +50,12 @@ def test_the_result_has_one_int_per_row():
 
 
 @pytest.mark.parametrize("fraction", [0.0, 1.01, -0.5, float("nan"), [0.5, 2.0], [[0.5]]])
-def test_bad_fraction(fraction):
+def test_a_fraction_out_of_range_is_refused(fraction):
     with pytest.raises(ValueError, match="`fraction` must be in"):
         oracle_sparsity(np.eye(3), fraction)
 
 
 @pytest.mark.parametrize("H", [np.zeros(3), np.array([[np.nan]]), np.array([[1j]])])
-def test_bad_rows(H):
+def test_an_array_that_is_not_a_finite_real_matrix_is_refused(H):
     with pytest.raises(ValueError, match="`H` must"):
         oracle_sparsity(H)

@@ -124,7 +124,7 @@ def test_blocks_keep_shift_and_structure():
 
 
 @pytest.mark.parametrize("function", [inertia, spectral_density, extreme_eigenvalues, trace, effective_rank])
-def test_bad_matrices(function):
+def test_wrong_matrices_are_refused(function):
     for H in (
         np.zeros((0, 0)),
         np.zeros((2, 3)),

@@ -210,7 +210,7 @@ def test_predictions_are_lazy_and_those_of_numpy():
     assert np.array_equal(before.compute(), expected)  # of the model as it was
 
 
-def test_error_bars_are_lazy_too():
+def test_standard_deviations_on_dask_arrays_are_lazy():
     model = fitted(QNewtonRegressor, chunked(X), chunked(TARGET), posterior="full", alpha=1.0)
     alone = fitted(QNewtonRegressor, X, TARGET, posterior="full", alpha=1.0)
     mean, std = model.predict(chunked(X), return_std=True)
@@ -343,7 +343,7 @@ def test_settings_that_need_the_samples_are_refused_by_name(settings, message):
             again.partial_fit(chunked(X), chunked(TARGET))
 
 
-def test_a_curvature_that_looks_for_the_samples_is_told_how_to_reach_them():
+def test_a_curvature_that_uses_samples_directly_gets_an_error_with_the_remedy():
     model = fitted(QNewtonRegressor, X, TARGET)
     objective = model._objective(model._fitted_network(), model._read(chunked(X), TARGET, None, reset=False))
     with pytest.raises(AttributeError, match="no `passes`.*`over_parts"):
@@ -351,7 +351,7 @@ def test_a_curvature_that_looks_for_the_samples_is_told_how_to_reach_them():
     assert not hasattr(objective.single(), "X") and not hasattr(objective.with_alpha(1.0), "targets")
 
 
-def test_data_that_cannot_be_aligned_are_refused_with_the_way_out():
+def test_data_that_cannot_be_aligned_are_refused_with_a_remedy():
     model, unknown = QNewtonRegressor(), chunked(X, 100)[chunked(X[:, 0], 100) > 0]
     with pytest.raises(ValueError, match="`X` must be a dask array; .*to_dask_array"):
         model.fit(dask.delayed(X), TARGET)

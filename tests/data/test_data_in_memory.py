@@ -33,18 +33,18 @@ def fitted(make, X, y, **settings):
         return make((2,), **settings).fit(X, y)
 
 
-def test_views_of_a_map_are_recognised(mapped):
+def test_views_of_a_memory_map_are_recognised(mapped):
     assert is_mapped(mapped) and is_mapped(mapped[10:]) and is_mapped(np.asarray(mapped))
     assert not is_mapped(np.ones((3, 2))) and not is_mapped([[1.0]])
 
 
-def test_small_maps_are_arrays(tmp_path):
+def test_small_memory_maps_are_treated_as_arrays(tmp_path):
     np.save(tmp_path / "X.npy", np.ones((3, 2)))
     assert not is_mapped(np.load(tmp_path / "X.npy", mmap_mode="r"))
 
 
 @pytest.mark.parametrize("make", [QNewtonClassifier, QNewtonRegressor])
-def test_a_fit_holds_no_copy_and_is_that_of_the_array(mapped, make):
+def test_a_fit_on_a_memory_map_makes_no_copy_and_equals_that_on_the_array(mapped, make):
     y = (mapped[:, 0] > 0).astype(np.float32)
     settings = {"curvature": "hessian", "max_iter": 2, "first_order_steps": 1}
     tracemalloc.start()
@@ -57,7 +57,7 @@ def test_a_fit_holds_no_copy_and_is_that_of_the_array(mapped, make):
     assert model.loss_curve_ == pytest.approx(in_memory.loss_curve_, rel=1e-4)
 
 
-def test_what_would_copy_a_map_is_refused(mapped, tmp_path):
+def test_settings_that_would_copy_a_memory_map_are_refused(mapped, tmp_path):
     y = np.array(mapped[:, 0])
     with pytest.raises(ValueError, match="`early_stopping` must be False .* Pass X_val"):
         QNewtonRegressor(early_stopping=True).fit(mapped, y)
@@ -66,7 +66,7 @@ def test_what_would_copy_a_map_is_refused(mapped, tmp_path):
         QNewtonRegressor().fit(integers, y[:10])
 
 
-def test_an_own_validation_set_may_stop_a_fit_on_a_map(mapped):
+def test_a_given_validation_set_may_stop_a_fit_on_a_memory_map(mapped):
     y = np.array(mapped[:, 0])
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)

@@ -106,7 +106,7 @@ def test_a_fitted_regressor_of_scikit_learn_predicts_the_same_as_ours(activation
 
 
 @pytest.mark.skipif(not HAS_POISSON, reason="MLPRegressor has no Poisson loss before scikit-learn 1.7")
-def test_a_poisson_regressor_goes_there_and_back():
+def test_a_poisson_regressor_survives_a_round_trip():
     mlp = MLPRegressor(loss="poisson", hidden_layer_sizes=(5,), max_iter=10, random_state=0).fit(X, np.abs(Y))
     model = from_mlp(mlp)
     np.testing.assert_allclose(model.predict(X), mlp.predict(X), rtol=1e-12)
@@ -115,7 +115,7 @@ def test_a_poisson_regressor_goes_there_and_back():
     np.testing.assert_allclose(back.predict(X), mlp.predict(X), rtol=1e-12)
 
 
-def test_fit_goes_on_from_the_weights_of_an_mlp():
+def test_a_warm_start_continues_from_the_weights_of_an_mlp():
     mlp = MLPClassifier((4,), alpha=0.1, solver="lbfgs", max_iter=300, random_state=0).fit(X, CLASSES)
     model = from_mlp(mlp, warm_start=True)
     before = model.loss_
@@ -229,7 +229,7 @@ def test_a_classifier_that_averages_over_a_posterior_has_no_mlp():
 
 
 @pytest.mark.skipif(HAS_POISSON, reason="MLPRegressor has a Poisson loss")
-def test_poisson_is_refused_where_scikit_learn_has_none():
+def test_poisson_is_refused_if_scikit_learn_does_not_have_it():
     with pytest.raises(ValueError, match='`loss` must be "squared_error" or "huber" before scikit-learn 1.7'):
         to_mlp(regressor(loss="poisson").fit(X, np.abs(Y)))
 
@@ -245,7 +245,7 @@ def test_other_estimators_and_unfitted_ones_are_refused():
         to_mlp(classifier())
 
 
-def test_an_mlp_that_knows_one_class_is_refused():
+def test_an_mlp_fitted_on_one_class_is_refused():
     mlp = MLPClassifier((2,), max_iter=2).fit(X[:4], np.zeros(4))
     with pytest.raises(ValueError, match="`estimator` must have at least two classes; got one class"):
         from_mlp(mlp)
@@ -253,7 +253,7 @@ def test_an_mlp_that_knows_one_class_is_refused():
 
 @pytest.mark.parametrize("kind", [QNewtonClassifier, QNewtonRegressor])
 @pytest.mark.parametrize("name", sorted(ABSENT_FROM_HERE))
-def test_a_parameter_of_an_mlp_alone_is_explained(kind, name):
+def test_a_parameter_that_only_an_mlp_has_raises_an_explanation(kind, name):
     with pytest.raises(TypeError, match=f"`{name}` is no parameter of {kind.__name__}: .*from_mlp"):
         kind((4,), **{name: 1})
     with pytest.raises(TypeError, match=f"`{name}` is no parameter of"):

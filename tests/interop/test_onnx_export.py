@@ -182,7 +182,7 @@ def test_integer_inputs_are_taken():
 
 
 @pytest.mark.parametrize("target_opset", [13, 15, 18])
-def test_older_sets_of_operators_will_do(target_opset):
+def test_older_opsets_are_supported(target_opset):
     model = classifier(hidden_layer_sizes=(4, 4), activation=("gelu", "softplus")).fit(X, CLASSES)
     _, probabilities = without_zipmap(model, X, target_opset=target_opset)
     assert_close(probabilities, model.predict_proba(X))
@@ -240,7 +240,7 @@ def test_a_function_of_the_user_is_refused_whatever_its_name(activation):
         run(model, X)
 
 
-def test_the_settings_of_the_fit_are_exported_not_those_of_now():
+def test_export_uses_the_settings_of_the_fit_not_later_ones():
     model = regressor(activation="silu").fit(X, Y)
     expected = model.predict(X)
     model.set_params(activation="relu", loss="poisson")

@@ -27,7 +27,7 @@ def test_rates_are_interpolated_in_the_logarithm(n, rate):
 
 
 @given(st.floats(1, 1e5), st.floats(1, 1e5))
-def test_rates_of_a_growing_table_grow(a, b):
+def test_rates_increase_if_the_table_increases(a, b):
     assert (STEEP.rate("lu", max(a, b)) >= STEEP.rate("lu", min(a, b))) or a == b
 
 
@@ -98,7 +98,7 @@ def test_unknown_rates_are_refused_by_name(rates):
         Scheduler(rates=rates).available_backends()
 
 
-def test_reference_rates_say_where_they_come_from_and_are_plausible():
+def test_reference_rates_name_their_source_and_are_plausible():
     assert "benchmarks/reference_rates.py" in REFERENCE_RATES.source
     for kernel in FLOPS:
         assert 1e8 < REFERENCE_RATES.rate(kernel, 16) < REFERENCE_RATES.rate(kernel, 512) < 1e12

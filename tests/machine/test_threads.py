@@ -47,7 +47,7 @@ def test_two_tasks_run_side_by_side_with_one_blas_thread_each(two_threads):
     assert blas_now() == 2
 
 
-def test_little_work_and_one_blas_thread_stay_in_this_thread(two_threads):
+def test_small_tasks_and_tasks_with_one_blas_thread_run_in_the_calling_thread(two_threads):
     seen = set()
 
     def task(worker):
@@ -60,7 +60,7 @@ def test_little_work_and_one_blas_thread_stay_in_this_thread(two_threads):
 
 
 @pytest.mark.parametrize("error", [MemoryError, KeyboardInterrupt])
-def test_an_error_comes_out_and_ends_the_rest(two_threads, error):
+def test_an_exception_is_raised_again_and_skips_the_remaining_tasks(two_threads, error):
     begun = []
 
     def task(worker):
@@ -93,7 +93,7 @@ def test_the_callers_floating_point_errors_hold_in_every_thread(two_threads):
         run_tasks([task, task], ["a", "b"], 1e12)
 
 
-def test_contexts_nest_and_the_last_one_out_restores(two_threads):
+def test_contexts_nest_and_the_last_to_close_restores_the_threads(two_threads):
     first, second = one_blas_thread(), one_blas_thread()
     first.__enter__()
     second.__enter__()
@@ -104,7 +104,7 @@ def test_contexts_nest_and_the_last_one_out_restores(two_threads):
     assert (blas_now(), available_threads()) == (2, 2)
 
 
-def test_an_exception_inside_one_context_leaves_the_other_undisturbed(two_threads):
+def test_an_exception_inside_one_context_does_not_affect_another(two_threads):
     inside, failed = threading.Event(), threading.Event()
     seen = []
 
@@ -128,7 +128,7 @@ def test_an_exception_inside_one_context_leaves_the_other_undisturbed(two_thread
     assert blas_now() == available_threads() == 2
 
 
-def test_a_task_that_raises_in_one_thread_leaves_tasks_of_another_undisturbed(two_threads):
+def test_a_task_that_raises_in_one_thread_does_not_affect_tasks_of_another(two_threads):
     working, failed = threading.Event(), threading.Event()
     seen, errors = [], []
 

@@ -17,7 +17,7 @@ FACTS = SystemFacts(n=500, kappa=80.0, row_nonzeros=20, norm=3.0, max_abs=0.6)
 END_TO_END = {"loading": "qrom", "rhs_loading": "qrom", "readout": "sampling", "norm": "amplitude_estimation"}
 
 
-def test_the_paper_charges_nothing_beside_queries_and_is_the_default():
+def test_the_paper_charges_only_queries_and_is_the_default():
     assert ASSUMPTIONS["paper"].get_params() == QuantumAssumptions().get_params()
     assert QuantumAssumptions().get_params() == {
         "alpha": "sparse",
@@ -61,7 +61,7 @@ def test_a_dict_replaces_settings_of_its_base_and_stays_as_it_is():
     assert settings == {"base": "end_to_end", "readout": "coherent"}
 
 
-def test_changing_what_was_looked_up_leaves_the_preset_alone():
+def test_changing_a_looked_up_preset_does_not_change_the_preset():
     ASSUMPTIONS["paper"].set_params(readout="proven")
     resolve_assumptions("paper").loading = "qrom"
     resolve_assumptions({"alpha": 3.0})
@@ -135,20 +135,20 @@ def test_a_setting_out_of_range_is_named_before_any_work(settings, message):
 @pytest.mark.parametrize(
     "wrong", ["optimistic", 3, None, QuantumAssumptions, {"base": "optimistic"}, {"base": []}]
 )
-def test_what_is_no_set_of_assumptions_is_answered_with_what_is(wrong):
+def test_a_wrong_value_of_assumptions_raises_an_error_that_lists_the_valid_ones(wrong):
     message = r"`assumptions` must be a QuantumAssumptions, a dict .* one of \['end_to_end', 'paper'\]; got"
     with pytest.raises(ValueError, match=message):
         resolve_assumptions(wrong)
 
 
-def test_an_unknown_key_is_answered_with_the_known_ones():
+def test_an_unknown_key_raises_an_error_that_lists_the_known_ones():
     message = r"`assumptions` must have keys among .*'base'.*'readout'.*; got \['colour'\]"
     with pytest.raises(ValueError, match=message):
         resolve_assumptions({"colour": "red"})
 
 
 @given(st.floats(1e-14, 0.5), st.floats(1e-6, 0.5))
-def test_rounds_reach_the_tolerance_and_no_round_is_spare(tol, solve_tol):
+def test_refinement_rounds_are_the_minimum_that_reaches_the_tolerance(tol, solve_tol):
     rounds = refinement_rounds(tol, solve_tol)
     assert solve_tol**rounds <= tol * (1 + 1e-6)
     assert rounds == 1 or solve_tol ** (rounds - 1) > tol * (1 - 1e-6)

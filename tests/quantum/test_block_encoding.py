@@ -54,7 +54,7 @@ def test_logical_qubits_reject_other_than_positive_ints():
 
 
 @pytest.mark.parametrize("wrong", [0, -3, 1.5, math.inf, math.nan, "4", None])
-def test_a_number_of_unknowns_that_is_no_positive_int_is_named(wrong):
+def test_a_number_of_unknowns_that_is_not_a_positive_int_is_named(wrong):
     with pytest.raises(ValueError, match="`n` must be an int >= 1; got"):
         logical_qubits(wrong)
 

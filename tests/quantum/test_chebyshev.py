@@ -30,7 +30,7 @@ def test_its_values_fit_into_a_unitary(kappa, tol):
 
 
 @given(st.floats(1.5, 100.0), st.floats(1e-10, 0.4))
-def test_no_odd_polynomial_of_lower_degree_would_do(kappa, tol):
+def test_no_odd_polynomial_of_lower_degree_meets_the_error(kappa, tol):
     """Alternation: at degree 2 n - 1 the error attains its bound n + 1 times with changing sign."""
     P = inverse_polynomial(kappa, tol)
     n = (P.degree + 1) // 2

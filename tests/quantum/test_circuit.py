@@ -38,7 +38,7 @@ def test_circuit_and_polynomial_agree(n, kappa, definite):
 
 @needs_extra
 @pytest.mark.parametrize("tol", [1e-2, 1e-6, 1e-9])
-def test_the_circuit_keeps_to_the_error_asked_for(tol):
+def test_the_circuit_meets_the_requested_error(tol):
     system = random_system(8, 20.0, seed=2, tol=tol)
     assert error(QLSA("circuit").solve(system), system) <= tol
 

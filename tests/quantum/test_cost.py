@@ -34,7 +34,7 @@ facts_strategy = st.builds(
 
 
 @given(facts_strategy, st.floats(1e-12, 0.2), st.sampled_from(sorted(HARDWARE)))
-def test_the_paper_charges_one_gate_a_query_and_nothing_else(facts, tol, hardware):
+def test_the_paper_charges_one_gate_per_query_and_nothing_else(facts, tol, hardware):
     estimate = QuantumCost(hardware=hardware)(facts, tol)
     queries = query_count(facts.kappa, tol, alpha=float(facts.row_nonzeros))
     assert estimate.seconds == pytest.approx(HARDWARE[hardware].gate_seconds * queries, rel=1e-14)
@@ -172,14 +172,14 @@ def test_a_solve_of_any_condition_and_error_is_priced_or_rejected(
         assert "must be at most" in reason
 
 
-def test_an_infinite_condition_number_is_rejected_by_the_backend_with_the_way_out():
+def test_an_infinite_condition_number_is_rejected_with_a_remedy():
     decision = Scheduler(hardware="attosecond").choose(SystemFacts(n=10, kappa=math.inf), 1e-3)
     assert decision.chosen != "qlsa" and decision.quantum_seconds is None
     assert "finite" in decision.rejections["qlsa"] and "`regularization`" in decision.rejections["qlsa"]
 
 
 @pytest.mark.parametrize("returned", [math.nan, -1.0, None, "many"])
-def test_a_query_model_that_returns_no_count_is_named(returned):
+def test_a_query_model_that_does_not_return_a_count_is_named(returned):
     def broken(kappa, tol, alpha):
         return returned
 
@@ -261,7 +261,7 @@ def test_a_model_out_of_its_range_is_rejected():
         ({"hardware": QuantumHardware("bad", readout_seconds=-1.0)}, "`readout_seconds` must be a positive"),
     ],
 )
-def test_unknown_settings_are_answered_with_what_exists(settings, message):
+def test_unknown_settings_raise_an_error_that_lists_the_known_ones(settings, message):
     for work in (
         QuantumCost(**settings).check,
         lambda: QuantumCost(**settings)(FACTS, 1e-3),

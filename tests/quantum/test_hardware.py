@@ -26,7 +26,7 @@ def test_times_that_are_not_given_are_those_of_the_gate():
 
 
 @pytest.mark.parametrize("name", sorted(HARDWARE))
-def test_changing_what_was_looked_up_leaves_the_preset_alone(name):
+def test_changing_a_looked_up_preset_does_not_change_the_preset(name):
     before = HARDWARE[name].get_params()
     HARDWARE[name].set_params(gate_seconds=1.0)
     HARDWARE.get(name).gate_seconds = 2.0
@@ -67,7 +67,7 @@ TIMES = ("gate_seconds", "one_qubit_gate_seconds", "readout_seconds", "toffoli_s
 
 @pytest.mark.parametrize("name", TIMES)
 @pytest.mark.parametrize("wrong", ["1ns", 0.0, -1e-9, math.nan, math.inf, [1e-9]])
-def test_a_time_that_is_no_positive_number_of_seconds_is_named(name, wrong):
+def test_a_time_that_is_not_a_positive_number_is_named(name, wrong):
     machine = QuantumHardware(**{name: wrong})
     message = rf"`{name}` must be a positive, finite number of seconds, such as 1e-9 .*; got {re.escape(repr(wrong))}"
     with pytest.raises(ValueError, match=message):
@@ -84,7 +84,7 @@ def test_a_gate_time_of_none_is_named():
 
 
 @pytest.mark.parametrize("wrong", ["abacus", 3, None, ["photonic"]])
-def test_unknown_hardware_is_answered_with_the_presets(wrong):
+def test_unknown_hardware_raises_an_error_that_lists_the_presets(wrong):
     with pytest.raises(
         ValueError, match=r"`hardware` must be a QuantumHardware or one of .*'attosecond'.*got"
     ):

@@ -38,7 +38,7 @@ def test_ideal_gives_the_exact_solution_and_the_quantum_account(n, kappa, seed):
     assert solution.info["qubits"] == logical_qubits(n)
 
 
-def test_ideal_asks_the_reference_that_it_is_given():
+def test_ideal_uses_the_given_reference_solver():
     system = random_system(12, 30.0, 0)
     np.testing.assert_array_equal(QLSA().solve(system, reference=LDL()).x, LDL().solve(system).x)
 
@@ -59,7 +59,7 @@ def test_ideal_and_noisy_never_assemble_what_their_reference_does_not_need():
 
 @pytest.mark.parametrize("definite", [True, False])
 @given(n=sizes, kappa=st.floats(1.0, 200.0), seed=seeds, tol=st.floats(1e-8, 0.3), scale=st.floats(1e-6, 1e6))
-def test_the_polynomial_keeps_its_promise(definite, n, kappa, seed, tol, scale):
+def test_the_polynomial_meets_its_error_bound(definite, n, kappa, seed, tol, scale):
     system = random_system(n, kappa, seed, tol, definite, scale)
     solution = QLSA("polynomial").solve(system)
     assert solution.status is SolveStatus.SUCCESS
@@ -86,14 +86,14 @@ def test_the_success_probability_is_that_of_the_solution(n, kappa, seed):
     assert info["success_probability"] <= 0.81
 
 
-def test_a_condition_number_claimed_too_small_shows_in_the_error():
+def test_a_condition_number_given_too_small_raises_the_error():
     honest = random_system(16, 100.0, 3, tol=1e-6)
     claimed = system_of(honest.matrix.dense(), honest.rhs, 1e-6, kappa=10.0)
     assert error(QLSA("polynomial").solve(honest), honest) < 1e-6
     assert error(QLSA("polynomial").solve(claimed), claimed) > 1e-2
 
 
-def test_without_a_condition_number_the_polynomial_takes_the_true_one():
+def test_without_a_given_condition_number_the_polynomial_uses_the_true_one():
     system = random_system(16, 100.0, 3)
     unknown = system_of(system.matrix.dense(), system.rhs, kappa=None)
     np.testing.assert_allclose(
@@ -103,7 +103,7 @@ def test_without_a_condition_number_the_polynomial_takes_the_true_one():
 
 
 @given(n=st.integers(2, 40), seed=seeds, tol=st.floats(1e-9, 0.2))
-def test_noise_is_of_the_size_asked_for(n, seed, tol):
+def test_noise_has_the_requested_size(n, seed, tol):
     system = random_system(n, 50.0, seed, tol)
     solution = QLSA("noisy", random_state=seed).solve(system)
     # state, readout and norm, each about tol or below
@@ -273,7 +273,7 @@ def test_the_image_is_the_product_with_the_solution():
     assert solution.relative_residual == pytest.approx(residual)
 
 
-def test_a_solution_worse_than_none_is_called_inaccurate():
+def test_a_solution_with_a_larger_residual_than_zero_is_inaccurate():
     rough = random_system(30, 1e6, 0, tol=0.2)
     assert QLSA("noisy", random_state=0).solve(rough).status is SolveStatus.INACCURATE
 

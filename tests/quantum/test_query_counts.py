@@ -48,7 +48,7 @@ MONOTONY = {"jennings2023": 0.88, "childs2017": 0.9}
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_every_model_says_where_it_comes_from_and_what_it_is_worth(name):
+def test_every_model_has_a_source_and_a_standing(name):
     model = QUERY_MODELS[name]
     assert model.name == name
     assert "arXiv:" in model.source
@@ -71,7 +71,7 @@ def test_harder_systems_take_more_queries(name, kappa, tol, alpha, factor):
     "name", ["jennings2025", "dalzell2024", "costa2023", "costa2023_numerical", "costa2026"]
 )
 @given(kappa=KAPPA, tol=TOL, alpha=ALPHA)
-def test_models_stated_without_a_factor_take_it_into_kappa(name, kappa, tol, alpha):
+def test_models_stated_for_alpha_one_are_evaluated_at_alpha_kappa(name, kappa, tol, alpha):
     expected = query_count(alpha * kappa, tol, model=name)
     assert query_count(kappa, tol, alpha=alpha, model=name) == pytest.approx(expected, rel=1e-12)
 
@@ -222,7 +222,7 @@ def test_childs2017_is_quadratic_in_the_condition_number_until_it_overflows():
     assert counts[2:] == [math.inf, math.inf]
 
 
-def test_an_unknown_model_is_answered_with_those_that_exist():
+def test_an_unknown_model_raises_an_error_that_lists_the_models():
     with pytest.raises(ValueError, match=r"`model` must be one of \['childs2017'.*got 'grover'"):
         query_count(100.0, 1e-3, model="grover")
 

@@ -46,7 +46,7 @@ def test_the_errors_of_one_amplitude_are_normal():
 
 @pytest.mark.parametrize("n", [2, 10, 100])
 @pytest.mark.parametrize("delta", [0.1, 1e-2, 1e-4, 1e-9])
-def test_the_copies_bring_the_error_below_the_one_asked_for(n, delta):
+def test_the_number_of_copies_suffices_for_the_requested_error(n, delta):
     state = np.random.default_rng(n).standard_normal(n)
     state /= np.linalg.norm(state)
     errors = np.linalg.norm(errors_of(state, READOUTS["sampling"](n, delta), 100), axis=1)
@@ -65,7 +65,7 @@ def test_large_and_small_counts_have_one_distribution():
 
 
 @given(st.integers(1, 40), st.integers(0, 10**6), st.floats(10, 1e9))
-def test_what_is_read_is_normalised_and_reproducible(n, seed, copies):
+def test_a_readout_is_normalised_and_reproducible(n, seed, copies):
     state = np.random.default_rng(seed).standard_normal(n)
     state /= np.linalg.norm(state)
     first, second = (read_amplitudes(state, copies, np.random.default_rng(seed)) for _ in range(2))
@@ -91,7 +91,7 @@ def test_the_size_of_the_norm_estimation_solves_its_bound(a, delta):
 
 
 @pytest.mark.parametrize(("a", "delta"), [(0.39, 1e-2), (0.05, 1e-3), (0.9, 0.1)])
-def test_estimated_norms_are_as_close_as_asked(a, delta):
+def test_estimated_norms_meet_the_requested_error(a, delta):
     rng = np.random.default_rng(3)
     error = np.abs([estimate_norm_factor(a, delta, rng) - 1 for _ in range(300)])
     # the median of nine fails in less than 2 % of the cases: 300 of them, four standard deviations

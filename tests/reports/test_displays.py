@@ -42,7 +42,7 @@ def close_figures():
     pyplot.close("all")
 
 
-def test_the_table_has_a_row_a_step_and_tells_the_backend():
+def test_the_step_table_has_one_row_per_step_with_its_backend():
     header, *rows = step_table(HISTORY).splitlines()
     assert header.split() == list(STEP_COLUMNS)
     assert [row.split()[0] for row in rows] == ["1", "2", "3"]
@@ -80,7 +80,7 @@ def test_runs_are_compared_at_the_lowest_loss_that_all_of_them_reach():
     assert first_order.split() == ["sgd", "3", "1.25", "0", "1.25", "0.417"]
 
 
-def test_stages_may_be_those_of_another_run_step_for_step():
+def test_measured_stages_may_come_from_another_run():
     busy = HISTORY | {"hessian_seconds": [0.0, 5.0, 5.0], "modelled_seconds": [np.nan, 1.0, 1.0]}
     table = compare_runs({"lu": HISTORY, "qlsa": busy}, loss=0.125, stages_of={"qlsa": "lu"})
     _, _, lu, qlsa = table.splitlines()
@@ -145,7 +145,7 @@ def test_the_legend_of_a_schedule_is_beside_the_axes():
     ]
 
 
-def test_a_kind_that_was_never_offered_has_no_line():
+def test_a_kind_of_backend_that_was_never_available_has_no_line():
     display = ScheduleDisplay.from_history(HISTORY | {"quantum_cost": np.full(3, np.nan)})
     assert [line.get_label() for line in display.lines_] == ["classical cost"]
 
@@ -277,7 +277,7 @@ def test_every_display_of_a_hessian_has_a_title(kind, title):
     assert HessianDisplay.from_matrix(np.eye(2), kind=kind).ax_.get_title() == title
 
 
-def test_the_row_sparsity_counts_every_row_once_a_share():
+def test_the_row_sparsity_counts_every_row_once_per_share():
     display = HessianDisplay.from_matrix(np.ones((8, 8)), kind="sparsity")
     counts = [sum(bar.get_height() for bar in bars) for bars in display.ax_.containers]
     assert counts == [8, 8, 8, 8]

@@ -36,7 +36,7 @@ def test_regularization_lowers_kappa(iris, net):
     assert not hasattr(net, "coefs_")
 
 
-def test_sparsity(iris, net):
+def test_the_sparsity_tradeoff_has_one_row_per_sparsity(iris, net):
     table = sparsity_tradeoff(net, *iris, [None, 1.0, 0.5, 1])
     assert table["oracle_sparsity"] == [None, 1.0, 0.5, 1]
     assert table["loss"][0] == pytest.approx(table["loss"][1], rel=1e-6)
@@ -44,7 +44,7 @@ def test_sparsity(iris, net):
     assert all(math.isfinite(loss) for loss in table["loss"])
 
 
-def test_own_measure(iris, net):
+def test_a_users_measure_fills_the_column_of_the_condition_number(iris, net):
     seen = []
 
     def measure(fitted, X, y):
@@ -57,13 +57,13 @@ def test_own_measure(iris, net):
     assert table["condition_number"][0] > table["condition_number"][1] > 1
 
 
-def test_no_values(iris, net):
+def test_an_empty_sweep_is_refused(iris, net):
     with pytest.raises(ValueError, match="`regularizations` must be a sequence of at least one value; got"):
         regularization_tradeoff(net, *iris, [])
 
 
 @pytest.mark.parametrize("sparse_too", [False, True])
-def test_matrix_tradeoff(sparse_too):
+def test_the_matrix_tradeoff_is_that_of_pruning_and_shifting(sparse_too):
     B = np.random.default_rng(0).standard_normal((20, 20))
     H = B @ B.T
 

@@ -77,7 +77,7 @@ def test_reliability_is_the_default_of_a_classifier(data):
         (np.zeros((3, 1)), None, "histogram", "`kind` must be one of"),
     ],
 )
-def test_what_does_not_go_together_is_refused(net, X, y, kind, message):
+def test_a_kind_that_does_not_match_the_data_is_refused(net, X, y, kind, message):
     with pytest.raises(ValueError, match=message):
         UncertaintyDisplay.from_estimator(net, X, y, kind=kind)
 

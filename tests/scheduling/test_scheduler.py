@@ -138,7 +138,7 @@ def test_the_first_offered_wins_a_tie():
     assert Scheduler([backend("b"), backend("a")]).choose(FACTS, 1e-3).chosen == "b"
 
 
-def test_hardware_decides():
+def test_faster_gates_make_the_quantum_solver_win():
     fast, slow = (Scheduler(hardware=name).choose(FACTS, 1e-6) for name in ("attosecond", "ibm_sherbrooke"))
     assert fast.chosen == "qlsa" and slow.chosen in CLASSICAL
     assert fast.quantum_seconds < fast.classical_seconds
@@ -363,7 +363,7 @@ def test_grid_search_reaches_into_everything():
     assert (changed.solver.reason, changed.cost.seconds) == ("no", 5.0)
 
 
-def test_choosing_leaves_no_trace():
+def test_choosing_does_not_change_the_scheduler():
     scheduler = Scheduler()
     before = dict(vars(scheduler))
     scheduler.choose(FACTS, 1e-6)

@@ -62,7 +62,7 @@ def test_a_scale_is_a_power_of_two_that_brings_squares_into_range(scale, dtype):
 @pytest.mark.parametrize(
     "A", [np.zeros(3), np.array([1.0]), np.array([math.inf]), np.array([math.nan])], ids=str
 )
-def test_what_needs_no_scale_has_none(A):
+def test_numbers_of_ordinary_size_are_not_scaled(A):
     assert scale_of(A) == 1.0
 
 

@@ -145,7 +145,7 @@ def test_time_of_assembly_is_measured_and_shared():
     assert shifted.assembly_seconds > once
 
 
-def test_no_factor_is_none():
+def test_a_matrix_without_a_factor_returns_none():
     assert SystemMatrix.from_entries(H).factor() is None
 
 
