@@ -1,4 +1,4 @@
-"""What is known of a matrix before it is solved: condition number, spectrum, sparsity, pruning."""
+"""Facts about a matrix before it is solved: condition number, spectrum, sparsity; and pruning."""
 
 from .condition_number import ConditionNumber, as_estimator, condition_number
 from .prepare import prepare

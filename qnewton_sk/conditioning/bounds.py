@@ -14,7 +14,7 @@ SUPERLU_SLOWDOWN = 6.0
 
 
 def factorised(matrix, otherwise="ldl", allow_sparse=True):
-    """Return a factorisation of A and the operations spent on it; one that exists is taken before a new one.
+    """Return a factorisation of A and the operations spent on it; an existing one is preferred to a new one.
 
     A new one is a Cholesky factorisation if the structure says definite, a sparse LU if that is predicted to be
     faster, else the one named.

@@ -1,4 +1,4 @@
-"""Condition numbers in the 2-norm: exact, bounded or estimated, each labelled and with what it cost."""
+"""Condition numbers in the 2-norm: exact, bounded or estimated, each with its kind and its cost."""
 
 from typing import Any
 
@@ -29,7 +29,7 @@ def condition_number(H: Any, method: str = "lanczos") -> ConditionNumber:
           at least the one in the 2-norm, up to the estimator's slack.
         - "shift": an upper bound in O(n^2) if the matrix is positive semidefinite plus a shift, or diagonally
           dominant; inf if neither gives a bound.
-        - "products": an estimate, from below, from a few products alone.
+        - "products": an estimate, from below, from a few products.
         - "auto": chosen by size, structure and the factorisations that exist.
         - an object with a method ``estimate(matrix: SystemMatrix) -> ConditionNumber``.
 

@@ -1,4 +1,4 @@
-"""Estimators of the condition number: from all eigenvalues, by Lanczos, from products alone, and the choice."""
+"""Estimators of the condition number: from all eigenvalues, by Lanczos, from products; and the choice of one."""
 
 import math
 
@@ -109,7 +109,7 @@ def _definite(factorisation, lowest):
 
 
 class ProductsCondition(ConditionEstimator):
-    """Estimate from below by a few products alone; never assembles.
+    """Estimate from below by a few products, without assembling the matrix.
 
     Parameters
     ----------
@@ -195,13 +195,13 @@ LARGE_ORDER = 1500
 
 
 class AutoCondition(ConditionEstimator):
-    """The cheapest of the others that serves, by size, structure and what exists already.
+    """The cheapest suitable one of the other estimators, by size, structure and existing factorisations.
 
     - A factorisation exists: a few steps of "lanczos" with it.
     - Semidefinite plus shift: "shift" if there are entries, else "products". In a fit: `NormOverShift`.
     - No entries: "products"; in a fit, with a shift: `NormOverShift`.
     - In a fit, inside a radius and with a norm from an earlier step: `NormOverShift`, since a factorisation of
-      the damped matrix would serve the measuring alone.
+      the damped matrix would be used only for the measurement.
     - Order at most `exact_up_to`: "exact".
     - Else a few steps of "lanczos" with a new factorisation, which the solver uses again.
 
@@ -238,10 +238,10 @@ class AutoCondition(ConditionEstimator):
         return LanczosCondition(tol=0.0, max_steps=steps, block=1)
 
     def estimate(self, matrix):
-        """Return what the chosen estimator says."""
+        """Return the result of the chosen estimator."""
         return self.choose(matrix).estimate(matrix)
 
     def estimate_in_fit(self, matrix, norm_hint=None, has_radius=False):
-        """Return what the chosen estimator says of the matrix of a step."""
+        """Return the result of the chosen estimator for the matrix of a step."""
         chosen = self.choose(matrix, in_fit=True, norm_hint=norm_hint, has_radius=has_radius)
         return chosen.estimate(matrix)

@@ -149,7 +149,7 @@ def greedy_pairs(H, d, keep_diagonal=False):
 
 
 def _falling(H, room, skip_diagonal):
-    """Yield batches (i, j) of the upper triangle by falling magnitude, between rows that have room.
+    """Yield batches (i, j) of the upper triangle in order of decreasing magnitude, between rows that have room.
 
     `room` changes between the batches. Entries below a threshold are not looked at before those above it have
     filled their rows, so that most entries are never sorted.

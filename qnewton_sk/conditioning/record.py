@@ -1,4 +1,4 @@
-"""What an estimator of the condition number is, and the labelled number that it returns."""
+"""The base class of estimators of the condition number, and the labelled number that they return."""
 
 import math
 from abc import abstractmethod

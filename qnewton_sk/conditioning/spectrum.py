@@ -56,7 +56,7 @@ class SpectralDensity:
 
 
 def extreme_eigenvalues(H, tol=1e-3, max_steps=100):
-    """Return estimates of the smallest and the largest eigenvalue by Lanczos, from products alone.
+    """Return estimates of the smallest and the largest eigenvalue by Lanczos, which only takes products.
 
     Parameters
     ----------
@@ -197,7 +197,7 @@ def effective_rank(H, n_vectors=16, seed=0):
 
 
 def spectral_density(H, n_vectors=8, steps=48, seed=0):
-    """Return the density of the eigenvalues by stochastic Lanczos quadrature, from products alone.
+    """Return the density of the eigenvalues by stochastic Lanczos quadrature, which only takes products.
 
     Parameters
     ----------
@@ -243,7 +243,7 @@ def spectral_density(H, n_vectors=8, steps=48, seed=0):
 
 
 def spectrum_table(H, parts=None, *, n_vectors=8, steps=48):
-    """Return a row of figures for the whole matrix and one per diagonal block.
+    """Return one row of figures for the whole matrix and one per diagonal block.
 
     Parameters
     ----------

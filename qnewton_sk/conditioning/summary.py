@@ -27,17 +27,17 @@ EXACT_FLOPS = 8.0
 quarter of the rate of matrix products (LAPACK syevd, Golub and Van Loan, section 8.3), and 8/3 for the inverse."""
 
 SHARE_OF_ROWS = 10
-"""One product in so many is spent on a row of the matrix, for its sparsity; the others on the Lanczos iteration."""
+"""One in this number of products is spent on a row of the matrix, for its sparsity; the others on Lanczos."""
 
 MIN_PRODUCTS_WITH_ROW = 3
-"""Budget from which at least one row is looked at."""
+"""Minimum budget for which at least one row is computed."""
 
 MAX_LANCZOS = 200
 """Maximum number of Lanczos steps, whatever the budget: the basis is kept orthogonal at a cost that grows with them."""
 
 
 def hessian_summary(matrix, *, exact=True, products=0):
-    """Return what is known of a symmetric matrix without its shift.
+    """Return a summary of a symmetric matrix without its shift.
 
     Parameters
     ----------
@@ -126,7 +126,7 @@ def _is_nan(value):
 
 
 def _from_products(matrix, products):
-    """Bounds and estimates from so many matvecs."""
+    """Bounds and estimates from this number of matvecs."""
     n_rows = max(products // SHARE_OF_ROWS, int(products >= MIN_PRODUCTS_WITH_ROW))
     steps = min(products - n_rows, MAX_LANCZOS, matrix.n)
     found = {}

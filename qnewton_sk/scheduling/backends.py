@@ -64,7 +64,7 @@ class Backend(BaseEstimator):
         Raises
         ------
         ValueError
-            If one of the parameters is not as it must be.
+            If a parameter is not valid.
         """
         if not isinstance(self.name, str) or not self.name:
             raise ValueError(f"`name` of a Backend must be a non-empty str; got {self.name!r}")
@@ -190,8 +190,8 @@ def solves_per_exact_step(backend: Backend, facts: SystemFacts) -> float:
     Parameters
     ----------
     backend : Backend
-        Steps bounded by the radius are exact if the solver reads entries, and truncated if it takes products
-        alone; all other steps are damped.
+        Steps bounded by the radius are exact if the solver reads entries, and truncated if it only takes products;
+        all other steps are damped.
     facts : SystemFacts
         Without a radius every solve is exact.
 

@@ -121,7 +121,7 @@ class Scheduler(BaseEstimator):
         ------
         ValueError
             If `tol` is not None or in (0, 1), or `backends` is empty, holds something else or uses a name twice,
-            or a backend is not as it must be (see `Backend`).
+            or a backend is not valid (see `Backend`).
         """
         if self.tol is not None and not (is_real(self.tol) and 0 < self.tol < 1):
             raise ValueError(f"`tol` of a Scheduler must be None or a number in (0, 1); got {self.tol!r}")
@@ -250,7 +250,7 @@ def _solution(by_name, system, decision, rates):
 
 
 def _cheapest(backends, prices, kind=None):
-    """The backend of lowest price, among those of a kind if one is given; the first one wins a tie."""
+    """Return the backend of lowest price, among those of a kind if one is given; in a tie, the first one."""
     candidates = [backend for backend in backends if kind in (None, backend.kind)]
     return min(candidates, key=lambda backend: prices[backend.name], default=None)
 
@@ -295,8 +295,8 @@ _PAPER_TOL = 1e-12
 def resolve_scheduler(scheduler):
     """Return the `Scheduler` of a name, or the one given.
 
-    "auto" offers every classical backend and the quantum one; "classical" the classical ones alone;
-    "quantum" the quantum one alone; "paper" LU against the quantum one at attosecond gates, to 1e-12.
+    "auto" offers every classical backend and the quantum one; "classical" only the classical ones;
+    "quantum" only the quantum one; "paper" LU against the quantum one at attosecond gates, to 1e-12.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""Conjugate gradients, which take products of matrix and vector alone, with the model of their cost."""
+"""Conjugate gradients, which only need matvecs, with the model of their cost."""
 
 import math
 
@@ -80,7 +80,7 @@ class CG(Solver):
 
 
 def _least_shift(x, residual):
-    """The shift >= 0 for which x, at the boundary, comes closest to solving (H + shift I) x = rhs."""
+    """Return the shift >= 0 for which x, at the boundary, comes closest to solving (H + shift I) x = rhs."""
     unit, scale = scale_of(x), scale_of(residual)
     if (unit, scale) != (1.0, 1.0):
         return _least_shift(x / unit, residual / scale) * (scale / unit)

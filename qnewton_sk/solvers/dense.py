@@ -57,7 +57,7 @@ class LU(_Direct):
 
 
 class Cholesky(_Direct):
-    """L L^T: 1/3 N^3 operations, for positive definite matrices; the status tells if one is not."""
+    """L L^T: 1/3 N^3 operations, for positive definite matrices; the status says if the matrix is not."""
 
     _factorisation = "cholesky"
 
@@ -83,7 +83,7 @@ class FactorisationSeconds(NamedTuple):
     calls: float
 
     def estimate(self, source, **more):
-        """Return the `CostEstimate` of their sum, `more` being further terms in seconds."""
+        """Return the `CostEstimate` of their sum; `more` holds further terms in seconds."""
         terms = {
             "assembly_seconds": self.assembly,
             "factorisation_seconds": self.factorisation,
@@ -115,7 +115,7 @@ DIRECT_KERNELS = "lu", "cholesky", "ldl"
 
 
 class DirectCost(FactorisationCost):
-    """C N^3 for one factorisation, plus the triangular solves and what is left of the assembly.
+    """C N^3 for one factorisation, plus the triangular solves and the assembly that is still to be done.
 
     Parameters
     ----------

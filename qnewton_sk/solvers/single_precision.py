@@ -28,7 +28,7 @@ MAX_SOLVES = 3
 """Maximum number of substitutions; if they do not suffice, the factor is too inaccurate for the system."""
 
 MAX_RESIDUAL = 1e-3
-"""Maximum relative residual, whatever the tolerance: a correction costs next to nothing."""
+"""Maximum relative residual, whatever the tolerance, since a correction costs almost nothing."""
 
 MAX_RELATIVE_RADIUS = 1e15
 """Maximum radius relative to the right-hand side, and of its inverse: squares of such lengths, and the shifts that

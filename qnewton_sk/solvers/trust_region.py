@@ -39,7 +39,7 @@ eigenvector, so that no shift gives the radius."""
 
 @dataclass
 class Secular:
-    """What is known of ||x(s)|| for one matrix and one right-hand side; kept for a retry with another radius.
+    """Facts about ||x(s)|| for one matrix and one right-hand side, kept for a retry with another radius.
 
     `indefinite` is the largest shift at which the matrix is known not to be positive definite, or -inf; `points`
     are (shift, ||x||, ||x|| / |d||x||/ds|) of the factorisations so far.
@@ -225,7 +225,7 @@ shift of the previous step is a poor guess."""
 
 
 class MoreSorensenCost(FactorisationCost):
-    """Some Cholesky factorisations, N^3 / 3 each, and what is left of the assembly."""
+    """The cost of some Cholesky factorisations, N^3 / 3 each, and of the assembly that is still to be done."""
 
     def __init__(self, rates=None):
         self.rates = rates

@@ -53,7 +53,7 @@ class Woodbury(Solver):
 
 
 class WoodburyCost(CostModel):
-    """m^2 N + m^3/3 operations for the factor G of shape (m, N), and what is left of computing it."""
+    """m^2 N + m^3/3 operations for the factor G of shape (m, N), and its computation if that is still to be done."""
 
     def __init__(self, rates=None):
         self.rates = rates

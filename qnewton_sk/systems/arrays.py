@@ -114,14 +114,14 @@ def max_abs(A):
 
 
 def scale_for(largest, size, dtype):
-    """Return `scale_of` an array of so many entries of that dtype, the largest magnitude being `largest`."""
+    """Return `scale_of` an array with this number of entries, dtype and largest magnitude."""
     tiny, huge, eps, *_ = _limits(np.dtype(dtype))
     low, high = math.sqrt(tiny) / eps, math.sqrt(huge) / max(size, 1)
     return 1.0 if low < largest < high else power_of_two(largest, dtype)
 
 
 def power_of_two(largest, dtype):
-    """Return a power of two near a magnitude, of which neither it nor its inverse leaves the range of the dtype.
+    """Return a power of two near a magnitude; both it and its inverse are within the range of the dtype.
 
     It is 1 for a magnitude of zero, NaN or inf.
     """

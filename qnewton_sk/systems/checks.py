@@ -1,4 +1,4 @@
-"""Checks of the numbers and matrices that users hand in, and the name under which a fault of theirs is reported."""
+"""Checks of the numbers and matrices that users pass, and the context that names the source of their exceptions."""
 
 import math
 from numbers import Integral, Real
@@ -13,7 +13,7 @@ BLOCK_ROWS = 256
 
 
 def must(name, expected, got):
-    """Return the ValueError of a parameter that is not what it must be.
+    """Return the ValueError for a wrong value of a parameter.
 
     Parameters
     ----------
@@ -165,4 +165,4 @@ def _asymmetry(H):
 def _check_mirrored_gaps(H, name):
     gaps = ~np.isfinite(H.toarray() if sparse.issparse(H) else H)
     if (gaps != gaps.T).any():
-        raise ValueError(f"`{name}` must be symmetric; got NaN or inf on one side of the diagonal alone")
+        raise ValueError(f"`{name}` must be symmetric; got NaN or inf on only one side of the diagonal")

@@ -130,7 +130,7 @@ def solution_of(
 def failure(
     system: LinearSystem, status: SolveStatus, *, products: int | None = None, **info: Any
 ) -> Solution:
-    """Return the `Solution` that says why there is none; x is zero.
+    """Return the `Solution` of a failed solve, with its status; x is zero.
 
     Parameters
     ----------

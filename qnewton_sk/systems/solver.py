@@ -1,4 +1,4 @@
-"""The base class of every solver of one linear system: what it needs, how it bounds a step, how it answers."""
+"""The base class of every solver of one linear system: what it needs, how it bounds a step, what it returns."""
 
 from abc import abstractmethod
 
@@ -20,8 +20,8 @@ class Solver(BaseEstimator):
     Attributes
     ----------
     needs : {"entries", "products", "factor"}, default="entries"
-        What the solver reads of a `SystemMatrix`: the entries, products with vectors alone, or the low-rank
-        factor. A net whose matrix does not fit into memory can be fitted if some solver needs less than entries.
+        What the solver reads of a `SystemMatrix`: the entries, only products with vectors, or the low-rank factor. A
+        net whose matrix does not fit into memory can be fitted if some solver needs less than entries.
     bounds_by : {"shift", "radius"}, default="shift"
         How the solver bounds a step when `SystemFacts.radius` is set. "shift": it solves the damped system
         and ignores the radius. "radius": it leaves the shift out and returns a step of about that length; its

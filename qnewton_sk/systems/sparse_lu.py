@@ -1,4 +1,4 @@
-"""LU factorisation of matrices held sparse, and the prediction of what it takes."""
+"""LU factorisation of matrices held sparse, and the prediction of its cost."""
 
 import numpy as np
 from scipy import sparse

@@ -140,7 +140,7 @@ class SystemMatrix:
         self._product_flops = product_flops
         self._assemble, self._product, self._factor, self._single = assemble, product, factor, single
         self.cache = MatrixCache()
-        self._factorisations: dict[str, Any] = {}  # of this shift alone, as the next
+        self._factorisations: dict[str, Any] = {}  # only of this shift, like the next
         self._single_here: SystemMatrix | None = None
 
     @classmethod
