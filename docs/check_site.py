@@ -4,8 +4,8 @@
     python docs/check_site.py                   # docs/_build/html
     python docs/check_site.py --pages index quickstart --screenshots shots
 
-Reported are console errors, requests to anything but the site itself, links and anchors inside the site that lead
-nowhere, and pages or tables that are wider than their place. The exit status is 1 if there is any, and 2 if there is no
+The script reports console errors, requests to anything but the site itself, broken links and anchors inside the
+site, and pages or tables that are wider than the window. The exit status is 1 if there are any, and 2 if there is no
 browser.
 """
 
@@ -35,7 +35,7 @@ class QuietHandler(SimpleHTTPRequestHandler):
     """Serves files without a line per request."""
 
     def log_message(self, *args):
-        """Say nothing."""
+        """Print nothing."""
 
 
 def served(folder):
@@ -99,7 +99,7 @@ def dead_links(address, links, anchors, root):
 
 
 def main():
-    """Look at all pages, print what is wrong."""
+    """Open all pages and print what is wrong."""
     raw = argparse.RawDescriptionHelpFormatter
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=raw)
     parser.add_argument("--site", type=Path, default=Path(__file__).parent / "_build" / "html")

@@ -54,7 +54,7 @@ def properties_of(fullname):
 autosummary_context = {"properties_of": properties_of}
 autosummary_ignore_module_all = False
 autodoc_member_order = "groupwise"
-autodoc_typehints = "none"  # the docstrings say more than the annotations
+autodoc_typehints = "none"  # the docstrings are more precise than the annotations
 numpydoc_show_class_members = False  # the templates of autosummary list them
 toc_object_entries_show_parents = "hide"
 copybutton_prompt_text = r">>> |\.\.\. |\$ "

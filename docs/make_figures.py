@@ -3,7 +3,7 @@
     python docs/make_figures.py             # all of them, two minutes
     python docs/make_figures.py overview    # one of them
 
-What is measured comes from the files in benchmarks/results/, everything else is computed here by the package.
+Measurements come from the files in benchmarks/results/; everything else is computed here by the package.
 """
 
 import csv

@@ -15,26 +15,26 @@ from qnewton_sk.reports import compare_runs, step_table
 from qnewton_sk.scheduling import Scheduler, classical_backends, quantum_backend
 
 FIRST_ORDER_STEPS = 1500
-"""As many as SGD takes in table III of arXiv:2405.00252."""
+"""Number of steps that SGD takes in table III of arXiv:2405.00252."""
 
 NEWTON_STEPS = 20
-"""Enough for the loss at which first-order training arrives."""
+"""Number of Newton steps that suffices for the final loss of first-order training."""
 
 EARLY_STEPS = 5
-"""The early phase of first-order steps of section IV-B."""
+"""Number of first-order steps in the early phase of section IV-B."""
 
 PAPER_TOL = 1e-12
 """Error tolerance of the quantum solver in section IV-C."""
 
 SLOWER_GATE_SECONDS = 2e-10
-"""About where the two solvers break even on this net, so that the choice differs from step to step."""
+"""Gate time at which the two solvers about break even on this net, so that the choice differs from step to step."""
 
 CLASSICAL = "classical only (LU)"
 
 NOTE = """\
-Measured: gradient, curvature, condition number; a Newton step counts what it took the classical run.
-Modelled: the solve, LU at the rates of this machine, measured just now. Quantum solves are emulated, and neither
-loading the matrix nor reading the solution out is charged (the paper's assumptions;
+Measured: gradient, curvature and condition number; every Newton step counts with the times of the classical run.
+Modelled: the solve, with LU at the rates of this machine, which were measured just now. Quantum solves are emulated,
+and neither loading the matrix nor reading the solution out is charged (the paper's assumptions;
 Scheduler(assumptions="end_to_end") charges both)."""
 
 
@@ -68,7 +68,7 @@ def digits():
 
 
 def methods():
-    """Return the methods of table III of arXiv:2405.00252, the same at slower gates, and the default, by name."""
+    """Return by name the methods of table III of arXiv:2405.00252, the same with slower gates, and the default."""
     lu, attosecond = classical_backends(calibrate())[0], quantum_backend("attosecond")
     slower = quantum_backend(
         QuantumHardware("slower", gate_seconds=SLOWER_GATE_SECONDS, source="a supposition")
@@ -85,7 +85,7 @@ def methods():
 
 
 def newton(*backends):
-    """Return Newton with a matrix that stays definite, its condition number measured in every step."""
+    """Return Newton's method with a definite matrix, whose condition number is measured in every step."""
     return QNewtonClassifier(
         curvature="gauss_newton",
         condition_number="lanczos",
@@ -103,7 +103,7 @@ def first_order():
 
 
 def fit(model, X, y):
-    """Return the model fitted; its budget of steps may end before it has converged."""
+    """Return the fitted model, which may use up its steps before it has converged."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
         return model.fit(X, y)
@@ -115,11 +115,11 @@ def weights(model):
 
 
 def break_even(history):
-    """Return two lines on the gate times at which the quantum solves would cost what LU does."""
+    """Return two lines on the gate times at which the quantum solves would cost as much as LU."""
     times = history["break_even_gate_time"][history["phase"] == "newton"]
     return (
-        f"The quantum solver is cheaper than LU while a gate takes less than {np.nanmin(times):.1e} s to "
-        f"{np.nanmax(times):.1e} s, by step.\nGates of today's machines take 7e-8 s to 7e-7 s."
+        f"The quantum solver is cheaper than LU if a gate takes less than {np.nanmin(times):.1e} s to "
+        f"{np.nanmax(times):.1e} s, depending on the step.\nGates of today's machines take 7e-8 s to 7e-7 s."
     )
 
 

@@ -1,4 +1,4 @@
-"""What a bug report needs: versions of this package and its dependencies, and the rates of this machine."""
+"""Information for a bug report: versions of this package and its dependencies, and the rates of this machine."""
 
 import platform
 import sys
@@ -16,10 +16,10 @@ EXTRAS = ("matplotlib", "pandas", "pennylane", "nlft-qsp", "skl2onnx", "onnxrunt
 
 
 def documentation_template(package: Path = Path(__file__).parent) -> str:
-    """Return the address of the page of an estimator, with "{estimator_name}" in the place of its name.
+    """Return the address of the page of an estimator, with "{estimator_name}" in place of its name.
 
-    It is that of the documentation which the metadata of the installed package name (``project_urls`` of setup.cfg),
-    or of the pages built in the clone that the package lies in.
+    The address is in the documentation that the metadata of the installed package name (``project_urls`` of
+    setup.cfg), or else in the pages that were built in the clone of the package.
 
     Parameters
     ----------

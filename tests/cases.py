@@ -91,7 +91,7 @@ class Case:
         return Objective(self.network(), data.X, data.y, data.sample_weight, self.alpha, chunk_bytes)
 
     def theta(self):
-        """Parameters far from zero, so that every activation bends."""
+        """Parameters far from zero, so that every activation is nonlinear there."""
         rng = np.random.default_rng(self.seed + 1)
         return rng.normal(0, 0.7, self.network().n_params).astype(self.dtype)
 

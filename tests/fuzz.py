@@ -1,10 +1,10 @@
 """Seeded fuzzer of the two estimators: ``python tests/fuzz.py --fits 20000 --seed 0 --jobs 2``.
 
-Every case of `fuzz_cases` is fitted, and fitted again. What has to hold:
+Every case of `fuzz_cases` is fitted, and fitted again. These promises must hold:
 
 - the only exception is a `ValueError` that names a parameter of the user, in backquotes;
 - the only warnings are `ConvergenceWarning` and, for a column as y, scikit-learn's `DataConversionWarning`; a fit that
-  has not converged warns unless the user has asked for its end, one that has does not;
+  has not converged warns unless the user asked for its ending; a fit that has converged does not warn;
 - the model and its predictions are finite; `loss_` is the objective at the model;
 - the loss does not end above its start if the step control is monotone and every step takes all the data;
 - `converged_` only if no gradient entry of the whole objective exceeds `tol` (beyond rounding errors);
@@ -110,7 +110,7 @@ class Verdict:
 
 
 def check(case):
-    """Fit a case in every way that its promises speak of, and return the `Verdict`."""
+    """Fit a case in every way that the promises are about, and return the `Verdict`."""
     verdict = Verdict()
     before = signal.signal(signal.SIGVTALRM, _hangs) if hasattr(signal, "SIGVTALRM") else None
     if before is not None:
@@ -166,7 +166,7 @@ def _fitted(case, estimator, data, verdict):
 
 
 def _call(case, estimator, data):
-    """Call `fit` or what stands in its place in this case."""
+    """Call `fit`, or the method that this case uses instead."""
     X, y, weight, X_val, y_val = data
     rest = dict(sample_weight=weight, X_val=X_val, y_val=y_val)
     if case.call == "partial":
@@ -467,7 +467,7 @@ def run(seed, indices):
 
 
 def shrink(case, violation, max_checks=80, max_seconds=60.0):
-    """Return the case with as little as still breaks the same promise for the same cause."""
+    """Return the smallest case found that breaks the same promise for the same cause."""
     checks, end = 0, time.monotonic() + max_seconds
 
     def still(smaller):
@@ -494,7 +494,7 @@ def shrink(case, violation, max_checks=80, max_seconds=60.0):
 
 
 def _smaller(case):
-    """Yield cases with one thing less, those that take away most first."""
+    """Yield cases with one setting or feature fewer, the largest reductions first."""
     default = Case()
     for f in fields(case):
         if f.name not in ("task", "settings", "n") and getattr(case, f.name) != getattr(default, f.name):

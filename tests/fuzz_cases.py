@@ -79,7 +79,7 @@ class TwiceGaussNewton(Curvature):
 
 
 class HundredTimesFrobenius:
-    """An estimator of the condition number that knows little."""
+    """A rough estimator of the condition number."""
 
     def estimate(self, matrix):
         return ConditionNumber(100.0, "estimate", "constant")
@@ -187,7 +187,7 @@ ALWAYS = {
     "max_iter": "1 2 3 5 8 12 12 40".split(),
     "random_state": "0 1 2 3 np.random.RandomState(4)".split(),
 }
-"""The same of settings that every case has."""
+"""The same for settings that every case has."""
 
 SHARE_OF_CHANGED = {
     "verbose": 0.02,

@@ -1,4 +1,4 @@
-"""Symmetric matrices with a known spectrum, for the tests of what measures them."""
+"""Symmetric matrices with a known spectrum, for the tests of measurements on them."""
 
 import math
 

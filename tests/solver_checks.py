@@ -58,7 +58,7 @@ def stored_for(solver, H):
 
 
 def check(solver, given, rtol=1e-6):
-    """The solution is that of LAPACK's general solver, and all it says about itself is true."""
+    """Check that the solution is that of LAPACK's general solver, and that its fields are correct."""
     solution = solver.solve(given)
     A = given.matrix.dense().astype(float)
     truth = np.linalg.solve(A, given.rhs.astype(float))
@@ -68,7 +68,7 @@ def check(solver, given, rtol=1e-6):
 
 
 def check_claims(solution, given, A):
-    """Residual and image are those of x."""
+    """Check that residual and image are those of x."""
     b, eps = given.rhs.astype(float), np.finfo(given.rhs.dtype).eps
     size = np.linalg.norm(A, 2) * np.linalg.norm(solution.x.astype(float))
     true = np.linalg.norm(A @ solution.x - b) / np.linalg.norm(b)

@@ -1,4 +1,4 @@
-"""The house rules a reader relies on: imports point one way, extras are optional, modules say their job."""
+"""The house rules that readers rely on: imports point one way, extras are optional, modules say their job."""
 
 import ast
 import importlib

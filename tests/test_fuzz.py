@@ -106,7 +106,7 @@ FAULTS = [
         seed=901,
     ),
 ]
-"""Small cases of faults that the fuzzer has found, all of which are mended."""
+"""Small cases of faults that the fuzzer has found, all of which have been corrected."""
 
 
 def seeded(case):

@@ -10,8 +10,9 @@ HASH_BYTES = 2**24
 def distinct_samples(X, targets, weight=None):
     """Merge equal samples and drop those of weight zero.
 
-    Data that are equivalent, by weights or by repetitions, give the same arrays to the last bit, because the merged
-    samples are sorted by their values. Unweighted samples that are all different are returned unchanged.
+    Data that are equivalent, by weights or by repetitions, give the same arrays to the last bit, because the order
+    of the merged samples then follows from their values. Unweighted samples that are all different are returned
+    unchanged.
 
     Parameters
     ----------
