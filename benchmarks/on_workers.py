@@ -100,13 +100,14 @@ def problem(samples):
 
 
 @contextmanager
-def cluster(workers):
-    """Run sums on so many processes of one thread each."""
+def cluster(workers, memory_limit="auto"):
+    """Run sums on so many processes of one thread and at most so many bytes each; yield the client."""
     from distributed import Client, LocalCluster
 
-    with LocalCluster(workers, threads_per_worker=1, processes=True, dashboard_address=None) as processes:
-        with Client(processes):
-            yield
+    each = dict(threads_per_worker=1, memory_limit=memory_limit)
+    with LocalCluster(workers, processes=True, dashboard_address=None, **each) as processes:
+        with Client(processes) as client:
+            yield client
 
 
 def objective_on(X, y, parts):

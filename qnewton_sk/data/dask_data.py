@@ -18,8 +18,8 @@ from .survey import Survey, merged, survey_block
 
 Array = NDArray[Any]
 
-COPIES_OF_PARTS = 2.5
-"""Bytes per byte of inputs that a kept part takes: inputs, their copy with units first, targets and temporaries."""
+COPIES_OF_PARTS = 1.5
+"""Bytes per byte of inputs that a kept part takes: a copy with units first, targets and temporaries."""
 
 SHARE_OF_MEMORY = 0.5
 """Fraction of the memory of this machine, or of all workers, that kept parts may take."""

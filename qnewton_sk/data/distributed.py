@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from qnewton_sk.machine import one_blas_thread
-from qnewton_sk.nets import BaseObjective, Network, Objective
+from qnewton_sk.nets import BaseObjective, Network, Objective, with_ones
 
 from .graph import tree
 
@@ -21,6 +21,29 @@ class Part(Objective):
 
     It stays where its samples are. What a curvature has cached on it is dropped when it is pickled.
     """
+
+    def __init__(self, network: Network, X: Any, *arguments: Any, **settings: Any):
+        super().__init__(network, X, *arguments, **settings)
+        self._hold_inputs_once()
+
+    def _hold_inputs_once(self) -> None:
+        """Replace dense inputs by a view of their copy with units first, of which the chunks are views too.
+
+        Beside the data of a whole fit that copy is a smaller matter: here it decides whether parts can be kept.
+        """
+        if self._holds_inputs_once:
+            whole = with_ones(self.X, self.dtype)
+            self.X = whole[:-1].T
+            self._inputs = [whole[:, rows] for rows in self._slices]
+
+    @property
+    def _holds_inputs_once(self) -> bool:
+        return isinstance(self.X, np.ndarray) and self.X.dtype == self.dtype
+
+    @property
+    def keeps_inputs(self) -> bool:
+        """Whether the inputs of the first layer are kept from pass to pass."""
+        return self._holds_inputs_once or super().keeps_inputs
 
     def kept_for(self, owner: dict[Any, Any]) -> dict[Any, Any]:
         """Return the cache of a curvature, which is on the part because its owner is in another process."""
@@ -36,13 +59,19 @@ class Part(Objective):
         }
         return {**vars(self), **empty}
 
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Take the state, and arrange the inputs as they were."""
+        vars(self).update(state)
+        self._hold_inputs_once()
+
     def __sizeof__(self) -> int:
         """Return the bytes of the part and its copy of the inputs, so that dask can account for the memory."""
         stored = sum(
             getattr(self.X, name).nbytes for name in ("data", "indices") if hasattr(self.X, "indices")
         )
         inputs = self.n_samples * (self.X.shape[1] + 1) * self.dtype.itemsize
-        return int((stored or self.X.nbytes) + inputs + self.targets.nbytes)
+        apart = 0 if self._holds_inputs_once else stored or self.X.nbytes
+        return int(apart + inputs + self.targets.nbytes)
 
 
 @dataclass(frozen=True)

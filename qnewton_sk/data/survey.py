@@ -86,7 +86,7 @@ def merged(surveys: Sequence[Survey]) -> Survey:
         sum(survey.total_weight for survey in filled),
         examples,
         totals,
-        np.max([survey.scales for survey in filled], axis=0),
+        np.max([survey.scales for survey in filled if survey.scales is not None], axis=0),
         hashes,
         frozenset().union(*(survey.dtypes for survey in filled)),
     )

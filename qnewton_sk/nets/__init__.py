@@ -2,7 +2,7 @@
 
 from .activations import Activation, resolve_activation
 from .base_objective import BaseObjective
-from .inputs import dense_inputs, inputs_of_samples, outer_product, weighted_inputs
+from .inputs import dense_inputs, inputs_of_samples, outer_product, weighted_inputs, with_ones
 from .linear_layer import SampleGradients, linear_layer, parameter_leaves, sample_gradients
 from .loss import Loss
 from .losses import LogisticCrossEntropy, SoftmaxCrossEntropy, resolve_loss
@@ -30,4 +30,5 @@ __all__ = [
     "resolve_loss",
     "sample_gradients",
     "weighted_inputs",
+    "with_ones",
 ]

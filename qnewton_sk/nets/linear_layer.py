@@ -267,8 +267,11 @@ def _tap(outputs, keep):
 
 
 def _tap_vjp(answer, outputs, keep):
+    dtype = np.result_type(_plain(answer))
+
     def backward(output_gradient):
-        keep(output_gradient)
+        # numpy 1 makes float64 of a float32 scalar that is divided by an int, and the gradient of a mean begins so
+        keep(_plain(output_gradient).astype(dtype, copy=False))
         return output_gradient
 
     return backward

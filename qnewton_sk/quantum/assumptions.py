@@ -142,10 +142,12 @@ def resolve_assumptions(assumptions: str | Mapping[str, Any] | QuantumAssumption
     >>> resolve_assumptions({"base": "end_to_end", "norm": "none"})
     QuantumAssumptions(loading='qrom', readout='sampling', rhs_loading='qrom')
     """
-    if not isinstance(assumptions, (Mapping, QuantumAssumptions)):
-        return _preset(assumptions)  # every step asks for it; presets need no check
-    is_part = isinstance(assumptions, QuantumAssumptions)
-    resolved = assumptions if is_part else _from_mapping(assumptions)
+    if isinstance(assumptions, QuantumAssumptions):
+        resolved = assumptions
+    elif isinstance(assumptions, Mapping):
+        resolved = _from_mapping(assumptions)
+    else:
+        return _preset(assumptions)  # every step asks for it, and presets need no check
     resolved.check()
     return resolved
 

@@ -67,7 +67,7 @@ def logical_qubits(n: int, ancillas: int | None = None) -> int:
     >>> logical_qubits(13002, ancillas=1)
     21
     """
-    if not (isinstance(n, Integral) or isinstance(n, float) and n.is_integer()) or n < 1:
+    if not (isinstance(n, Integral) or isinstance(n, float) and float(n).is_integer()) or n < 1:
         raise ValueError(f"`n` must be an int >= 1; got {n!r}")
     if ancillas is not None and not (isinstance(ancillas, Integral) and ancillas >= 0):
         raise ValueError(f"`ancillas` must be None or an int >= 0; got {ancillas!r}")

@@ -19,6 +19,7 @@ from qnewton_sk.estimators import checkpoint
 from qnewton_sk.nets import BaseObjective, Objective
 from qnewton_sk.nets import objective as objective_module
 
+cloudpickle = pytest.importorskip("cloudpickle")
 dask = pytest.importorskip("dask")
 da = pytest.importorskip("dask.array")
 
@@ -396,6 +397,39 @@ def test_a_sum_over_parts_out_of_memory_is_the_same_to_the_last_bit(monkeypatch)
     monkeypatch.setattr(dask_data, "SHARE_OF_MEMORY", 0.0)
     read_again = fitted(QNewtonRegressor, chunked(X), chunked(TARGET))
     assert read_again.loss_curve_ == kept.loss_curve_
+
+
+def made_part(X):
+    """The part that a worker makes of these inputs as a tenth of all samples, and parameters for it."""
+    model = QNewtonRegressor((6, 4), random_state=0)
+    data = model._read(chunked(X), chunked(TARGET), None, reset=True)
+    network = model._network(X.shape[1], 1)
+    making = dask_data.Making(network, data.rules, None, 10.0 * N, 10 * N, X.dtype)
+    return dask_data.make_part((X, TARGET, None), making), network.initial(np.random.RandomState(0), X.dtype)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_a_part_holds_its_inputs_once_also_after_a_journey(dtype):
+    part, theta = made_part(X.astype(dtype))
+    value, gradient = part.value_and_grad(theta)
+    journeyed = cloudpickle.loads(cloudpickle.dumps(part))  # as dask does
+    for each in (part, journeyed):
+        assert np.array_equal(each.X, X.astype(dtype))
+        assert all(np.shares_memory(each.X, each._chunk_inputs(index)) for index in range(each.n_chunks))
+        assert sys.getsizeof(each) < 1.1 * (N * 6 + N) * each.dtype.itemsize
+    assert journeyed.value_and_grad(theta)[0] == value
+    assert np.array_equal(journeyed.value_and_grad(theta)[1], gradient)
+
+
+def test_a_part_in_chunks_has_the_gradient_of_the_same_data_in_memory(monkeypatch):
+    monkeypatch.setattr(objective_module, "CACHE_BYTES", 2**14)
+    part, theta = made_part(X)
+    assert part.n_chunks > 5
+    targets = TARGET[:, None]
+    alone = Objective(part.network, X, targets, total_weight=10.0 * N)
+    value, gradient = alone.value_and_grad(theta)
+    assert part.value_and_grad(theta)[0] == pytest.approx(value, rel=1e-14)
+    assert np.allclose(part.value_and_grad(theta)[1], gradient, rtol=1e-12, atol=1e-16)
 
 
 def test_dask_is_not_imported_for_data_in_memory():
