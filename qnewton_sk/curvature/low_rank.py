@@ -82,6 +82,11 @@ def _jacobian_rows(part: Objective, theta: Array, layer: int | None) -> Array:
     return GT.reshape(len(GT), -1).T
 
 
+def curvature_rank(network: Network) -> int:
+    """Return the rank of the loss's Hessian in the outputs of one sample: K, or K - 1 if shifts change nothing."""
+    return network.widths[-1] - int(network.loss.is_shift_invariant)
+
+
 def jacobian_factors(objective: Objective, theta: Array) -> list[tuple[Array, Array]]:
     """Return what the rows of `jacobian_rows` are outer products of, layer by layer.
 
@@ -98,19 +103,19 @@ def jacobian_factors(objective: Objective, theta: Array) -> list[tuple[Array, Ar
 
     Returns
     -------
-    list of (ndarray of shape (h_{l-1} + 1, n), ndarray of shape (h_l, K, n))
+    list of (ndarray of shape (h_{l-1} + 1, n), ndarray of shape (h_l, R, n))
         Inputs with a row of ones for the intercepts, and derivatives.
     """
-    n, widths = objective.n_samples, objective.network.widths
+    n, widths, rank = objective.n_samples, objective.network.widths, curvature_rank(objective.network)
     inputs = [np.empty((h + 1, n), objective.dtype) for h in widths[:-1]]
-    derivatives = [np.empty((h, widths[-1], n), objective.dtype) for h in widths[1:]]
+    derivatives = [np.empty((h, rank, n), objective.dtype) for h in widths[1:]]
     with np.errstate(over="ignore", invalid="ignore"):
         for p in objective.passes(theta):
             rows = slice(0, p.n_samples)
             place = p.position(rows)
             for l, abar in enumerate(p.inputs):
                 inputs[l][:, place] = dense_inputs(abar, rows)
-            for j, root in enumerate(_loss_roots(p, rows)):
+            for j, root in enumerate(_loss_roots(p, rows)[:rank]):
                 for l, u in _carried_back(p, rows, root):
                     derivatives[l][:, j, place] = u
     return list(zip(inputs, derivatives))

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import linalg
 
-from qnewton_sk.curvature import GaussNewton, jacobian_factors
+from qnewton_sk.curvature import GaussNewton, curvature_rank, jacobian_factors
 
 from .precision import DensePrecision
 from .sample_space import SampleSpace
@@ -72,7 +72,7 @@ class Local:
         self.scale = data.network.loss.likelihood_scale(outputs)
         self.deviance = 2.0 * self.scale * data.total_weight * float(data.value(theta))
         self._factors = self._entries = None
-        if data.n_samples * outputs < data.n_params:
+        if data.n_samples * curvature_rank(data.network) < data.n_params:
             self._factors = [tuple(a.astype(float) for a in pair) for pair in jacobian_factors(data, theta)]
         else:
             self._entries = GaussNewton().blocks(data, theta)[0].matrix.entries().astype(float, copy=False)

@@ -18,7 +18,7 @@ class SampleSpace:
 
     Parameters
     ----------
-    factors : list of (ndarray of shape (h_{l-1} + 1, n), ndarray of shape (h_l, K, n))
+    factors : list of (ndarray of shape (h_{l-1} + 1, n), ndarray of shape (h_l, R, n))
         Inputs and derivatives of each layer.
     scale : float
         Factor on G^T G.
@@ -41,17 +41,17 @@ class SampleSpace:
 
     def _gram(self):
         """Return C; its elements are ordered by output and sample."""
-        K, n = self._factors[0][1].shape[1:]
-        C = np.eye(K * n)
+        R, n = self._factors[0][1].shape[1:]
+        C = np.eye(R * n)
         for (inputs, derivatives), prior in zip(self._factors, self._prior):
             variance = self._scale * np.divide(1, prior, out=np.zeros_like(prior), where=prior > 0)
             term = _gram(derivatives)
-            term.reshape(K, n, K, n)[...] *= (inputs.T @ (variance[:, None] * inputs))[:, None]
+            term.reshape(R, n, R, n)[...] *= (inputs.T @ (variance[:, None] * inputs))[:, None]
             C += term
         return C
 
     def _free_columns(self):
-        """Return the columns of G of the parameters without a prior, shape (K n, number of them)."""
+        """Return the columns of G of the parameters without a prior, shape (R n, number of them)."""
         columns = [np.empty((0, self._capacitance.shape[0]))]
         for (inputs, derivatives), prior in zip(self._factors, self._prior):
             for row in inputs[prior == 0]:
@@ -88,15 +88,15 @@ class SampleSpace:
 
     def _traces(self, inputs, derivatives, inverse, diagonal, seen):
         """Return tr(M G_j G_j^T) for the inputs j of a layer."""
-        h, K, n = derivatives.shape
-        lower = (_gram(derivatives) * inverse).reshape(K, n, K, n).sum(axis=(0, 2))
-        doubled = (np.einsum("hkn,hkn->kn", derivatives, derivatives) * diagonal.reshape(K, n)).sum(axis=0)
+        h, R, n = derivatives.shape
+        lower = (_gram(derivatives) * inverse).reshape(R, n, R, n).sum(axis=(0, 2))
+        doubled = (np.einsum("hkn,hkn->kn", derivatives, derivatives) * diagonal.reshape(R, n)).sum(axis=0)
         whole = 2.0 * np.einsum("jn,jn->j", inputs @ lower, inputs) - inputs**2 @ doubled
-        projected = np.einsum("hkn,knf->nhf", derivatives, seen.reshape(K, n, -1)).reshape(n, -1)
+        projected = np.einsum("hkn,knf->nhf", derivatives, seen.reshape(R, n, -1)).reshape(n, -1)
         return self._scale * (whole - ((inputs @ projected) ** 2).sum(axis=1))
 
 
 def _gram(derivatives):
-    """Return the Gram matrix of the derivatives, shape (K n, K n)."""
+    """Return the Gram matrix of the derivatives, shape (R n, R n)."""
     flat = derivatives.reshape(len(derivatives), -1)
     return flat.T @ flat

@@ -33,6 +33,8 @@ SETTLED = 0.02
 NEGLIGIBLE = 0.1
 """Change of the log evidence that counts as none: a factor of 1.1 in the probability of the data."""
 
+REFINED = 0.01
+
 MAX_REFINEMENTS = 30
 """Updates at the best point; each takes one factorisation and no pass over the data."""
 
@@ -220,17 +222,18 @@ class Search:
         local = Local(self.objective, self.theta)
         found = local.laplace(self.groups, self.penalties)
         for _ in range(MAX_REFINEMENTS):
-            wanted, *changes = updated(self.objective, self.groups, self.penalties, found)
+            wanted, *_ = updated(self.objective, self.groups, self.penalties, found)
             penalties = self._bounded(wanted)
             try:
                 refined = local.laplace(self.groups, penalties)
             except LinAlgError:
                 return
-            if refined.log_evidence <= found.log_evidence:
+            rise = refined.log_evidence - found.log_evidence
+            if rise <= 0:
                 return
             self.penalties, found = penalties, refined
             self._keep(found)
-            if max(map(abs, changes)) < SETTLED:
+            if rise < REFINED:
                 return
 
     def rewind(self):
