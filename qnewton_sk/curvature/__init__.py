@@ -10,11 +10,12 @@ from .auto import (
     newton_step_cost,
 )
 from .base import Curvature
-from .low_rank import jacobian_rows
+from .low_rank import curvature_rank, jacobian_factors, jacobian_rows
 from .matrices import CURVATURES, EmpiricalFisher, GaussNewton, Hessian, resolve_curvature
 
 __all__ = [
     "assembly_flops",
+    "curvature_rank",
     "gradient_flops",
     "newton_step_cost",
     "AutoCurvature",
@@ -26,6 +27,7 @@ __all__ = [
     "Hessian",
     "MAX_CHEAP_STEP_COST",
     "MAX_STEP_COST",
+    "jacobian_factors",
     "jacobian_rows",
     "resolve_curvature",
 ]

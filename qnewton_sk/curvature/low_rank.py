@@ -3,7 +3,7 @@
 They are built as G^T, parameters first and rows last, so that every operation runs along the samples.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 from threading import Lock
 from typing import Any
@@ -80,6 +80,45 @@ def _jacobian_rows(part: Objective, theta: Array, layer: int | None) -> Array:
             for j, root in enumerate(_loss_roots(p, rows)):
                 _write_jacobian(p, rows, root, GT[:, j, p.position(rows)], layer)
     return GT.reshape(len(GT), -1).T
+
+
+def curvature_rank(network: Network) -> int:
+    """Return the rank of the loss's Hessian in the outputs of one sample: K, or K - 1 if shifts change nothing."""
+    return network.widths[-1] - int(network.loss.is_shift_invariant)
+
+
+def jacobian_factors(objective: Objective, theta: Array) -> list[tuple[Array, Array]]:
+    """Return what the rows of `jacobian_rows` are outer products of, layer by layer.
+
+    The row of output j and sample n is, for the weights of layer l, the outer product of the layer's inputs and of row
+    j of C_n dz_L / dz_l. Gram matrices of the rows need these factors alone: that of a layer is the elementwise product
+    of the Gram matrices of its two factors.
+
+    Parameters
+    ----------
+    objective : Objective
+        The data and the net.
+    theta : ndarray of shape (n_params,)
+        The parameters.
+
+    Returns
+    -------
+    list of (ndarray of shape (h_{l-1} + 1, n), ndarray of shape (h_l, R, n))
+        Inputs with a row of ones for the intercepts, and derivatives.
+    """
+    n, widths, rank = objective.n_samples, objective.network.widths, curvature_rank(objective.network)
+    inputs = [np.empty((h + 1, n), objective.dtype) for h in widths[:-1]]
+    derivatives = [np.empty((h, rank, n), objective.dtype) for h in widths[1:]]
+    with np.errstate(over="ignore", invalid="ignore"):
+        for p in objective.passes(theta):
+            rows = slice(0, p.n_samples)
+            place = p.position(rows)
+            for l, abar in enumerate(p.inputs):
+                inputs[l][:, place] = dense_inputs(abar, rows)
+            for j, root in enumerate(_loss_roots(p, rows)[:rank]):
+                for l, u in _carried_back(p, rows, root):
+                    derivatives[l][:, j, place] = u
+    return list(zip(inputs, derivatives))
 
 
 def gradient_gram(
@@ -220,11 +259,17 @@ def _write_gradient_column(p: Pass, rows: slice, root: Any, out: Array, layer: i
 def _write_jacobian(p: Pass, rows: slice, root: Array, out: Array, layer: int | None) -> None:
     """Carry the row `root` of the loss's root, of shape (K, samples), back through the layers."""
     targets = dict(_layer_rows(p, out, layer))
-    u = root
-    for l in range(len(p.layers) - 1, min(targets) - 1, -1):
+    for l, u in _carried_back(p, rows, root, min(targets)):
         if l in targets:
             np.multiply(dense_inputs(p.inputs[l], rows)[:, None], u, out=targets[l])
-        if l:
+
+
+def _carried_back(p: Pass, rows: slice, root: Array, first: int = 0) -> Iterator[tuple[int, Array]]:
+    """Yield (l, root dz_L / dz_l of shape (h_l, samples)) from the last layer down to layer `first`."""
+    u = root
+    for l in range(len(p.layers) - 1, first - 1, -1):
+        yield l, u
+        if l > first:
             W = p.layers[l][:-1]
             u = W * u if W.shape[1] == 1 else W @ u
             u *= p.derivatives[l - 1][:, rows]

@@ -15,7 +15,7 @@ from .assembly import assemble, assembly_flops
 from .base import Curvature, WrappedCurvature, check_partition
 from .directional import acceleration
 from .low_rank import gradient_gram, gradient_rows, gram_flops, jacobian_gram, jacobian_rows
-from .products import CurvatureProduct, FisherProduct, fisher_product_flops, product_flops
+from .products import CurvatureProduct, FisherProduct, fisher_product_flops, priced_flops, product_flops
 
 Array = NDArray[Any]
 
@@ -163,7 +163,7 @@ class EmpiricalFisher(_NetCurvature):
             factor_diagonal=diagonal,
             semidefinite=True,
             assembly_flops=gram_flops(objective.network, m, layer=layer),
-            product_flops=fisher_product_flops(objective.network, m, layer=layer),
+            product_flops=priced_flops(fisher_product_flops(objective.network, m, layer=layer)),
             factor_flops=NUMBER_FLOPS * m * n,
             single=self._single(objective, theta, layer),
             dtype=objective.dtype,
@@ -180,7 +180,7 @@ def _second_order(
         "factor_diagonal": diagonal,
         "semidefinite": not exact and network.loss.is_convex,
         "assembly_flops": assembly_flops(network, m, exact=exact, layer=layer),
-        "product_flops": product_flops(network, m, exact=exact, layer=layer),
+        "product_flops": priced_flops(product_flops(network, m, exact=exact, layer=layer)),
         "dtype": objective.dtype,
     }
     return SystemMatrix(len(diagonal), **{**settings, **changes})

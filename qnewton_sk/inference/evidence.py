@@ -15,6 +15,8 @@ STARTS = 10.0, 3.0, 1.0, 0.1
 constant, too weak ones overfit. This constant and those of `qnewton_sk.inference.search` were chosen on eight
 regressions and six classifications drawn from functions, none of which is in the benchmark."""
 
+RUNGS = (3, 2), (12, 1), (math.inf, 1)
+
 FIRST_STEPS = 10
 """Steps of each start before its first update; the first steps say little about where the fit goes."""
 
@@ -104,22 +106,23 @@ class _Run:
         strengths = self.settings.starts
         starts = [Penalties(c * self.natural.alpha, self.natural.beta) for c in strengths]
         searches = [self._search(start) for start in ([penalties] if penalties else starts)]
-        for search in searches:
-            yield from self._follow(search)
-        yield from self._finish(max(searches, key=lambda search: search.log_evidence))
+        for updates, kept in RUNGS:
+            for search in searches:
+                yield from self._follow(search, updates)
+            searches = sorted(searches, key=lambda search: -search.log_evidence)[:kept]
+        yield from self._finish(searches[0])
 
     def _search(self, penalties):
         newton = self.settings.newton
         return Search(newton, self.objective, self.groups, self.natural, self.theta, penalties)
 
-    def _follow(self, search):
-        """Let a start go on until it ends or has had its epochs; report it if it is the best."""
-        wanted, last_epoch = FIRST_STEPS, self.epoch + self.max_iter
-        while not search.ended and self.epoch < last_epoch:
-            budget = min(last_epoch - self.epoch, MAX_STEPS)
+    def _follow(self, search, updates):
+        """Let a start go on until it ends or has had its updates or epochs; report it if it is the best."""
+        while not search.ended and search.free_updates < updates and search.epochs < self.max_iter:
+            wanted = 1 if search.updates else FIRST_STEPS
+            budget = min(self.max_iter - search.epochs, MAX_STEPS)
             for progress in search.steps(self.random_state, wanted, budget):
                 yield self._counted(progress)
-            wanted = 1
             search.update()
             if search.log_evidence > self.log_evidence:
                 self.log_evidence = search.log_evidence

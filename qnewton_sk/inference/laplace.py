@@ -5,9 +5,10 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import linalg
 
-from qnewton_sk.curvature import GaussNewton, jacobian_rows
+from qnewton_sk.curvature import GaussNewton, curvature_rank, jacobian_factors
 
-from .precision import DensePrecision, LowRankPrecision
+from .precision import DensePrecision
+from .sample_space import SampleSpace
 
 
 @dataclass(frozen=True)
@@ -42,8 +43,6 @@ class Laplace:
         Twice the sum over the samples of the scaled losses: for squared errors, the sum of the squared residuals.
     flat : int
         Parameters without a prior, all of which count as determined.
-    precision : DensePrecision or LowRankPrecision
-        Of the posterior.
     """
 
     log_evidence: float
@@ -51,13 +50,12 @@ class Laplace:
     squares: np.ndarray
     deviance: float
     flat: int
-    precision: object
 
 
 class Local:
     """Objective and curvature of the data at one theta; penalties and noise may then vary at no other pass.
 
-    The curvature is the Gauss-Newton matrix, or its factor if that has fewer rows than columns.
+    The curvature is the Gauss-Newton matrix, or the factors of its rows if there are fewer rows than columns.
 
     Parameters
     ----------
@@ -73,37 +71,43 @@ class Local:
         self.objective, self.theta = objective, theta
         self.scale = data.network.loss.likelihood_scale(outputs)
         self.deviance = 2.0 * self.scale * data.total_weight * float(data.value(theta))
-        self.is_low_rank = data.n_samples * outputs < data.n_params
-        self._curvature = (
-            jacobian_rows(data, theta)
-            if self.is_low_rank
-            else GaussNewton().blocks(data, theta)[0].matrix.entries()
-        ).astype(float, copy=False)
-
-    def precision(self, prior, beta=1.0):
-        """Return the precision of the posterior for a prior of shape (n_params,), factorised."""
-        factor = beta * self.scale * self.objective.total_weight
-        if self.is_low_rank:
-            return LowRankPrecision(np.sqrt(factor) * self._curvature, prior)
-        return DensePrecision(factor * self._curvature, prior)
+        self._factors = self._entries = None
+        if data.n_samples * curvature_rank(data.network) < data.n_params:
+            self._factors = [tuple(a.astype(float) for a in pair) for pair in jacobian_factors(data, theta)]
+        else:
+            self._entries = GaussNewton().blocks(data, theta)[0].matrix.entries().astype(float, copy=False)
 
     def laplace(self, groups, penalties):
         """Return the `Laplace` for these penalties."""
-        precision = self.precision(groups.spread(penalties.alpha), penalties.beta)
+        log_determinant, effective = self._factorised(groups, penalties)
         squares, sizes = groups.sums(self.theta.astype(float) ** 2), groups.sizes
         flat = len(self.theta) - int(sizes.sum())
         log_evidence = (
             log_likelihood(self.objective, self.deviance, penalties.beta)
             - 0.5 * float(penalties.alpha @ squares)
             + 0.5 * float(sizes @ np.log(penalties.alpha))
-            - 0.5 * precision.log_determinant
+            - 0.5 * log_determinant
             + 0.5 * flat * np.log(2 * np.pi)
         )
-        shrunk = penalties.alpha * groups.sums(precision.variances())
-        effective = np.clip(sizes - shrunk, 0.0, sizes)
         if not np.isfinite(log_evidence):
             raise linalg.LinAlgError("the evidence is not finite")
-        return Laplace(log_evidence, effective, squares, self.deviance, flat, precision)
+        effective = np.clip(effective, 0.0, sizes)
+        return Laplace(log_evidence, effective, squares, self.deviance, flat)
+
+    def _factorised(self, groups, penalties):
+        """Return log det A and the effective number of parameters of each group."""
+        prior, network = groups.spread(penalties.alpha), self.objective.network
+        scale = penalties.beta * self.scale * self.objective.total_weight
+        if self._factors is None:
+            precision = DensePrecision(scale * self._entries, prior)
+            return precision.log_determinant, groups.sizes - penalties.alpha * groups.sums(
+                precision.variances()
+            )
+        samples = SampleSpace(self._factors, scale, [W[:, 0].copy() for W in network.layers(prior)])
+        effective = np.zeros_like(prior)
+        for W, determined in zip(network.layers(effective), samples.effective()):
+            W[:, 0] = determined
+        return samples.log_determinant, groups.sums(effective)
 
 
 def laplace(objective, theta, groups, penalties):

@@ -28,7 +28,7 @@ class DensePrecision:
 
     def __init__(self, H, prior):
         self.prior = prior
-        self._lower, self.added = _cholesky_with_jitter(H, prior)
+        self._lower, self.added = cholesky_with_jitter(H, prior)
 
     @property
     def log_determinant(self):
@@ -77,10 +77,10 @@ class LowRankPrecision:
         scaled = G[:, self._kept] / np.sqrt(prior[self._kept])
         C = scaled @ scaled.T
         C.reshape(-1)[:: len(C) + 1] += 1.0
-        self._capacitance, _ = _cholesky_with_jitter(C, np.zeros(len(C)))
+        self._capacitance, _ = cholesky_with_jitter(C, np.zeros(len(C)))
         self._half = self._whiten(G[:, self._free])  # rows of C^-1/2 G_F
         schur = self._half.T @ self._half
-        self._schur, self.added = _cholesky_with_jitter(schur, np.zeros(len(schur)))
+        self._schur, self.added = cholesky_with_jitter(schur, np.zeros(len(schur)))
 
     def _whiten(self, B):
         return linalg.solve_triangular(self._capacitance, B, lower=True, check_finite=False)
@@ -123,7 +123,7 @@ class LowRankPrecision:
         return self.solve(right)
 
 
-def _cholesky_with_jitter(H, diagonal):
+def cholesky_with_jitter(H, diagonal):
     """Return (lower factor of H + diag(diagonal) + added I, added)."""
     if not len(H):
         return H, 0.0

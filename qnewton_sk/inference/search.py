@@ -33,6 +33,8 @@ SETTLED = 0.02
 NEGLIGIBLE = 0.1
 """Change of the log evidence that counts as none: a factor of 1.1 in the probability of the data."""
 
+REFINED = 0.01
+
 MAX_REFINEMENTS = 30
 """Updates at the best point; each takes one factorisation and no pass over the data."""
 
@@ -145,11 +147,18 @@ class Search:
     best: Evidence | None = None
     ended: bool = False
     updates: int = 0
+    epochs: int = 0
     waited: int = 0
     peak: float = -math.inf  # the highest evidence, which small falls that are accepted do not lower
 
     def __post_init__(self):
         self.control = _Carried(self.newton.step_control)
+        self.held = HELD_UPDATES if self.objective.network.loss.is_sum_of_squares else 0
+
+    @property
+    def free_updates(self):
+        """Number of updates since the noise level, if there is one, has been free to change."""
+        return self.updates - self.held
 
     @property
     def log_evidence(self):
@@ -162,6 +171,7 @@ class Search:
         newton = type(self.newton)(**settings)
         for progress in newton.run(self.penalised(), self.theta, random_state):
             self.theta = progress.theta
+            self.epochs += 1
             yield progress
             accepted -= sum(step.accepted for step in progress.steps)
             if accepted <= 0:
@@ -190,7 +200,7 @@ class Search:
         if found.log_evidence > self.log_evidence:
             self._keep(found)
         wanted, change, noise_change = updated(self.objective, self.groups, self.penalties, found)
-        held = self.updates <= HELD_UPDATES
+        held = self.updates <= self.held
         settled = not held and max(change, abs(noise_change)) < SETTLED
         fallen = self.log_evidence - found.log_evidence > MAX_FALL
         self.ended = settled or self.waited > PATIENCE or (fallen and not held)
@@ -212,17 +222,18 @@ class Search:
         local = Local(self.objective, self.theta)
         found = local.laplace(self.groups, self.penalties)
         for _ in range(MAX_REFINEMENTS):
-            wanted, *changes = updated(self.objective, self.groups, self.penalties, found)
+            wanted, *_ = updated(self.objective, self.groups, self.penalties, found)
             penalties = self._bounded(wanted)
             try:
                 refined = local.laplace(self.groups, penalties)
             except LinAlgError:
                 return
-            if refined.log_evidence <= found.log_evidence:
+            rise = refined.log_evidence - found.log_evidence
+            if rise <= 0:
                 return
             self.penalties, found = penalties, refined
             self._keep(found)
-            if max(map(abs, changes)) < SETTLED:
+            if rise < REFINED:
                 return
 
     def rewind(self):

@@ -9,11 +9,6 @@ from typing import Any
 FLOPS = {"gemm": 2.0, "lu": 2 / 3, "cholesky": 1 / 3, "ldl": 1 / 3}
 """Operations of each kernel in units of N^3 (Golub and Van Loan, Matrix Computations, 4th ed.)."""
 
-PRODUCT_OVER_GEMM = 2.0
-"""Time of a matvec divided by that of its matrix products at the rate of "gemm", or by that of one call. Derivatives of
-activations are multiplied elementwise: products of nets of widths 16 to 100 on 150 to 10,000 samples took 1.3 to 2.4
-times as long as their matrix products, and small ones 0.12 ms and more."""
-
 
 @dataclass(frozen=True)
 class Rates:
@@ -92,7 +87,7 @@ class Rates:
 
     def product_seconds(self, facts: Any) -> float:
         """Return the predicted time of one matvec with the matrix that `facts` describe."""
-        return PRODUCT_OVER_GEMM * max(self.seconds("gemm", facts.product_flops, 64), self.call_seconds)
+        return max(self.seconds("gemm", facts.product_flops, 64), self.call_seconds)
 
 
 def _check_positive(name, numbers):

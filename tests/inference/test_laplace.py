@@ -8,7 +8,7 @@ from scipy import integrate, linalg
 from scipy.optimize import minimize
 from sklearn.linear_model import BayesianRidge
 
-from qnewton_sk.curvature import GaussNewton
+from qnewton_sk.curvature import GaussNewton, jacobian_factors
 from qnewton_sk.inference import (
     DensePrecision,
     LowRankPrecision,
@@ -18,6 +18,7 @@ from qnewton_sk.inference import (
     objective_alpha,
     penalty_groups,
 )
+from qnewton_sk.inference.sample_space import SampleSpace
 from qnewton_sk.inference.search import updated
 from qnewton_sk.nets import (
     LogisticCrossEntropy,
@@ -54,10 +55,14 @@ def bayesian_ridge(X, y):
     return ridge.fit(*without_mean(X, y))
 
 
+def curvature_of(objective, theta):
+    return GaussNewton().blocks(objective, theta)[0].matrix.entries()
+
+
 def minimum(objective):
     """The minimum of a linear net, by one solve."""
     zero = np.zeros(objective.n_params)
-    H = GaussNewton().blocks(objective, zero)[0].matrix.entries()
+    H = curvature_of(objective, zero)
     return -np.linalg.solve(H, objective.value_and_grad(zero)[1])
 
 
@@ -119,18 +124,17 @@ def test_evidence_of_a_well_determined_model_is_close_to_the_integral(loss):
     total, prior = objective.total_weight, groups.spread(penalties.alpha)
     constant = network.loss.log_normaliser(y).sum()
     scale = network.loss.likelihood_scale(y.shape[1])
+    precision = DensePrecision(scale * total * curvature_of(objective, theta), prior)
     # importance sampling from the Laplace posterior itself, with heavier tails
-    draws = theta + 1.2 * found.precision.draw(np.random.RandomState(0), 20000).T
+    draws = theta + 1.2 * precision.draw(np.random.RandomState(0), 20000).T
     free = prior == 0
     log_prior = -0.5 * (draws**2 @ prior) + 0.5 * np.log(prior[~free] / (2 * np.pi)).sum()
     values = np.array([objective.with_alpha(0.0).value(t) for t in draws[:4000]])
     delta = (draws[:4000] - theta) / 1.2
-    A = np.linalg.inv(
-        np.column_stack([found.precision.solve(e[:, None])[:, 0] for e in np.eye(network.n_params)])
-    )
+    A = np.linalg.inv(np.column_stack([precision.solve(e[:, None])[:, 0] for e in np.eye(network.n_params)]))
     k = network.n_params
     log_q = -0.5 * np.einsum("ni,ij,nj->n", delta, A, delta) - 0.5 * k * np.log(2 * np.pi)
-    log_q += 0.5 * found.precision.log_determinant - k * np.log(1.2)
+    log_q += 0.5 * precision.log_determinant - k * np.log(1.2)
     log_weights = constant - scale * total * values + log_prior[:4000] - log_q
     exact = log_weights.max() + np.log(np.mean(np.exp(log_weights - log_weights.max())))
     assert found.log_evidence == pytest.approx(exact, abs=0.05)
@@ -241,6 +245,27 @@ def test_low_rank_precision_is_the_dense_one(free):
 def test_variances_of_extreme_priors_do_not_overflow():
     precision = LowRankPrecision(np.ones((1, 3)), np.full(3, 1e300))
     np.testing.assert_allclose(precision.variances(), 1e-300)
+
+
+@pytest.mark.parametrize("per_input", [False, True])
+@pytest.mark.parametrize("loss, outputs", [("squared_error", 1), ("squared_error", 2), ("softmax", 3)])
+def test_evidence_in_the_space_of_samples_is_that_of_the_matrix_of_parameters(loss, outputs, per_input):
+    rng = np.random.default_rng(6)
+    network = net(5, 6, 4, outputs, loss=SoftmaxCrossEntropy() if loss == "softmax" else loss)
+    y = np.eye(3)[rng.integers(3, size=12)] if loss == "softmax" else rng.standard_normal((12, outputs))
+    objective = Objective(network, rng.standard_normal((12, 5)), y, rng.random(12), chunk_bytes=2000)
+    theta, groups = network.initial(np.random.RandomState(0)), penalty_groups(network, per_input=per_input)
+    penalties = Penalties(rng.uniform(0.3, 3, groups.count), 1.0 if loss == "softmax" else 1.7)
+    assert objective.n_samples * outputs < network.n_params
+    found, prior = laplace(objective, theta, groups, penalties), groups.spread(penalties.alpha)
+    scale = penalties.beta * network.loss.likelihood_scale(outputs) * objective.total_weight
+    dense = DensePrecision(scale * curvature_of(objective, theta), prior)
+    effective = groups.sizes - penalties.alpha * groups.sums(dense.variances())
+    np.testing.assert_allclose(found.effective, effective, rtol=1e-8)
+    samples = SampleSpace(
+        jacobian_factors(objective, theta), scale, [W[:, 0].copy() for W in network.layers(prior)]
+    )
+    assert samples.log_determinant == pytest.approx(dense.log_determinant, rel=1e-10)
 
 
 def test_a_singular_curvature_says_what_was_added():
