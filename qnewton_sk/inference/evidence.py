@@ -16,8 +16,8 @@ constant, too weak ones overfit. This constant and those of `qnewton_sk.inferenc
 regressions and six classifications drawn from functions, none of which is in the benchmark."""
 
 RUNGS = (3, 2), (12, 1), (math.inf, 1)
-"""Successive halving of the starts: the number of updates, and how many starts of the highest evidence are continued. On
-the functions above, the ranking seldom changed after these numbers of updates."""
+"""Successive halving of the starts: the number of updates, and how many starts of the highest evidence are continued.
+On the functions above, the ranking seldom changed after these numbers of updates."""
 
 FIRST_STEPS = 10
 """Steps of each start before its first update; the first steps say little about where the fit goes."""
