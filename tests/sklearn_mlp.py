@@ -52,6 +52,9 @@ EXCEPTIONS = {
 }
 """Tests that do not pass, by name, with the reason; a name without brackets stands for all its parameters."""
 
+PASS_IN_OLDER_VERSIONS = {"test_early_stopping_stratified"}
+"""Those of them that pass with scikit-learn 1.6, whose test expects another text of the error."""
+
 
 def substitute(ours, name):
     """Return a subclass of `ours` under the name of scikit-learn's class, which drops unknown arguments."""
@@ -128,7 +131,9 @@ def main(arguments=None):
     failed = {name: error for name, error in outcomes.items() if error and error != "skipped"}
     unexpected = {name: error for name, error in failed.items() if reason_for(name) is None}
     passes = [name for name, error in outcomes.items() if not error]
-    listed_passes = [name for name in passes if reason_for(name) is not None]
+    listed_passes = [
+        name for name in passes if reason_for(name) is not None and name not in PASS_IN_OLDER_VERSIONS
+    ]
     print(f"{len(passes)} of {len(outcomes)} passed with scikit-learn {sklearn.__version__}")
     for name in sorted(set(failed) - set(unexpected)):
         print(f"    as listed: {name}: {reason_for(name)}")
