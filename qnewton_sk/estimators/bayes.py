@@ -19,11 +19,6 @@ EVIDENCE = "evidence", "evidence_per_input"
 """Names for penalties that are found by the evidence: one per layer, or one per input in the first layer."""
 
 
-MAX_EVIDENCE_TOL = 1e-4
-"""Maximum tolerance of a fit that finds its penalties by the evidence. With 1e-3 the searches ended before the evidence
-was at its maximum: the noise of a standard deviation of 0.1 in a test came out as 0.14."""
-
-
 def is_evidence(alpha):
     """Whether the penalties are to be found by the evidence."""
     return isinstance(alpha, str)
@@ -32,11 +27,6 @@ def is_evidence(alpha):
 def penalty_number(alpha):
     """Return the penalty that an objective starts with: 0.0 if the evidence is to find it."""
     return 0.0 if is_evidence(alpha) else alpha
-
-
-def tolerance(settings):
-    """Return the tolerance of the gradient at which a fit of these settings ends."""
-    return min(settings["tol"], MAX_EVIDENCE_TOL) if is_evidence(settings["alpha"]) else settings["tol"]
 
 
 def check_inference(settings, network, data, *, incremental=False):

@@ -13,7 +13,6 @@ from qnewton_sk.optimize import Journal, Newton, Stopping, drive, resolve_step_c
 from qnewton_sk.scheduling import resolve_scheduler
 from qnewton_sk.systems import scale_of
 
-from .bayes import tolerance
 from .checkpoint import Checkpoint
 from .results import fitted_parameters, loop_settings, print_header, print_steps
 
@@ -181,7 +180,7 @@ def loop_of(estimator):
         first_order_steps=e.first_order_steps,
         batch_size=None if isinstance(e.batch_size, str) else e.batch_size,
         max_iter=e.max_iter,
-        tol=tolerance(vars(e)),
+        tol=e.tol,
         n_iter_no_change=e.max_iter if e.early_stopping else e.n_iter_no_change,
         shuffle=e.shuffle,
     )

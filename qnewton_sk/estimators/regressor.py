@@ -75,13 +75,11 @@ class QNewtonRegressor(RegressorMixin, QNewtonBase):
         Number of samples per step; "auto" uses all of them, so that one epoch is one step.
     max_iter : int, default=200
         Maximum number of epochs; with the full batch, one epoch is one step.
-    tol : float, default=1e-3
+    tol : float, default=1e-4
         The fit has converged once no entry of the gradient of the whole training objective exceeds `tol`, unless
         the curvature is known to be indefinite there. It also stops, without having converged, once
         `n_iter_no_change` epochs together have lowered the loss by less than `tol` times its value; under early
         stopping, once the validation score has not risen by `tol` for as many epochs.
-        The default is ten times that of MLPRegressor: fits to 1e-4 take longer and predict no better. If the evidence
-        chooses `alpha`, at most 1e-4 is used.
     n_iter_no_change : int or float, default=10
         See `tol`; ``numpy.inf`` never stops.
     early_stopping : bool, default=False
@@ -232,7 +230,7 @@ class QNewtonRegressor(RegressorMixin, QNewtonBase):
         first_order_steps: float = 0,
         batch_size: int | str = "auto",
         max_iter: int = 200,
-        tol: float = 1e-3,
+        tol: float = 1e-4,
         n_iter_no_change: float = 10,
         early_stopping: bool = False,
         validation_fraction: float = 0.1,

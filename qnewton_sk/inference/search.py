@@ -33,10 +33,9 @@ SETTLED = 0.02
 NEGLIGIBLE = 0.1
 """Change of the log evidence that counts as none: a factor of 1.1 in the probability of the data."""
 
-REFINED = 0.01
-
-MAX_REFINEMENTS = 30
-"""Updates at the best point; each takes one factorisation and no pass over the data."""
+REFINED, MAX_REFINEMENTS = 0.01, 30
+"""Rise of the log evidence below which the updates at the best point end, and their maximum number; each takes one
+factorisation and no pass over the data."""
 
 PATIENCE, MAX_FALL = 8, 20.0
 """A start ends if the log evidence has not risen for so many updates, or has fallen this far below its best: the net

@@ -147,8 +147,7 @@ def to_mlp(model: QNewtonClassifier | QNewtonRegressor) -> MLPClassifier | MLPRe
     >>> model = QNewtonRegressor((4,), alpha=0.1, random_state=0).fit(X, X[:, 0] ** 2)
     >>> mlp = to_mlp(model)
     >>> mlp
-    MLPRegressor(activation='tanh', alpha=0.1, hidden_layer_sizes=(4,), random_state=0, solver='lbfgs',
-                 tol=0.001)
+    MLPRegressor(activation='tanh', alpha=0.1, hidden_layer_sizes=(4,), random_state=0, solver='lbfgs')
     >>> bool(np.allclose(mlp.predict(X), model.predict(X)))
     True
     """

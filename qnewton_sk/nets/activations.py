@@ -47,8 +47,9 @@ class Activation:
 def tanh(z: Array, out: Array | None = None) -> Array:
     """Return tanh(z) = 1 - 2 / (e^(2 z) + 1) with an absolute error of one rounding of 1.
 
-    numpy vectorises its exponential on every processor, but its tanh only on those with AVX-512; on others this takes
-    half the time. The exponential may overflow, which gives exactly 1; the caller ignores the warning.
+    Without AVX-512 this takes half the time of numpy's tanh in double precision and two thirds in single precision
+    (6.5 and 14 ns, 1.8 and 2.7 ns per number on an AMD EPYC). The exponential may overflow, which gives exactly 1; the
+    caller ignores the warning.
     """
     out = np.multiply(z, 2, out=out)
     np.exp(out, out=out)

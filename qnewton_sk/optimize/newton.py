@@ -214,13 +214,11 @@ class _Epochs:
         if closes:
             state = changed(state, policy=self.policy.exhausted(state.policy), is_closing=True)
         after, record, end = self._take(self.objective, state)
-        stays = closes or after.point is state.point
-        arrived = (
-            after if after.blocks is None else changed(after, blocks=None)
-        )  # no matrix is kept to resume
-        arrival, attempts = (here.arrival, here.attempts + 1) if stays else (arrived, 0)
-        loss = after.point.value
-        return changed(here, state=after, loss=loss, arrival=arrival, attempts=attempts), record, end
+        here = changed(here, state=after, loss=after.point.value)
+        if closes or after.point is state.point:
+            return changed(here, attempts=here.attempts + 1), record, end
+        arrival = after if after.blocks is None else changed(after, blocks=None)  # matrices cannot be pickled
+        return changed(here, arrival=arrival, attempts=0), record, end
 
     def _batches(self, here):
         """One step on each batch; Ctrl-C keeps the last finished one."""

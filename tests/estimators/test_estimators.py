@@ -395,6 +395,16 @@ def test_ctrl_c_before_the_first_epoch_leaves_the_start(monkeypatch):
     assert np.isfinite(model.loss_)
 
 
+@pytest.mark.parametrize("seed", [0, 1, 5])
+def test_a_default_fit_does_not_take_the_plateau_of_two_spirals_for_a_minimum(seed):
+    radius = np.linspace(0.25, 1, 100)
+    turn = 3.6 * np.pi * radius
+    arm = radius[:, None] * np.column_stack([np.cos(turn), np.sin(turn)])
+    X, y = np.vstack([arm, -arm]), np.repeat([0, 1], 100)
+    model = QNewtonClassifier(alpha=1e-5, max_iter=500, n_iter_no_change=np.inf, random_state=seed).fit(X, y)
+    assert model.loss_ < 0.1  # the plateau is at 0.65
+
+
 @pytest.mark.parametrize("load", [load_wine, load_breast_cancer])
 def test_a_net_that_inputs_have_saturated_has_not_converged(load):
     X, y = load(return_X_y=True)
