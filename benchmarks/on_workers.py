@@ -105,7 +105,7 @@ def cluster(workers, memory_limit="auto"):
     from distributed import Client, LocalCluster
 
     each = dict(threads_per_worker=1, memory_limit=memory_limit)
-    with LocalCluster(workers, processes=True, dashboard_address=None, **each) as processes:
+    with LocalCluster(n_workers=workers, processes=True, dashboard_address=None, **each) as processes:
         with Client(processes) as client:
             yield client
 
