@@ -92,7 +92,9 @@ class _Slabs:
                 self._kept = self._slabs_of(part, range(self._kept_chunks))
             self._add_kept(out)
             if self._kept_chunks < part.n_chunks:
-                part.over_chunks(self.theta, self._add, out, range(self._kept_chunks, part.n_chunks))
+                part.over_chunks(
+                    self.theta, self._add, out, range(self._kept_chunks, part.n_chunks), transient=True
+                )
 
     def _chunks_to_keep(self, part: Objective) -> int:
         """Return how many chunks of samples, the first ones, fit into the part's share of `KEPT_BYTES`."""

@@ -5,7 +5,7 @@ from .calibration import calibrate
 from .memory import ALWAYS_AVAILABLE_BYTES, available_memory_bytes, gibibytes, step_bytes
 from .rates import FLOPS, REFERENCE_RATES, Rates
 from .threads import run_tasks, threads_for
-from .workspace import NUMBER_FLOPS, workspaces_of
+from .workspace import NUMBER_FLOPS, Workspace, workspaces_of
 
 __all__ = [
     "ALWAYS_AVAILABLE_BYTES",
@@ -13,6 +13,7 @@ __all__ = [
     "NUMBER_FLOPS",
     "REFERENCE_RATES",
     "Rates",
+    "Workspace",
     "available_memory_bytes",
     "available_threads",
     "calibrate",

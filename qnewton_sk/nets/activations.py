@@ -59,9 +59,10 @@ def tanh(z: Array, out: Array | None = None) -> Array:
     return out
 
 
-def _tanh_derivative(z: Array, a: Array) -> Array:
-    derivative = a * a
-    return np.subtract(1, derivative, out=derivative)
+def tanh_derivative(z: Array, a: Array, out: Array | None = None) -> Array:
+    """Return 1 - a^2, the derivative of a = tanh(z)."""
+    out = np.multiply(a, a, out=out)
+    return np.subtract(1, out, out=out)
 
 
 def _softplus(z: Array) -> Array:
@@ -100,7 +101,7 @@ ACTIVATIONS: dict[str, Activation] = {
     for f in (
         Activation("identity", lambda z: z, lambda z, a: np.ones_like(z)),
         Activation("logistic", expit, lambda z, a: a * (1 - a), lambda z, a, d: d * (1 - 2 * a), 2.0),
-        Activation("tanh", tanh, _tanh_derivative, lambda z, a, d: -2 * a * d),
+        Activation("tanh", tanh, tanh_derivative, lambda z, a, d: -2 * a * d),
         Activation("relu", lambda z: np.maximum(z, 0), lambda z, a: (z > 0).astype(z.dtype)),
         Activation("softplus", _softplus, lambda z, a: expit(z), lambda z, a, d: d * (1 - d)),
         Activation("silu", lambda z: z * expit(z), _silu_derivative, _silu_second_derivative),

@@ -105,11 +105,11 @@ class BaseObjective(ABC):
 
 
 def _add_value(part: Any, out: None, theta: Array) -> float:
-    return part.over_chunks(theta, _value)
+    return part.over_chunks(theta, _value, transient=True)
 
 
 def _add_gradient(part: Any, out: Array, theta: Array) -> float:
-    return part.over_chunks(theta, _value_and_grad, out)
+    return part.over_chunks(theta, _value_and_grad, out, transient=True)
 
 
 def _value(p: Any, _: Any) -> float:

@@ -28,9 +28,11 @@ def with_ones(X: Any, dtype: DTypeLike) -> Any:
     return out
 
 
-def weighted_inputs(abar: Any, W: Array) -> Array:
+def weighted_inputs(abar: Any, W: Array, out: Array | None = None) -> Array:
     """Return W^T abar of shape (units, samples), for W of shape (h + 1, units)."""
-    return W.T @ abar if isinstance(abar, np.ndarray) else np.ascontiguousarray((abar @ W).T)
+    if isinstance(abar, np.ndarray):
+        return np.matmul(W.T, abar, out=out)
+    return np.ascontiguousarray((abar @ W).T)
 
 
 def outer_product(abar: Any, delta: Array, out: Array | None = None) -> Array:

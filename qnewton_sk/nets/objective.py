@@ -14,7 +14,7 @@ from numpy.typing import DTypeLike, NDArray
 from scipy import sparse
 from sklearn.utils import gen_even_slices
 
-from qnewton_sk.machine import run_tasks, threads_for
+from qnewton_sk.machine import Workspace, run_tasks, threads_for
 
 from .base_objective import BaseObjective
 from .inputs import with_ones
@@ -182,14 +182,14 @@ class Objective(BaseObjective):
             self._last = found
         return found
 
-    def _pass(self, index: int, found: Any) -> Pass:
+    def _pass(self, index: int, found: Any, workspace: Workspace | None = None) -> Pass:
         _, layers, passes = found
         if passes[index] is not None:
             return passes[index]
         rows = self._slices[index]
         weight = self._weight[rows] if isinstance(self._weight, np.ndarray) else self._weight
         inputs, targets = self._chunk_inputs(index), self.targets[rows]
-        p = Pass.forward(self.network, layers, inputs, targets, weight, rows.start)
+        p = Pass.forward(self.network, layers, inputs, targets, weight, rows.start, workspace)
         if self._keeps_passes:
             passes[index] = p
         return p
@@ -200,6 +200,7 @@ class Objective(BaseObjective):
         work: Callable[[Pass, Any], float],
         out: Array | None = None,
         chunks: range | None = None,
+        transient: bool = False,
     ) -> float:
         """Call ``work(pass, part)`` for every chunk, on several threads if that is worth it.
 
@@ -213,6 +214,8 @@ class Objective(BaseObjective):
             The array to which all that was added to the parts is added in the end; None if there are no parts.
         chunks : range, default=None
             The chunks, by number; by default all.
+        transient : bool, default=False
+            Whether `work` keeps nothing of a pass. Passes that are not kept here either then share their memory.
 
         Returns
         -------
@@ -229,12 +232,14 @@ class Objective(BaseObjective):
         parts = [None if out is None else np.zeros_like(out) for _ in groups]
         values = [0.0] * len(groups)
 
-        def task(group: int, _: Any) -> None:
+        def task(group: int, workspace: Workspace | None) -> None:
             for index in chunks[groups[group]]:
-                values[group] += work(self._pass(index, found), parts[group])
+                values[group] += work(self._pass(index, found, workspace), parts[group])
 
         flops = 6.0 * self.n_samples * self.n_params * count / self.n_chunks
-        run_tasks([partial(task, group) for group in range(len(groups))], [None] * threads_for(flops), flops)
+        shared = transient and not self._keeps_passes
+        memory = [Workspace(self.dtype) if shared else None for _ in range(threads_for(flops))]
+        run_tasks([partial(task, group) for group in range(len(groups))], memory, flops)
         for part in parts:
             if out is not None:
                 out += part

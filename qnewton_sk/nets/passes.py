@@ -8,7 +8,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .activations import tanh
+from qnewton_sk.machine import Workspace
+
+from .activations import tanh, tanh_derivative
 from .inputs import outer_product, weighted_inputs
 from .network import Network
 
@@ -35,6 +37,8 @@ class Pass:
         The pre-activations z_1, .., z_L.
     start : int, default=0
         The place of the first sample in the data.
+    workspace : Workspace, default=None
+        Memory for the arrays that `forward` and `backward` make, which the next pass overwrites; by default their own.
 
     Attributes
     ----------
@@ -51,6 +55,7 @@ class Pass:
     inputs: list[Any]
     z: list[Array]
     start: int = 0
+    workspace: Workspace | None = None
     deltas: Any = None
     errors: list[Array] = field(default_factory=list)
     _value: float | None = None
@@ -58,20 +63,50 @@ class Pass:
 
     @classmethod
     def forward(
-        cls, network: Network, layers: list[Array], inputs: Any, targets: Array, weight: Any, start: int
+        cls,
+        network: Network,
+        layers: list[Array],
+        inputs: Any,
+        targets: Array,
+        weight: Any,
+        start: int,
+        workspace: Workspace | None = None,
     ) -> "Pass":
         """Return the pass of samples with the first layer's inputs abar_0."""
-        all_inputs, z = [inputs], []
+        p = cls(network, layers, weight, targets, [inputs], [], start, workspace)
         for layer, W in enumerate(layers):
-            z.append(weighted_inputs(all_inputs[-1], W))
+            p.z.append(weighted_inputs(p.inputs[-1], W, p._array("z", layer, W.shape[1])))
             if layer < len(layers) - 1:
-                all_inputs.append(_activated(network, layer, z[-1]))
-        return cls(network, layers, weight, targets, all_inputs, z, start)
+                p.inputs.append(p._activated(layer))
+        return p
 
     @property
     def n_samples(self) -> int:
         """The number of samples in the chunk."""
-        return self.z[-1].shape[1]
+        return len(self.targets)
+
+    def _array(self, name: str, layer: int, units: int) -> Array | None:
+        """Return uninitialised memory of shape (units, n) from the workspace, or None, for numpy to allocate it."""
+        return self.workspace and self.workspace.array(f"{name}{layer}", units, self.n_samples)
+
+    def _activated(self, layer: int) -> Array:
+        """Return [f(z); 1]; tanh, the default, writes its values in place."""
+        z, f = self.z[layer], self.network.activations[layer]
+        abar = self._array("a", layer, len(z) + 1)
+        if abar is None:
+            abar = np.empty((len(z) + 1, z.shape[1]), z.dtype)
+        if f.value is tanh:
+            tanh(z, out=abar[:-1])
+        else:
+            abar[:-1] = f.value(z)
+        abar[-1] = 1
+        return abar
+
+    def _derivative(self, layer: int) -> Array:
+        f, z, a = self.network.activations[layer], self.z[layer], self.inputs[layer + 1][:-1]
+        if f.derivative is tanh_derivative:
+            return tanh_derivative(z, a, self._array("derivative", layer, len(z)))
+        return f.derivative(z, a)
 
     @property
     def raw(self) -> Array:
@@ -81,8 +116,7 @@ class Pass:
     @cached_property
     def derivatives(self) -> list[Array]:
         """f'_l(z_l) of the hidden layers, each of shape (h_l, n)."""
-        hidden = zip(self.network.activations, self.z, self.inputs[1:])
-        return [f.derivative(z, abar[:-1]) for f, z, abar in hidden]
+        return [self._derivative(layer) for layer in range(len(self.layers) - 1)]
 
     @cached_property
     def second_derivatives(self) -> list[Array | None]:
@@ -119,9 +153,13 @@ class Pass:
             self.network.loss.gradient(self.raw, self.targets, self.prediction).T, self.weight, order="C"
         )
         deltas, errors = [delta], []
-        for W, derivative in zip(self.layers[:0:-1], self.derivatives[::-1]):
-            errors.append(W[:-1] * delta if len(delta) == 1 else W[:-1] @ delta)
-            delta = errors[-1] * derivative
+        for layer in range(len(self.layers) - 1, 0, -1):
+            W, units = self.layers[layer][:-1], len(self.layers[layer]) - 1
+            times = np.multiply if len(delta) == 1 else np.matmul
+            errors.append(times(W, delta, out=self._array("error", layer, units)))
+            delta = np.multiply(
+                errors[-1], self.derivatives[layer - 1], out=self._array("delta", layer, units)
+            )
             deltas.append(delta)
         self.deltas, self.errors = deltas[::-1], errors[::-1]
 
@@ -148,15 +186,3 @@ class Pass:
     def position(self, rows: slice) -> slice:
         """Return where the samples `rows` of the chunk stand in the data."""
         return slice(self.start + rows.start, self.start + rows.stop)
-
-
-def _activated(network: Network, layer: int, z: Array) -> Array:
-    """Return [f(z); 1]; tanh, the default, writes its values in place."""
-    f = network.activations[layer]
-    abar = np.empty((len(z) + 1, z.shape[1]), z.dtype)
-    if f.value is tanh:
-        tanh(z, out=abar[:-1])
-    else:
-        abar[:-1] = f.value(z)
-    abar[-1] = 1
-    return abar

@@ -45,6 +45,24 @@ def test_threads_change_no_bit(case, chunk_bytes, monkeypatch):
     assert np.array_equal(together[1], alone[1])
 
 
+def test_only_transient_passes_over_many_chunks_share_their_memory():
+    case = cases.NETS[3]
+    objective, places = case.objective(1500), {True: [], False: []}
+    for transient, found in places.items():
+        passes = []
+
+        def work(p, _, found=found, passes=passes):
+            passes.append(p)  # alive, so that no other pass gets its memory by chance
+            p.backward()
+            found += [p.z[0].ctypes.data, p.deltas[0].ctypes.data]
+            return 0.0
+
+        objective.over_chunks(case.theta(), work, transient=transient)
+    assert objective.n_chunks > 2
+    assert len(set(places[True])) == 2
+    assert len(set(places[False])) == 2 * objective.n_chunks
+
+
 @pytest.mark.parametrize("case", cases.SINGLE_PRECISION, ids=str)
 def test_single_precision(case):
     theta, truth = case.theta(), Truth(case)
