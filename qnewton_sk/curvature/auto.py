@@ -16,42 +16,46 @@ from .matrices import GaussNewton, Hessian
 
 Array = NDArray[Any]
 
+# A kind of step is judged by the decrease of log(loss) per cost, which is counted in gradients. The thresholds were
+# chosen on the development sets of benchmarks/time_to_loss.py.
+
 NEWTON_GAIN = 0.05
-"""Decrease of log(loss) per Newton step on a plateau of first-order steps: 50 to 100 exact trust-region steps take
-two-spirals and parity from log 2 to where L-BFGS ends, which is about 4 in log(loss)."""
+"""Decrease of log(loss) that is expected of a Newton step on a plateau. Exact trust-region steps take two-spirals and
+parity-8 from log(2) to the loss at which L-BFGS ends, a decrease of about 4 in log(loss), in 50 to 100 steps."""
 
 PLATEAU_SHARE = 0.2
-"""Share of the first loss above which a stall is taken for such a plateau. Below it, the stall may be the end: a
-penalised loss creeps whatever the steps are, or a few samples are left on the wrong side of a saturated net. Newton
-steps leave that plateau in no fewer steps than gradients are needed (200 of each on parity-8)."""
+"""Share of the first loss above which a stall counts as a plateau. Below it, the fit may be near its end: the penalty
+bounds the loss from below, or a saturated net has a few samples left on the wrong side, where Newton steps make no more
+progress per cost than gradient steps do (parity-8)."""
 
 STALL_GAIN = 0.0005
 """The same as `NEWTON_GAIN`, for a loss below `PLATEAU_SHARE` of the first."""
 
 MAX_POOR_WINDOWS = 3
-"""Number of windows in a row below `STALL_GAIN` after which Newton steps finish the fit."""
+"""Number of consecutive windows below `STALL_GAIN` after which Newton steps finish the fit."""
 
 MAX_CHEAP_STEP_COST = 10.0
-"""Cost in gradients up to which a Newton step is cheap: quasi-Newton steps need as many to learn anything."""
+"""Cost of a Newton step, in gradients, up to which a fit starts with Newton steps: quasi-Newton steps need about as
+many gradients before their pairs describe the curvature."""
 
 MIN_WINDOW, MAX_WINDOW = 15.0, 60.0
 """Gradients over which the progress of first-order steps is judged: half the cost of a Newton step within these bounds,
-and the maximum for a loss below `PLATEAU_SHARE` of the first. Shorter windows see the noise. Longer ones on a plateau
-let the steps go further into it, and Newton steps take three times as long out of it as from where they would have
-begun (parity-8)."""
+and the maximum for a loss below `PLATEAU_SHARE` of the first. The progress over fewer gradients is erratic. Over more,
+first-order steps go further into a plateau, and Newton steps need three times as long to leave it (parity-8)."""
 
 MAX_STEP_COST = 120.0
-"""Maximum cost of a Newton step in gradients: about 20 products of conjugate gradients, two gradients each, three times
-over, in place of a factorisation."""
+"""Maximum cost of a Newton step in gradients. Conjugate gradients bound it: three truncated solves of 20 products, each
+of which costs two gradients, lower the loss as far as one exact step."""
 
 GRADIENT_OVERHEAD_FLOPS, ASSEMBLY_OVERHEAD_FLOPS = 2.5e6, 1.5e7
-"""Operations in the time that a gradient and an assembly take whatever their size: 0.05 and 0.3 ms of Python."""
+"""Operations in the time of the Python code around a gradient and around an assembly, 0.05 and 0.3 ms."""
 
 MIN_GAUSS_NEWTON_GAIN = 0.005
-"""Mean decrease of log(loss) per Gauss-Newton step below which Gauss-Newton is held to leave out too much."""
+"""Mean decrease of log(loss) per Gauss-Newton step below which the second derivatives that Gauss-Newton omits are taken
+to matter, so that the exact Hessian takes over."""
 
 GAUSS_NEWTON_WINDOW = 10
-"""Number of steps over which that mean is taken."""
+"""Number of Gauss-Newton steps over which the mean decrease is taken."""
 
 
 @dataclass(frozen=True)
