@@ -68,7 +68,8 @@ def table_4(t):
     cells = list(_times_row(claim, paper, rows, t.about("language_mistral_times")["sequences"], 2000 / 6200))
     share = number(low_rank["seconds_per_step"] / sgd["seconds_per_step"])
     cells[-1] += (
-        f" With the low-rank solve, a Newton step takes {share} times as long as an SGD step, without a quantum computer."
+        f" With the low-rank solve, a Newton step takes {share} times as long as an SGD step, "
+        "without a quantum computer."
     )
     return tuple(cells)
 
@@ -109,9 +110,10 @@ def figure_1_left(t):
     ours = "; ".join(f"{100 * row['pruned_share']:.0f} %: {row['accuracy']:.3f}" for row in pruned)
     good = bool(kept) and min(kept) <= 0.4
     reason = f"With the whole matrix the accuracy is {whole:.3f}. "
-    reason += (
-        f"It is within 0.01 of that down to {100 * min(kept):.0f} % of $N$" if kept else "It never comes within 0.01 of that"
-    )
+    if kept:
+        reason += f"It is within 0.01 of that down to {100 * min(kept):.0f} % of $N$"
+    else:
+        reason += "It never comes within 0.01 of that"
     reason += ": most of the matrix is dominated by $\\epsilon = 1$."
     return claim, paper, ours, "the same", t.dnn_size("sweeps"), REPRODUCED if good else NOT, reason
 
@@ -303,8 +305,9 @@ def abstract_time(t):
                 parts.append(f"{name}: {number(ratio)} times SGD's time")
                 wins += [ratio < 1] if label.startswith("paper") else []
     verdict = REPRODUCED if all(wins) else IN_PART if any(wins) else NOT
-    reason = "An SGD step costs one gradient. The exact Hessian of the DNN costs hundreds of gradients to assemble, which no "
-    reason += "solver saves; the empirical Fisher matrices of Mistral cost little more than the gradient itself."
+    reason = "An SGD step costs one gradient. The exact Hessian of the DNN costs hundreds of gradients to assemble, "
+    reason += "which no solver saves; the empirical Fisher matrices of Mistral cost little more "
+    reason += "than the gradient itself."
     if "-" in "".join(told["paper's assumptions"]):
         reason += " A dash means that Newton's GD does not reach SGD's loss."
     return (
