@@ -81,7 +81,7 @@ def from_mlp(
     >>> from qnewton_sk import from_mlp
     >>> X, y = load_iris(return_X_y=True)
     >>> mlp = MLPClassifier((4,), alpha=0.1, solver="lbfgs", tol=0.1, random_state=0).fit(X, y)
-    >>> model = from_mlp(mlp, warm_start=True)
+    >>> model = from_mlp(mlp, warm_start=True, tol=1e-4)
     >>> bool((model.predict(X) == mlp.predict(X)).all())
     True
     >>> bool(model.fit(X, y).loss_ < mlp.loss_)

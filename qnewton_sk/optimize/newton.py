@@ -299,8 +299,13 @@ class _Epochs:
         return not is_early and self.policy.next_curvature(state.policy) is None
 
     def _without_improvement(self, here):
-        """Hand over to a closing Newton step if there has been none yet; else the run ends."""
+        """Hand over to a closing Newton step if there has been none yet; else the run ends.
+
+        Where the gradient is small, it goes on: the next Newton step finds out whether this is a minimum.
+        """
         state = here.state
+        if not self.in_batches and state.point.has_gradient_below(self.settings.tol):
+            return here, None
         if not self.in_batches and self._is_first_order_by_choice(state):
             state = changed(state, policy=self.policy.exhausted(state.policy), is_closing=True, pairs=None)
             watch = changed(here.watch, stale=self.settings.n_iter_no_change - 1)
