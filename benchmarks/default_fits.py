@@ -1,8 +1,9 @@
 """Results of fits with default settings on small data sets: endings, scores beside scikit-learn's, Hessians.
 
 Inputs (and the targets of regressions) are standardised on the training part; every seed has its own split, three
-quarters for training. The peers are scikit-learn's MLPs with their defaults (Adam) and with solver="lbfgs", the same
-net, activation and penalty; the sides take turns. Prints two tables in Markdown, medians over the seeds:
+quarters for training. The peers are scikit-learn's MLPs with their defaults (Adam) and with solver="lbfgs", all with
+the same net and activation, and each with its own default penalty; the sides take turns. Prints two tables in
+Markdown, medians over the seeds:
 
 1. fits: Newton solves, condition number of the last system, how the fits ended, seconds, test scores (accuracy, R^2);
 2. Hessians: `hessian_summary_` beside numpy's eigenvalues of `hessian(X, y)` at the fitted parameters, and how many of
@@ -78,14 +79,14 @@ def data_of(name, seed):
 
 
 def sides_of(name, seed, tol=None):
-    """Return {side: estimator}, all with the same net; ours with another `tol` if one is given."""
+    """Return {side: estimator}, all with the same net, and with their default penalties; `tol` is for ours."""
     ours, theirs = (
         (QNewtonRegressor, MLPRegressor) if name in REGRESSIONS else (QNewtonClassifier, MLPClassifier)
     )
     net = ours(random_state=seed)
     if tol is not None:
         net.set_params(tol=tol)
-    shared = {key: net.get_params()[key] for key in ("hidden_layer_sizes", "activation", "alpha")}
+    shared = {key: net.get_params()[key] for key in ("hidden_layer_sizes", "activation")}
     return {
         "ours": net,
         "adam": theirs(**shared, random_state=seed),

@@ -247,7 +247,7 @@ def history():
     X, y = sine_product()
     scheduler = Scheduler([classical_backends()[0], quantum_backend("photonic")], tol=1e-2)
     settings = dict(curvature="gauss_newton", condition_number="lanczos", scheduler=scheduler)
-    net = QNewtonRegressor((16, 16), random_state=0, **settings).fit(X, y)
+    net = QNewtonRegressor((16, 16), alpha=1e-4, random_state=0, **settings).fit(X, y)
     figure, (left, right) = plt.subplots(1, 2, figsize=(11, 4), layout="constrained")
     table = net.history_
     left.semilogy(table["step"], table["loss"], color=OURS, label="loss")
@@ -264,7 +264,7 @@ def history():
 def hessian():
     """Spectrum and entries of the Hessian of a fitted net."""
     X, y = sine_product()
-    net = QNewtonRegressor((8, 8), random_state=0).fit(X, y)
+    net = QNewtonRegressor((8, 8), alpha=1e-4, random_state=0).fit(X, y)
     figure, axes = plt.subplots(1, 2, figsize=(11, 4), layout="constrained")
     for kind, ax in zip(("spectrum", "magnitude"), axes):
         HessianDisplay.from_estimator(net, X, y, kind=kind, ax=ax)

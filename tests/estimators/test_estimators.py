@@ -71,7 +71,7 @@ def test_the_start_is_that_of_mlp(monkeypatch, ours, theirs, activation, X, y):
         yield Progress(theta, objective.value(theta), 1, (), "max_iter")
 
     monkeypatch.setattr(Newton, "run", stop_at_once)
-    settings = dict(hidden_layer_sizes=(6, 4), activation=activation, random_state=3)
+    settings = dict(hidden_layer_sizes=(6, 4), activation=activation, alpha=1e-4, random_state=3)
     model = ours(**settings).fit(X, y)
     reference = theirs(
         **settings, solver="sgd", learning_rate_init=1e-300, max_iter=1, batch_size=len(X)
