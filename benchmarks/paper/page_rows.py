@@ -34,12 +34,14 @@ def table_2(t):
     largest = max(row["n"] for row in rows)
     found = {row["method"]: row for row in rows if row["n"] == largest}
     parts = [f"{name} {number(row['milliseconds'])} ms" for name, row in found.items()]
-    reason = (
-        "The determinant is computed by a factorisation: the estimate costs as much as the solve that it should save."
-    )
+    reason = "The determinant is computed by a factorisation: the estimate costs as much as the solve that it should save."
     if "determinant" in found:
         ratio = found["determinant"]["ratio"]
-        times = f"{number(ratio)} times the truth" if math.isfinite(ratio) else "beyond the range of double precision"
+        times = (
+            f"{number(ratio)} times the truth"
+            if math.isfinite(ratio)
+            else "beyond the range of double precision"
+        )
         reason += f" Its bound is {times} there."
     if "shift" in found:
         share = found["shift"]["milliseconds"] / found["LU"]["milliseconds"]
@@ -90,7 +92,9 @@ def _times_row(claim, paper, rows, size, paper_ratio):
     reason = f"To a loss of {number(sgd['loss'])}, Newton takes {number(ratio)} times as many steps as SGD"
     reason += f" (the paper: {number(paper_ratio)})"
     reason += (
-        ", and less time under the paper's assumptions." if faster else ", and more time under any assumptions."
+        ", and less time under the paper's assumptions."
+        if faster
+        else ", and more time under any assumptions."
     )
     return claim, paper, text["paper"], text["end"], size, verdict, reason
 
@@ -164,7 +168,11 @@ def figure_2(model, label, saved):
         fewer = f"{100 * share:.0f} % fewer" if share >= 0 else f"{-100 * share:.0f} % more"
         reason = f"Newton's GD takes {fewer} steps than SGD. Dividing the gradient by $\\epsilon \\max|F|$, without an "
         scaled = steps["scaled"]
-        reason += "inverse, does not reach this loss; " if math.isnan(scaled) else f"inverse, takes {number(scaled)}; "
+        reason += (
+            "inverse, does not reach this loss; "
+            if math.isnan(scaled)
+            else f"inverse, takes {number(scaled)}; "
+        )
         reason += f"Adam takes {number(steps['adam'])}."
         return claim, paper, f"to a loss of {level:.2f}: {told}", "", size, verdict, reason
 
@@ -282,9 +290,7 @@ def abstract_example(t):
     ours = f"quantum {seconds(row['paper_seconds'])}, LU {seconds(row['lu_seconds'])}"
     end = f"quantum {seconds(row['end_to_end_seconds'])}, LU {seconds(row['lu_seconds'])}"
     wins = row["paper_seconds"] < row["lu_seconds"]
-    reason = (
-        "Under the paper's own assumptions the quantum solver is faster; with data loading and readout it is slower."
-    )
+    reason = "Under the paper's own assumptions the quantum solver is faster; with data loading and readout it is slower."
     return claim, paper, ours, end, "full (modelled)", NOT if wins else REPRODUCED, reason
 
 
