@@ -67,20 +67,39 @@ class LowRankPrecision:
     Attributes
     ----------
     added : float
-        As of `DensePrecision`, for the parameters without a prior.
+        As of `DensePrecision`: what was added for the parameters without a prior, or the precision to which smaller
+        ones of the others were raised.
+
+    Raises
+    ------
+    scipy.linalg.LinAlgError
+        If G is not finite, or parameters without a prior are not determined.
     """
 
     def __init__(self, G, prior):
-        self.prior, self._G = prior, G
         self._free = np.flatnonzero(prior == 0)
         self._kept = np.flatnonzero(prior)
-        scaled = G[:, self._kept] / np.sqrt(prior[self._kept])
+        self.prior, lowest = self._resolved(G, prior)
+        self._G = G
+        scaled = G[:, self._kept] / np.sqrt(self.prior[self._kept])
         C = scaled @ scaled.T
         C.reshape(-1)[:: len(C) + 1] += 1.0
         self._capacitance, _ = cholesky_with_jitter(C, np.zeros(len(C)))
         self._half = self._whiten(G[:, self._free])  # rows of C^-1/2 G_F
         schur = self._half.T @ self._half
-        self._schur, self.added = cholesky_with_jitter(schur, np.zeros(len(schur)))
+        self._schur, added = cholesky_with_jitter(schur, np.zeros(len(schur)))
+        self.added = max(added, lowest)
+
+    def _resolved(self, G, prior):
+        """Return the prior that rounding resolves beside the curvature, and what it was raised to, or 0.0."""
+        with np.errstate(over="ignore", invalid="ignore"):
+            scale = float(np.einsum("ij,ij->j", G, G).max(initial=0.0))
+        if not np.isfinite(scale):
+            raise linalg.LinAlgError("the curvature is not finite, hence not positive semidefinite")
+        lowest = FIRST_JITTER * scale
+        if not (prior[self._kept] < lowest).any():
+            return prior, 0.0
+        return np.where(prior == 0, 0.0, np.maximum(prior, lowest)), lowest
 
     def _whiten(self, B):
         return linalg.solve_triangular(self._capacitance, B, lower=True, check_finite=False)

@@ -155,11 +155,6 @@ class Search:
         self.held = HELD_UPDATES if self.objective.network.loss.is_sum_of_squares else 0
 
     @property
-    def free_updates(self):
-        """Number of updates since the noise level, if there is one, has been free to change."""
-        return self.updates - self.held
-
-    @property
     def log_evidence(self):
         """The highest so far."""
         return -math.inf if self.best is None else self.best.log_evidence

@@ -247,6 +247,22 @@ def test_variances_of_extreme_priors_do_not_overflow():
     np.testing.assert_allclose(precision.variances(), 1e-300)
 
 
+def test_priors_below_rounding_are_raised():
+    rng = np.random.default_rng(7)
+    G, prior = rng.standard_normal((3, 8)), np.full(8, 1e-300)
+    prior[0] = 0.0
+    low = LowRankPrecision(G, prior)
+    assert 0 < low.added < 1e-10
+    dense = DensePrecision(G.T @ G, np.where(prior == 0, 0.0, low.added))
+    np.testing.assert_allclose(low.variances(), dense.variances(), rtol=1e-3)
+    assert np.isfinite(low.draw(np.random.RandomState(0), 5)).all()
+
+
+def test_a_curvature_beyond_double_precision_is_refused():
+    with pytest.raises(linalg.LinAlgError, match="not finite"):
+        LowRankPrecision(np.full((2, 5), 1e200), np.ones(5))
+
+
 @pytest.mark.parametrize("per_input", [False, True])
 @pytest.mark.parametrize("loss, outputs", [("squared_error", 1), ("squared_error", 2), ("softmax", 3)])
 def test_evidence_in_the_space_of_samples_is_that_of_the_matrix_of_parameters(loss, outputs, per_input):
