@@ -34,7 +34,8 @@ def table_2(t):
     largest = max(row["n"] for row in rows)
     found = {row["method"]: row for row in rows if row["n"] == largest}
     parts = [f"{name} {number(row['milliseconds'])} ms" for name, row in found.items()]
-    reason = "The determinant is computed by a factorisation: the estimate costs as much as the solve that it should save."
+    reason = "The determinant is computed by a factorisation: "
+    reason += "the estimate costs as much as the solve that it should save."
     if "determinant" in found:
         ratio = found["determinant"]["ratio"]
         times = (
@@ -290,7 +291,8 @@ def abstract_example(t):
     ours = f"quantum {seconds(row['paper_seconds'])}, LU {seconds(row['lu_seconds'])}"
     end = f"quantum {seconds(row['end_to_end_seconds'])}, LU {seconds(row['lu_seconds'])}"
     wins = row["paper_seconds"] < row["lu_seconds"]
-    reason = "Under the paper's own assumptions the quantum solver is faster; with data loading and readout it is slower."
+    reason = "Under the paper's own assumptions the quantum solver is faster; "
+    reason += "with data loading and readout it is slower."
     return claim, paper, ours, end, "full (modelled)", NOT if wins else REPRODUCED, reason
 
 
