@@ -6,6 +6,9 @@ from scipy import linalg
 FIRST_JITTER = 1e-12
 """What is added first to a singular matrix, relative to its largest diagonal entry: some thousand rounding errors."""
 
+MIN_PRECISION = 1e-150
+"""Smaller precisions are raised: variances of predictions would leave the range of double precision."""
+
 MAX_JITTER = 1e-2
 """Relative addition at which a factorisation is given up: nothing of the posterior would be left."""
 
@@ -96,7 +99,7 @@ class LowRankPrecision:
             scale = float(np.einsum("ij,ij->j", G, G).max(initial=0.0))
         if not np.isfinite(scale):
             raise linalg.LinAlgError("the curvature is not finite, hence not positive semidefinite")
-        lowest = FIRST_JITTER * scale
+        lowest = max(FIRST_JITTER * scale, MIN_PRECISION)
         if not (prior[self._kept] < lowest).any():
             return prior, 0.0
         return np.where(prior == 0, 0.0, np.maximum(prior, lowest)), lowest
@@ -154,8 +157,8 @@ def cholesky_with_jitter(H, diagonal):
         A = H.T.copy(order="F")
         A.reshape(-1, order="F")[:: len(A) + 1] += diagonal + added
         lower, info = linalg.lapack.dpotrf(A, lower=1, clean=1, overwrite_a=1)
-        if info == 0 and np.isfinite(lower.diagonal()).all():
+        if info == 0 and np.isfinite(lower.diagonal()).all() and lower.diagonal().min() ** 2 >= MIN_PRECISION:
             return lower, added
-        added = max(10.0 * added, FIRST_JITTER * scale)
-        if not added <= MAX_JITTER * scale:
+        added = max(10.0 * added, FIRST_JITTER * scale, 2 * MIN_PRECISION)
+        if not added <= max(MAX_JITTER * scale, 2 * MIN_PRECISION):
             raise linalg.LinAlgError("the curvature is not positive semidefinite")

@@ -100,7 +100,8 @@ def updated(objective, groups, penalties, found):
     found : Laplace
         The approximation with them.
     """
-    alpha = found.effective / np.maximum(found.squares, np.finfo(float).tiny)
+    with np.errstate(over="ignore"):  # weights of almost zero; the change is limited
+        alpha = found.effective / np.maximum(found.squares, np.finfo(float).tiny)
     alpha = np.clip(alpha, penalties.alpha / MAX_ALPHA_CHANGE, penalties.alpha * MAX_ALPHA_CHANGE)
     change = np.abs(np.log(alpha / penalties.alpha))[found.effective > DETERMINED].max(initial=0.0)
     beta = penalties.beta

@@ -1,5 +1,6 @@
 """The Laplace approximation against exact integrals, BayesianRidge, and finite differences."""
 
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -256,6 +257,27 @@ def test_priors_below_rounding_are_raised():
     dense = DensePrecision(G.T @ G, np.where(prior == 0, 0.0, low.added))
     np.testing.assert_allclose(low.variances(), dense.variances(), rtol=1e-3)
     assert np.isfinite(low.draw(np.random.RandomState(0), 5)).all()
+
+
+@pytest.mark.parametrize("kind", [DensePrecision, LowRankPrecision])
+@pytest.mark.parametrize("smallest", [0.0, 1e-300])
+def test_variances_of_what_nothing_determines_are_finite(kind, smallest):
+    prior = np.full(6, 1e-300)
+    prior[4:] = smallest
+    precision = kind(np.zeros((6, 6)) if kind is DensePrecision else np.zeros((2, 6)), prior)
+    assert precision.added > 0
+    assert 0 < precision.variances().min() <= precision.variances().max() <= 1e150
+
+
+def test_an_update_from_weights_of_zero_is_limited():
+    network = net(3, 2, 1)
+    objective = Objective(network, np.ones((4, 3)), np.ones((4, 1)), np.ones(4))
+    groups = penalty_groups(network)
+    penalties, theta = Penalties(np.ones(groups.count), 1.0), network.initial(np.random.RandomState(0))
+    found = replace(laplace(objective, theta, groups, penalties), squares=np.zeros(groups.count))
+    found = replace(found, effective=np.full(groups.count, 30.0))
+    alpha = updated(objective, groups, penalties, found)[0].alpha
+    assert np.isfinite(alpha).all() and (alpha > 1).all()
 
 
 def test_a_curvature_beyond_double_precision_is_refused():
