@@ -199,6 +199,8 @@ def _passes(layers, activations, loss, X, targets, w, penalty, eps):
         gradients += [delta.sum(axis=0), inputs[l].T @ delta + penalty * W]
         errors += [error.sum(axis=0), sizes[l].T @ error + penalty * np.abs(W)]
         if l:
-            delta, error = delta @ W.T * slopes[l - 1], error @ np.abs(W).T * np.abs(slopes[l - 1])
+            rounded = np.abs(delta) @ np.abs(W).T  # slopes near zero are differences such as 1 - tanh^2
+            delta = delta @ W.T * slopes[l - 1]
+            error = error @ np.abs(W).T * np.abs(slopes[l - 1]) + rounded
     flat = np.concatenate([g.ravel() for g in gradients[::-1]])
     return Judged(value, value_error, flat, 64 * eps * np.concatenate([e.ravel() for e in errors[::-1]]), z)
