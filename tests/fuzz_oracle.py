@@ -184,7 +184,7 @@ def _passes(layers, activations, loss, X, targets, w, penalty, eps):
         a, slope = f(z)
         inputs.append(a)
         slopes.append(slope)
-        sizes.append(np.abs(a) + np.abs(slope) * size)
+        sizes.append(np.abs(a) + np.abs(slope) * size + (f is _tanh))  # tanh is accurate in absolute terms
     W, b = layers[-1]
     z, size = inputs[-1] @ W + b, sizes[-1] @ np.abs(W) + np.abs(b)
     values, delta, terms = LOSSES[loss](z, targets)
