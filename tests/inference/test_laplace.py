@@ -269,15 +269,16 @@ def test_variances_of_what_nothing_determines_are_finite(kind, smallest):
     assert 0 < precision.variances().min() <= precision.variances().max() <= 1e150
 
 
-def test_an_update_from_weights_of_zero_is_limited():
+def test_an_update_from_weights_and_residuals_of_zero_is_limited():
     network = net(3, 2, 1)
     objective = Objective(network, np.ones((4, 3)), np.ones((4, 1)), np.ones(4))
     groups = penalty_groups(network)
     penalties, theta = Penalties(np.ones(groups.count), 1.0), network.initial(np.random.RandomState(0))
     found = replace(laplace(objective, theta, groups, penalties), squares=np.zeros(groups.count))
-    found = replace(found, effective=np.full(groups.count, 30.0))
-    alpha = updated(objective, groups, penalties, found)[0].alpha
-    assert np.isfinite(alpha).all() and (alpha > 1).all()
+    found = replace(found, effective=np.full(groups.count, 30.0), deviance=0.0)
+    after = updated(objective, groups, penalties, found)[0]
+    assert np.isfinite(after.alpha).all() and (after.alpha > 1).all()
+    assert np.isfinite(after.beta)
 
 
 def test_a_curvature_beyond_double_precision_is_refused():
