@@ -35,8 +35,8 @@ class Tables:
     def dnn_size(self, name):
         """Return the size of that run as text."""
         label = self.dnn_label(name)
-        times = self.get(f"dnn_{label}_times") if label else None
-        return f"$N$ = {int(times[0]['n']):,}, {label} x {label} pixels" if times else "MNIST, small images"
+        rows = label and (self.get(f"dnn_{label}_times") or self.get(f"dnn_{label}_sparsity"))
+        return f"$N$ = {int(rows[0]['n']):,}, {label} x {label} pixels" if rows else "MNIST, small images"
 
     def sources(self):
         """Return {file: its provenance}."""

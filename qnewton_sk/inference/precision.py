@@ -7,7 +7,7 @@ FIRST_JITTER = 1e-12
 """What is added first to a singular matrix, relative to its largest diagonal entry: some thousand rounding errors."""
 
 MIN_PRECISION = 1e-150
-"""Smaller precisions are raised: variances of predictions would leave the range of double precision."""
+"""Smaller precisions are raised, so that variances of predictions stay within the range of double precision."""
 
 MAX_JITTER = 1e-2
 """Relative addition at which a factorisation is given up: nothing of the posterior would be left."""
@@ -76,7 +76,7 @@ class LowRankPrecision:
     Raises
     ------
     scipy.linalg.LinAlgError
-        If G is not finite, or parameters without a prior are not determined.
+        If G^T G is not finite.
     """
 
     def __init__(self, G, prior):
@@ -152,13 +152,13 @@ def cholesky_with_jitter(H, diagonal):
     scale = float(np.max(H.diagonal() + diagonal)) or 1.0
     if not np.isfinite(scale):
         raise linalg.LinAlgError("the curvature is not finite, hence not positive semidefinite")
-    added = 0.0
+    added, lowest = 0.0, 2.0 * MIN_PRECISION  # twice, since the factor's entries are rounded
     while True:
         A = H.T.copy(order="F")
         A.reshape(-1, order="F")[:: len(A) + 1] += diagonal + added
         lower, info = linalg.lapack.dpotrf(A, lower=1, clean=1, overwrite_a=1)
         if info == 0 and np.isfinite(lower.diagonal()).all() and lower.diagonal().min() ** 2 >= MIN_PRECISION:
             return lower, added
-        added = max(10.0 * added, FIRST_JITTER * scale, 2 * MIN_PRECISION)
-        if not added <= max(MAX_JITTER * scale, 2 * MIN_PRECISION):
+        added = max(10.0 * added, FIRST_JITTER * scale, lowest)
+        if not added <= max(MAX_JITTER * scale, lowest):
             raise linalg.LinAlgError("the curvature is not positive semidefinite")

@@ -108,7 +108,8 @@ def updated(objective, groups, penalties, found):
     if objective.network.loss.is_sum_of_squares:
         observations = objective.total_weight * objective.network.widths[-1]
         freedom = max(observations - found.effective.sum() - found.flat, MIN_FREEDOM * observations)
-        beta = freedom / max(found.deviance, 4 * freedom * np.finfo(float).tiny)
+        smallest = 4 * freedom * np.finfo(float).tiny  # where residuals vanish, beta stays finite
+        beta = freedom / max(found.deviance, smallest)
     return Penalties(alpha, beta), float(change), math.log(beta / penalties.beta)
 
 
