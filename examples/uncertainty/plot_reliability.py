@@ -2,9 +2,8 @@
 Probabilities that mean what they say
 =====================================
 
-A classifier without enough regularisation is right less often than its probabilities say. With penalties found by
-the evidence, and
-probabilities averaged over the posterior of the last layer, confidence and accuracy agree more closely.
+A classifier without enough regularisation is right less often than its probabilities say. With penalties found by the
+evidence, and probabilities averaged over the posterior, confidence and accuracy agree more closely.
 """
 
 import matplotlib.pyplot as plt
@@ -19,7 +18,7 @@ from qnewton_sk import QNewtonClassifier, UncertaintyDisplay
 X, y = load_breast_cancer(return_X_y=True)
 nets = {
     "default": QNewtonClassifier(random_state=0),
-    "evidence": QNewtonClassifier(alpha="evidence", posterior="last_layer", random_state=0),
+    "evidence": QNewtonClassifier(alpha="evidence", posterior="full", random_state=0),
 }
 
 # %%

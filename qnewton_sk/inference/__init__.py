@@ -6,8 +6,8 @@ from .laplace import Laplace, Local, Penalties, laplace
 from .posterior import KINDS, Posterior, posterior_bytes, posterior_of
 from .precision import DensePrecision, LowRankPrecision
 from .predictive import averaged_logits, evidence_score, sampled, standard_deviation
+from .scales import natural_penalties
 from .search import Evidence, objective_alpha
-from .starts import natural_penalties
 
 __all__ = [
     "DensePrecision",

@@ -6,9 +6,8 @@ from dataclasses import replace
 from sklearn.base import BaseEstimator
 
 from .laplace import Penalties
+from .scales import TargetUnits, natural_penalties
 from .search import Search
-from .starts import natural_penalties
-from .units import TargetUnits
 
 STARTS = 3.0, 0.1
 """Penalties of the starts relative to their natural scale, the strong one first. Strong ones may collapse to a linear

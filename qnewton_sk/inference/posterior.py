@@ -8,6 +8,7 @@ from sklearn.utils import gen_batches
 from qnewton_sk.curvature import GaussNewton, jacobian_rows
 from qnewton_sk.nets import Network, Objective, resolve_loss
 
+from .expected import expected_objective
 from .precision import DensePrecision, LowRankPrecision
 from .search import MIN_FREEDOM
 
@@ -63,10 +64,8 @@ class Posterior:
         for rows in _chunks(network, X):
             for layer, precision in self.blocks:
                 J = output_jacobian(network, X[rows], self.theta, layer)
-                V = precision.solve(J.reshape(-1, J.shape[2]).T).reshape(J.shape[2], K, -1)
-                for k in range(K):
-                    out[rows, k] += np.einsum("np,pln->nl", J[k], V, optimize=True)
-        return mean, self.covariance_scale * (out + out.swapaxes(1, 2)) / 2
+                out[rows] += precision.covariances(J)
+        return mean, self.covariance_scale * out
 
     def draws(self, network, X, count, random_state):
         """Return raw outputs of parameters drawn from the posterior, shape (n, K, count); linear in the parameters."""
@@ -102,6 +101,14 @@ def output_jacobian(network, X, theta, layer=None):
 def posterior_of(objective, theta, prior, kind, beta=None):
     """Return the posterior of a fit.
 
+    Its precision is that of the Laplace approximation: the curvature of the data at theta plus the prior (MacKay 1992,
+    equation 3.7). Where classes are separated, the curvature at theta vanishes, although it does not nearby, and the
+    approximation knows nothing of the parameters that separate them. So for classes the curvature is the one that is
+    expected under the Laplace posterior: one step of the fixed point of the covariance of the Gaussian that is closest
+    to the posterior in the sense of Kullback and Leibler (Opper and Archambeau 2009, "The variational Gaussian
+    approximation revisited"). Further steps go back and forth around a wider one, without a lower log loss. For
+    "last_layer" the curvature stays that at theta, whose excess stands for the uncertainty of the other layers.
+
     Parameters
     ----------
     objective : Objective
@@ -130,9 +137,15 @@ def posterior_of(objective, theta, prior, kind, beta=None):
     layers = {"full": [None], "layer": range(L), "last_layer": [L - 1]}[kind]
     parts = [slice(None) if layer is None else network.layer_slices[layer] for layer in layers]
     data = objective.with_alpha(0.0)
-    precisions = [_precision(data, theta, layer, scale * prior[part]) for layer, part in zip(layers, parts)]
+
+    def precisions(around=None):
+        return [_precision(data, theta, k, scale * prior[part], around) for k, part in zip(layers, parts)]
+
+    found = precisions()
+    if loss.saturates and kind != "last_layer":
+        found = precisions(around=Posterior(theta, tuple(zip(layers, found))))
     effective = sum(
-        len(precision.prior) - float(precision.prior @ precision.variances()) for precision in precisions
+        len(precision.prior) - float(precision.prior @ precision.variances()) for precision in found
     )
     variance = 1.0
     if loss.is_sum_of_squares:
@@ -140,20 +153,34 @@ def posterior_of(objective, theta, prior, kind, beta=None):
         observations = total * network.widths[-1]
         freedom = max(observations - effective, MIN_FREEDOM * observations)
         variance = squares / freedom if beta is None else 1 / beta
-    blocks = tuple(zip(layers, precisions))
+    blocks = tuple(zip(layers, found))
     noise_variance = variance if loss.is_sum_of_squares else None
     return Posterior(theta, blocks, variance, noise_variance, float(effective))
 
 
-def _precision(data, theta, layer, prior):
-    """Return the precision of one block, in units of noise of variance one."""
+def _precision(data, theta, layer, prior, around=None):
+    """Return the precision of one block, in units of noise of variance one.
+
+    Its curvature is that at theta, or the one that is expected under the posterior `around`.
+    """
     scale = data.network.loss.likelihood_scale(data.network.widths[-1]) * data.total_weight
     if data.n_samples * data.network.widths[-1] < np.count_nonzero(prior):
-        rows = jacobian_rows(data, theta, layer).astype(float)
+        rows = data.rows_of_parts(_rows, theta, layer, around).astype(float)
         return LowRankPrecision(np.sqrt(scale) * rows, prior.astype(float))
-    blocks = GaussNewton("full" if layer is None else "layer").blocks(data, theta)
-    H = blocks[layer or 0].matrix.entries()
+    H = np.zeros((len(prior), len(prior)), data.dtype)
+    data.over_parts(_add_curvature, H, theta, layer, around)
     return DensePrecision(scale * H.astype(float), prior.astype(float))
+
+
+def _rows(part, theta, layer, around):
+    return jacobian_rows(part if around is None else expected_objective(part, around), theta, layer)
+
+
+def _add_curvature(part, out, theta, layer, around):
+    objective = part if around is None else expected_objective(part, around)
+    blocks = GaussNewton("full" if layer is None else "layer").blocks(objective, theta)
+    out += blocks[layer or 0].matrix.entries()
+    return 0.0
 
 
 def posterior_bytes(network, n_samples, kind):
@@ -169,9 +196,11 @@ def posterior_bytes(network, n_samples, kind):
     """
     sizes = [part.stop - part.start for part in network.layer_slices]
     orders = {"full": [sum(sizes)], "layer": sizes, "last_layer": sizes[-1:]}[kind]
-    rank = n_samples * network.widths[-1]
+    outputs = network.widths[-1]
+    rank = n_samples * outputs
+    averages = 2 * rank * outputs if network.loss.saturates and kind != "last_layer" else 0
     kept = sum(_entries(n, rank) for n in orders)
-    return int(8 * (kept + (MATRICES - 1) * max(_entries(n, rank) for n in orders)))
+    return int(8 * (averages + kept + (MATRICES - 1) * max(_entries(n, rank) for n in orders)))
 
 
 def _entries(n, rank):

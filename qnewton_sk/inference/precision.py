@@ -47,6 +47,13 @@ class DensePrecision:
         """Return the inverse of A times B of shape (N, k)."""
         return linalg.cho_solve((self._lower, True), B, check_finite=False)
 
+    def covariances(self, J):
+        """Return J_n A^-1 J_n^T for Jacobians of shape (K, n, N), shape (n, K, K)."""
+        K, n, _ = J.shape
+        half = linalg.solve_triangular(self._lower, J.reshape(K * n, -1).T, lower=True, check_finite=False)
+        half = half.reshape(-1, K, n)
+        return np.stack([np.einsum("pn,pln->nl", half[:, k], half) for k in range(K)], axis=1)
+
     def draw(self, random_state, count):
         """Return draws from N(0, inverse of A), shape (N, count)."""
         normal = random_state.standard_normal((len(self.prior), count))
@@ -136,6 +143,13 @@ class LowRankPrecision:
         seen = seen + self._half @ out[free]
         out[kept] = scaled - (rows.T @ seen) / self.prior[kept, None]
         return out
+
+    def covariances(self, J):
+        """Return J_n A^-1 J_n^T for Jacobians of shape (K, n, N), shape (n, K, K)."""
+        K, n, _ = J.shape
+        V = self.solve(J.reshape(K * n, -1).T).reshape(-1, K, n)
+        out = np.stack([np.einsum("np,pln->nl", J[k], V, optimize=True) for k in range(K)], axis=1)
+        return (out + out.swapaxes(1, 2)) / 2
 
     def draw(self, random_state, count):
         """Return draws from N(0, inverse of A), shape (N, count)."""

@@ -8,7 +8,7 @@ from scipy.linalg import LinAlgError
 
 from .groups import Groups
 from .laplace import Local, Penalties, laplace
-from .starts import MIN_NOISE, RANGE
+from .scales import MIN_NOISE, RANGE
 
 HELD_UPDATES = 5
 """Updates of each start before the noise level is touched: a noise that falls before the penalties have found their

@@ -29,6 +29,8 @@ class Loss:
         Whether that Hessian is diagonal; `hessian` then returns its diagonal, of shape (n, K).
     is_shift_invariant : bool
         Whether a number added to all the outputs of a sample changes nothing.
+    saturates : bool
+        Whether the Hessian in z vanishes far away, as where classes are certain, whatever the targets.
     min_target : float
         The smallest target for which the loss is defined.
     """
@@ -39,6 +41,7 @@ class Loss:
     is_convex: bool = True
     has_diagonal_hessian: bool = True
     is_shift_invariant: bool = False
+    saturates: bool = False
     min_target: float = -math.inf
 
     def predict(self, z: Array) -> Array:

@@ -22,7 +22,7 @@ class SoftmaxCrossEntropy(Loss):
     """-sum_k y_k log softmax(z)_k, for one-hot y."""
 
     name, out_activation, has_diagonal_hessian = "log_loss", "softmax", False
-    is_shift_invariant = True
+    is_shift_invariant = saturates = True
 
     def likelihood_scale(self, n_outputs: int) -> float | None:
         """Return 1: the cross-entropy is the negative log likelihood of a class."""
@@ -86,7 +86,7 @@ def _exponentials(z: Array) -> tuple[Array, Array, Array]:
 class LogisticCrossEntropy(Loss):
     """Sum over the outputs of log(1 + e^z) - y z, for y in {0, 1}: binary and multilabel problems."""
 
-    name, out_activation = "binary_log_loss", "logistic"
+    name, out_activation, saturates = "binary_log_loss", "logistic", True
 
     def likelihood_scale(self, n_outputs: int) -> float | None:
         """Return 1: the losses of the labels are summed."""

@@ -220,6 +220,15 @@ def test_standard_deviations_on_dask_arrays_are_lazy():
     assert mean.compute() == pytest.approx(model.predict(X), rel=1e-12)
 
 
+@pytest.mark.parametrize("kind", ["full", "layer"])
+def test_averaged_probabilities_of_a_dask_fit_are_those_of_numpy(kind):
+    """The curvature expected under the posterior is computed where each part of the data lies."""
+    settings = dict(posterior=kind, alpha=0.1)
+    model = fitted(QNewtonClassifier, chunked(X), chunked(LABELS), chunked(WEIGHT), **settings)
+    alone = fitted(QNewtonClassifier, X, LABELS, WEIGHT, **settings)
+    assert model.predict_proba(X) == pytest.approx(alone.predict_proba(X), rel=1e-5)
+
+
 @both
 @pytest.mark.parametrize("weight", [None, WEIGHT])
 def test_scores_are_those_of_numpy(make, y, weight):

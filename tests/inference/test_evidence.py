@@ -7,8 +7,8 @@ import pytest
 
 from qnewton_sk import QNewtonRegressor
 from qnewton_sk.inference import Penalties, laplace, natural_penalties, penalty_groups
+from qnewton_sk.inference.scales import TargetUnits
 from qnewton_sk.inference.search import NEGLIGIBLE, Search
-from qnewton_sk.inference.units import TargetUnits
 from qnewton_sk.nets import Network, Objective, resolve_activation, resolve_loss
 
 
