@@ -87,7 +87,9 @@ class Pass:
 
     def _array(self, name: str, layer: int, units: int) -> Array | None:
         """Return uninitialised memory of shape (units, n) from the workspace, or None, for numpy to allocate it."""
-        return self.workspace and self.workspace.array(f"{name}{layer}", units, self.n_samples)
+        if self.workspace is None:
+            return None
+        return self.workspace.array(f"{name}{layer}", units, self.n_samples)
 
     def _activated(self, layer: int) -> Array:
         """Return [f(z); 1]; tanh, the default, writes its values in place."""
