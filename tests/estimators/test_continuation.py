@@ -1,13 +1,10 @@
 """Nothing is lost: warm starts, partial fits, checkpoints, interrupted and failed fits."""
 
-import os
 import pickle
 import signal
-import subprocess
-import sys
-import textwrap
 import warnings
 
+import kills
 import numpy as np
 import pytest
 from sklearn.datasets import load_iris, make_friedman1, make_moons
@@ -154,44 +151,14 @@ def test_a_fit_goes_on_from_its_checkpoint_to_the_last_bit(name, epoch, tmp_path
     assert same(fitted(again, X, y), whole)  # the fit had ended
 
 
-SCRIPT = """
-import sys, warnings
-import numpy as np
-from sklearn.datasets import make_moons
-from qnewton_sk import QNewtonClassifier
-from qnewton_sk.estimators import checkpoint
-warnings.simplefilter("ignore")
-checkpoint.SECONDS_BETWEEN_WRITES = 0.0
-X, y = make_moons(300, noise=0.2, random_state=0)
-model = QNewtonClassifier((16, 16), random_state=0, max_iter=150, tol=0.0, early_stopping=True,
-                          n_iter_no_change=1000, checkpoint=sys.argv[1] or None)
-print("begin", flush=True)
-model.fit(X, y)
-np.savez(sys.argv[2], *model.coefs_, *model.intercepts_)
-"""
-
-
-def run_script(path, out, kill_after=None):
-    process = subprocess.Popen(
-        [sys.executable, "-c", textwrap.dedent(SCRIPT), str(path), str(out)], stdout=subprocess.PIPE
-    )
-    process.stdout.readline()
-    try:
-        process.wait(timeout=kill_after)
-    except subprocess.TimeoutExpired:
-        os.kill(process.pid, signal.SIGKILL)
-        process.wait()
-    process.stdout.close()
-
-
 @pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="the system has no SIGKILL")
 def test_a_killed_process_loses_nothing(tmp_path):
-    run_script("", tmp_path / "whole.npz")
+    call, path, out = kills.FITS["quasi-Newton"], tmp_path / "fit.ckpt", tmp_path / "resumed.npz"
+    kills.run(call, "", tmp_path / "whole.npz")
     for wait in (0.02, 0.1, 0.2, 0.35):
-        run_script(tmp_path / "fit.ckpt", tmp_path / "resumed.npz", wait)
-    run_script(tmp_path / "fit.ckpt", tmp_path / "resumed.npz")
-    with np.load(tmp_path / "whole.npz") as whole, np.load(tmp_path / "resumed.npz") as resumed:
-        assert all(np.array_equal(whole[name], resumed[name]) for name in whole.files)
+        kills.run(call, path, out, wait)
+    kills.run(call, path, out)
+    assert kills.same_models(tmp_path / "whole.npz", out)
 
 
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
