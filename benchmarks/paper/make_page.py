@@ -49,7 +49,7 @@ def _cell(text):
 def _curves(tables):
     parts = [
         f"\n## {label}: steps to equal training loss\n\n{text}"
-        for label, text in ((name.capitalize(), tables.steps_table(name)) for name in ("bert", "mistral"))
+        for label, text in ((label, tables.steps_table(label.lower())) for label in ("BERT", "Mistral"))
         if text
     ]
     return "\n".join(parts)
