@@ -6,6 +6,7 @@ import inspect
 import re
 import subprocess
 import sys
+import tarfile
 import zipfile
 from pathlib import Path
 
@@ -213,24 +214,43 @@ def test_every_module_is_on_the_architecture_page():
     assert [path.as_posix() for path in files if f"`{path.as_posix()}`" not in page] == []
 
 
-def test_a_wheel_holds_every_module(tmp_path):
-    source = tmp_path / "source"
-    source.mkdir()
-    for name in ("setup.cfg", "pyproject.toml", "README.md", "LICENSE"):
-        (source / name).write_bytes((PACKAGE.parent / name).read_bytes())
-    for path in [*MODULES.values(), PACKAGE / "py.typed"]:
-        copy = source / path.relative_to(PACKAGE.parent)
+def built(kind, folder, files):
+    """Build a "wheel" or an "sdist" from copies of some files of the project; return what it holds, by name."""
+    pytest.importorskip("setuptools", "77")
+    root, source = PACKAGE.parent, folder / "source"
+    for path in files:
+        copy = source / path.relative_to(root)
         copy.parent.mkdir(parents=True, exist_ok=True)
         copy.write_bytes(path.read_bytes())
-    pytest.importorskip("setuptools", "77")
-    command = "from setuptools.build_meta import build_wheel; import sys; print(build_wheel(sys.argv[1]))"
-    subprocess.run(
-        [sys.executable, "-c", command, str(tmp_path)], cwd=source, check=True, capture_output=True
+    command = f"from setuptools.build_meta import build_{kind}; import sys; print(build_{kind}(sys.argv[1]))"
+    done = subprocess.run(
+        [sys.executable, "-c", command, str(folder)], cwd=source, check=True, capture_output=True, text=True
     )
-    (wheel,) = tmp_path.glob("*.whl")
-    held = set(zipfile.ZipFile(wheel).namelist())
-    wanted = {path.relative_to(PACKAGE.parent).as_posix() for path in MODULES.values()}
-    assert wanted | {"qnewton_sk/py.typed"} <= held
+    archive = folder / done.stdout.split()[-1]
+    if kind == "wheel":
+        return set(zipfile.ZipFile(archive).namelist())
+    with tarfile.open(archive) as held:
+        return {name.partition("/")[2] for name in held.getnames()}
+
+
+ROOT_FILES = [PACKAGE.parent / name for name in ("setup.cfg", "pyproject.toml", "README.md", "LICENSE")]
+
+
+def test_a_wheel_holds_every_module(tmp_path):
+    files = [*MODULES.values(), PACKAGE / "py.typed"]
+    held = built("wheel", tmp_path, [*ROOT_FILES, *files])
+    assert {path.relative_to(PACKAGE.parent).as_posix() for path in files} <= held
+
+
+def test_the_tests_run_from_a_source_distribution(tmp_path):
+    """It holds the tests and all that they import or read, the scripts of the benchmarks among them."""
+    root = PACKAGE.parent
+    folders = (root / name for name in ("tests", "benchmarks", "examples", "docs"))
+    files = [path for folder in folders for path in folder.rglob("*.py") if "_build" not in path.parts]
+    files = [path for path in files if not {"gallery", "generated"} & set(path.parts)]
+    files += [root / "MANIFEST.in", root / "tox.ini", root / "CONTRIBUTING.md", *(root / "docs").glob("*.md")]
+    held = built("sdist", tmp_path, [*ROOT_FILES, *MODULES.values(), *files])
+    assert {path.relative_to(root).as_posix() for path in files} <= held
 
 
 @pytest.mark.parametrize("module", MODULES)
