@@ -14,6 +14,11 @@ those of 100,000 draws where the outputs have a standard deviation of 1, and wit
 two to six times as far off."""
 
 
+MAX_VARIANCE = 1e150
+"""Maximum covariance of outputs. Beyond it, as for inputs of 1e200, they are taken as independent with this variance,
+from which every class is as likely."""
+
+
 class OutputCurvature(Loss):
     """A loss of which only the Hessian in the outputs is known: its targets are that matrix, sample by sample.
 
@@ -54,14 +59,24 @@ def gaussian_points(mean, covariance):
 
     The symmetric root of each covariance is taken, since it is unique and exists for singular ones.
     """
-    values, vectors = np.linalg.eigh(covariance)
+    values, vectors = np.linalg.eigh(_bounded(covariance))
     root = (vectors * np.sqrt(np.maximum(values, 0.0))[:, None, :]) @ vectors.swapaxes(1, 2)
     for point in normal_points(mean.shape[1]):
         yield mean + root @ point
 
 
+def _bounded(covariance):
+    """Return the covariances without those that exceed `MAX_VARIANCE` or are not finite."""
+    extreme = ~(np.abs(covariance).max(axis=(1, 2)) <= MAX_VARIANCE)
+    if not extreme.any():
+        return covariance
+    limit = MAX_VARIANCE * np.eye(covariance.shape[1])
+    return np.where(extreme[:, None, None], limit, covariance)
+
+
 def without_shifts(mean, covariance):
     """Return mean and covariance of the outputs less their mean: what a softmax depends on."""
+    covariance = _bounded(covariance)
     of_rows = covariance - covariance.mean(axis=1, keepdims=True)
     centred = of_rows - of_rows.mean(axis=2, keepdims=True)
     return mean - mean.mean(axis=1, keepdims=True), centred

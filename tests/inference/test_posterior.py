@@ -8,6 +8,7 @@ from oracles import Truth
 from scipy.integrate import quad
 from scipy.special import expit, softmax
 
+from qnewton_sk import QNewtonClassifier
 from qnewton_sk.inference import averaged_logits, posterior_bytes, posterior_of, sampled, standard_deviation
 from qnewton_sk.inference.expected import expected_curvature
 from qnewton_sk.inference.posterior import output_jacobian
@@ -193,3 +194,15 @@ def test_posterior_of_separated_classes_knows_the_parameters_that_separate_them(
     assert posterior.covariances(objective.network, X[:1])[1][0, 0, 0] < 0.5 / 1e-3
     mean, spread = posterior.covariances(objective.network, X)
     assert (expit(averaged_logits(mean, spread[:, :, 0])[X > 0]) > 0.9).all()
+
+
+@pytest.mark.parametrize("activation", ["relu", "softplus", "tanh"])
+@pytest.mark.parametrize("size", [1e10, 1e100, 1e200])
+def test_probabilities_of_extreme_inputs_are_finite(activation, size):
+    rng = np.random.default_rng(0)
+    X, y = rng.standard_normal((40, 3)), rng.integers(3, size=40)
+    settings = dict(activation=activation, posterior="full", alpha=1.0, tol=0.1, random_state=0)
+    model = QNewtonClassifier((4,), **settings).fit(X, y)
+    p = model.predict_proba(size * X)
+    assert np.isfinite(p).all()
+    np.testing.assert_allclose(p.sum(axis=1), 1)
