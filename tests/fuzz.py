@@ -314,7 +314,7 @@ def _check_convergence(estimator, end, verdict):
 
 def _check_loss(estimator, end, dtype, verdict):
     """`loss_` is the objective at the model, where the dtype can hold it."""
-    if not abs(end.value) + end.value_error < np.finfo(dtype).max / 1e3:
+    if not max(abs(end.value) + end.value_error, end.largest) < np.finfo(dtype).max / 1e3:
         return
     difference = abs(np.longdouble(estimator.loss_) - end.value)
     allowed = 4 * end.value_error + float(np.finfo(dtype).tiny)

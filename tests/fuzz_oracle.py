@@ -13,8 +13,9 @@ from scipy.special import erf, expit, logsumexp
 LONG = np.longdouble
 HUBER = LONG(1.35)
 
-Judged = namedtuple("Judged", "value value_error gradient gradient_error raw")
-"""J and its gradient, what rounding errors in the precision of the fit may add to each, and the raw outputs."""
+Judged = namedtuple("Judged", "value value_error gradient gradient_error raw largest")
+"""J and its gradient, what rounding errors in the precision of the fit may add to each, the raw outputs, and the
+largest loss of a sample, which a tiny weight may hide."""
 
 
 def _tanh(z):
@@ -203,4 +204,11 @@ def _passes(layers, activations, loss, X, targets, w, penalty, eps):
             delta = delta @ W.T * slopes[l - 1]
             error = error @ np.abs(W).T * np.abs(slopes[l - 1]) + rounded
     flat = np.concatenate([g.ravel() for g in gradients[::-1]])
-    return Judged(value, value_error, flat, 64 * eps * np.concatenate([e.ravel() for e in errors[::-1]]), z)
+    return Judged(
+        value,
+        value_error,
+        flat,
+        64 * eps * np.concatenate([e.ravel() for e in errors[::-1]]),
+        z,
+        np.abs(values).max(),
+    )

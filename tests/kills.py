@@ -1,7 +1,7 @@
 """Kill checkpointed fits at random moments and compare what they end with: ``python tests/kills.py --kills 100``.
 
 A fit in a process of its own is ended by SIGKILL at a random moment, which includes that of a write; then the same call
-goes on from the checkpoint. Its model and its curve must be those of a fit that nobody has ended, to the last bit.
+goes on from the checkpoint. Its model and its curve must be those of an uninterrupted fit, to the last bit.
 """
 
 import argparse
@@ -77,7 +77,7 @@ def same_models(first, second):
 
 
 def main():
-    """Kill so many fits, in turns of `FITS`; the exit status is 1 if a model differs."""
+    """Kill that many fits, cycling through `FITS`; the exit status is 1 if a model differs."""
     arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     arguments.add_argument("--kills", type=int, default=100, help="default 100")
     arguments.add_argument("--seed", type=int, default=0, help="of the moments (default 0)")
@@ -85,11 +85,14 @@ def main():
     rng, kills, different = np.random.default_rng(options.seed), 0, 0
     with tempfile.TemporaryDirectory() as folder:
         folder = Path(folder)
-        seconds = {name: run(call, "", folder / f"{name}.npz")[1] for name, call in FITS.items()}
-        for name in itertools.cycle(FITS):
+        seconds = {}
+        for name, call in FITS.items():
+            run(call, "", folder / f"{name}.npz")
+            seconds[name] = run(call, folder / f"{name}.ckpt", folder / "timed.npz")[1]
+        for attempt, name in enumerate(itertools.cycle(FITS)):
             if kills >= options.kills:
                 break
-            path, out = folder / f"{kills}.ckpt", folder / "resumed.npz"
+            path, out = folder / f"{attempt}.ckpt", folder / "resumed.npz"
             killed, _ = run(FITS[name], path, out, rng.uniform(0, 1) * seconds[name])
             run(FITS[name], path, out)
             kills += killed

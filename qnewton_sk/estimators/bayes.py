@@ -115,9 +115,9 @@ def _check_memory(setting, kind, network, n_samples):
     if needed <= available:
         return
     name = setting.split("=")[0]
-    way_out = "a number for alpha" if name == "alpha" else 'posterior="last_layer"'
-    if name == "posterior" and kind == "last_layer":
-        way_out = "posterior=None"
+    way_out = "a number for alpha"
+    if name == "posterior":
+        way_out = {"full": 'posterior="layer"', "layer": 'posterior="last_layer"'}.get(kind, "posterior=None")
     raise ValueError(
         f"`{name}` must fit into memory; got {setting}, which for {network.n_params:,} parameters and {n_samples:,} "
         f"samples needs {needed / 2**30:,.1f} GiB of {available / 2**30:,.1f} GiB available. Use {way_out}, or smaller "

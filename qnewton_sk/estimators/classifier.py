@@ -16,6 +16,7 @@ from qnewton_sk.conditioning import ConditionEstimator
 from qnewton_sk.curvature import Curvature
 from qnewton_sk.data import lazily, scores_dask
 from qnewton_sk.inference import averaged_logits
+from qnewton_sk.machine import one_blas_thread
 from qnewton_sk.nets import LogisticCrossEntropy, SoftmaxCrossEntropy
 from qnewton_sk.optimize import StepControl
 from qnewton_sk.scheduling import Scheduler
@@ -110,8 +111,8 @@ class QNewtonClassifier(ClassifierMixin, QNewtonBase):
     posterior : {"full", "layer", "last_layer"}, default=None
         Keep the posterior of the parameters: of all of them jointly, of each layer separately, or of the last layer
         only. It holds the square of their number, or their number times that of the samples if that is less; `fit`
-        refuses what does not fit into memory. Probabilities and labels are then averaged over it; those of "full" are
-        the best calibrated.
+        refuses what does not fit into memory. Probabilities and labels are then averaged over it; on
+        average, those of "full" are the best calibrated.
 
     Attributes
     ----------
@@ -393,7 +394,8 @@ class QNewtonClassifier(ClassifierMixin, QNewtonBase):
         mean, covariance = self._posterior_of_raw(X)
         softmax = self.out_activation_ == "softmax"
         spread = covariance if softmax else np.einsum("nkk->nk", covariance)
-        return averaged_logits(mean, spread).astype(mean.dtype)
+        with one_blas_thread():
+            return averaged_logits(mean, spread).astype(mean.dtype)
 
     @property
     def _multilabel(self):

@@ -3,29 +3,44 @@
 from functools import lru_cache
 
 import numpy as np
-from scipy.special import ndtri, softmax
+from scipy.special import expit, log_softmax, logit, ndtri
 from scipy.stats import qmc
+from sklearn.utils import gen_batches
 
-from qnewton_sk.nets import Loss, Network, Objective
+from qnewton_sk.nets import Loss
 
-LOG2_POINTS = 8
-"""Logarithm of the number of points of an average. With 256, the probabilities of 2 to 60 classes are within 0.004 of
-those of 100,000 draws where the outputs have a standard deviation of 1, and within 0.03 where it is 100; 256 draws are
-two to six times as far off."""
+LOG2_POINTS = 9
+"""Logarithm of the number of points of an average. With 512, the probabilities of 3 to 60 classes are within 0.003 of
+those of 500,000 draws where the outputs have a standard deviation of 1, and within 0.02 where it is 10 or 100; classes
+that are equally likely may differ by as much."""
 
+WIDE, WIDE_LOGISTIC = 20.0, 5.0
+"""Standard deviations of the outputs from which on the expected curvature of a softmax is taken to fall as their
+inverse, since it comes from the neighbourhood of the boundaries between classes, and from which on that of a logistic
+output is averaged over logistic quantiles."""
 
-MAX_VARIANCE = 1e150
-"""Maximum covariance of outputs. Beyond it, as for inputs of 1e200, they are taken as independent with this variance,
-from which every class is as likely."""
+MAX_SIZE = 1e150
+"""Maximum standard deviation of outputs that is averaged over; beyond it, all classes are taken as equally likely."""
+
+CHUNK_BYTES = 2**24
+"""Memory for the covariances of the samples that are averaged at a time, and for each of the arrays made of them."""
 
 
 class OutputCurvature(Loss):
     """A loss of which only the Hessian in the outputs is known: its targets are that matrix, sample by sample.
 
     With it, every Gauss-Newton matrix can be assembled with another curvature than that at the outputs themselves.
+
+    Parameters
+    ----------
+    diagonal : bool
+        Whether the targets are the diagonal, of shape (n, K), or the matrix, of shape (n, K^2).
     """
 
-    name, has_diagonal_hessian = "output_curvature", False
+    name = "output_curvature"
+
+    def __init__(self, diagonal):
+        self.has_diagonal_hessian = diagonal
 
     def value(self, z, y):
         """Return zeros: nothing but the curvature has a meaning."""
@@ -36,17 +51,22 @@ class OutputCurvature(Loss):
         return np.zeros_like(z)
 
     def hessian(self, z, y, p=None):
-        """Return the targets, of shape (n, K^2), as matrices of shape (n, K, K)."""
-        return y.reshape(len(y), z.shape[1], z.shape[1])
+        """Return the targets."""
+        return y if self.has_diagonal_hessian else y.reshape(len(y), z.shape[1], z.shape[1])
 
 
 @lru_cache(maxsize=8)
 def normal_points(dimension):
     """Return points of shape (2^`LOG2_POINTS`, dimension) whose averages are close to those over N(0, I).
 
-    A Sobol sequence, moved to the centres of its cells so that every coordinate has the quantiles of a normal
-    distribution: the same points in every process, and more accurate than as many draws (Owen 2003, "Quasi-Monte
-    Carlo sampling").
+    A Sobol sequence at the centres of its cells, so that every coordinate has the quantiles of a normal distribution:
+    the same points in every process, and more accurate than as many draws (Owen 2003, "Quasi-Monte Carlo sampling").
+
+    Examples
+    --------
+    >>> from qnewton_sk.inference.expected import normal_points
+    >>> normal_points(3).shape
+    (512, 3)
     """
     cells = qmc.Sobol(dimension, scramble=False).random_base2(LOG2_POINTS)
     points = ndtri(cells + 0.5 / len(cells))
@@ -54,53 +74,68 @@ def normal_points(dimension):
     return points
 
 
-def gaussian_points(mean, covariance):
-    """Yield arrays of shape (n, K), equally weighted, whose averages are close to those over N(mean, covariance).
+def log_averaged_softmax(mean, covariance):
+    """Return the logarithm of softmax(z), averaged over z from N(mean, covariance), shape (n, K).
 
-    The symmetric root of each covariance is taken, since it is unique and exists for singular ones.
+    Where all the probabilities underflow, it is that of the largest of them over their number: a lower bound.
+
+    Parameters
+    ----------
+    mean : ndarray of shape (n, K)
+        Raw outputs.
+    covariance : ndarray of shape (n, K, K)
+        Their covariances.
     """
-    values, vectors = np.linalg.eigh(_bounded(covariance))
-    root = (vectors * np.sqrt(np.maximum(values, 0.0))[:, None, :]) @ vectors.swapaxes(1, 2)
-    for point in normal_points(mean.shape[1]):
-        yield mean + root @ point
+    out = np.empty(mean.shape)
+    for rows in _row_batches(covariance):
+        centre, root, _ = _softmax_roots(mean[rows], covariance[rows], MAX_SIZE)
+        total, top = np.zeros(centre.shape), np.full(centre.shape, -np.inf)
+        points = normal_points(mean.shape[1])
+        for point in points:
+            log_p = log_softmax(centre + root @ point, axis=1)
+            total += np.exp(log_p)
+            np.maximum(top, log_p, out=top)
+        underflown = total < np.finfo(float).tiny
+        log_total = np.log(total, out=top, where=~underflown)
+        out[rows] = log_total - np.log(len(points))
+    return out
 
 
-def _bounded(covariance):
-    """Return the covariances without those that exceed `MAX_VARIANCE` or are not finite."""
-    extreme = ~(np.abs(covariance).max(axis=(1, 2)) <= MAX_VARIANCE)
-    if not extreme.any():
-        return covariance
-    limit = MAX_VARIANCE * np.eye(covariance.shape[1])
-    return np.where(extreme[:, None, None], limit, covariance)
+def expected_softmax_curvature(loss, mean, covariance):
+    """Return the Hessian of the softmax's cross-entropy, averaged over N(mean, covariance), shape (n, K, K)."""
+    centre, root, size = _softmax_roots(mean, covariance, WIDE)
+    total, targets = np.zeros(covariance.shape), np.zeros_like(mean)
+    points = normal_points(mean.shape[1])
+    for point in points:
+        total += loss.full_hessian(centre + root @ point, targets)
+    return total / len(points) * np.minimum(WIDE / np.maximum(size, WIDE), 1.0)[:, None, None]
 
 
-def without_shifts(mean, covariance):
-    """Return mean and covariance of the outputs less their mean: what a softmax depends on."""
-    covariance = _bounded(covariance)
-    of_rows = covariance - covariance.mean(axis=1, keepdims=True)
-    centred = of_rows - of_rows.mean(axis=2, keepdims=True)
-    return mean - mean.mean(axis=1, keepdims=True), centred
+def expected_logistic_curvature(mean, variance):
+    """Return p (1 - p) for logistic outputs, averaged over N(mean, variance); all of shape (n, K).
 
+    p (1 - p) is the density of a logistic distribution, so that the average is also that of a normal density over
+    logistic quantiles, which is accurate where the variance is large.
 
-def averaged_softmax(mean, covariance):
-    """Return softmax(z), averaged over z from N(mean, covariance), shape (n, K)."""
-    total = np.zeros_like(mean)
-    for z in gaussian_points(*without_shifts(mean, covariance)):
-        total += softmax(z, axis=1)
-    return total / 2**LOG2_POINTS
-
-
-def expected_curvature(loss, mean, covariance):
-    """Return the loss's Hessian in the outputs, averaged over N(mean, covariance), shape (n, K, K).
-
-    The Hessian must not depend on the targets.
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from qnewton_sk.inference.expected import expected_logistic_curvature
+    >>> expected_logistic_curvature(np.array([[0.0]]), np.array([[0.0]]))
+    array([[0.25]])
     """
-    total, targets = np.zeros_like(covariance), np.zeros_like(mean)
-    if loss.is_shift_invariant:
-        mean, covariance = without_shifts(mean, covariance)
-    for z in gaussian_points(mean, covariance):
-        total += loss.full_hessian(z, targets)
-    return total / 2**LOG2_POINTS
+    quantiles = (np.arange(2**LOG2_POINTS) + 0.5) / 2**LOG2_POINTS
+    with np.errstate(over="ignore", invalid="ignore"):
+        deviation = np.sqrt(np.clip(np.nan_to_num(variance, nan=MAX_SIZE), 0.0, MAX_SIZE))
+    wide = deviation > WIDE_LOGISTIC
+    narrow_deviation, wide_deviation = np.where(wide, 0.0, deviation), np.where(wide, deviation, 1.0)
+    narrow, broad = np.zeros(mean.shape), np.zeros(mean.shape)
+    for normal, logistic in zip(ndtri(quantiles), logit(quantiles)):
+        z = mean + narrow_deviation * normal
+        narrow += expit(z) * expit(-z)
+        broad += np.exp(-0.5 * ((logistic - mean) / wide_deviation) ** 2)
+    broad /= np.sqrt(2 * np.pi) * wide_deviation
+    return np.where(wide, broad, narrow) / len(quantiles)
 
 
 def expected_objective(part, posterior):
@@ -109,18 +144,54 @@ def expected_objective(part, posterior):
     Parameters
     ----------
     part : Objective
-        The data, or a part of them, whose loss has a Hessian that does not depend on its targets.
+        The data, or a part of them, with a loss of probabilities.
     posterior : Posterior
-        What the outputs are distributed by.
+        The distribution of the outputs.
 
     Returns
     -------
     Objective
         Of the same net and data; only its curvature has a meaning.
     """
-    network = part.network
-    curvature = expected_curvature(network.loss, *posterior.covariances(network, part.X))
-    net = Network(network.widths, network.activations, OutputCurvature())
-    targets = curvature.reshape(len(curvature), -1).astype(part.dtype)
-    same = dict(chunk_bytes=part.chunk_bytes, dtype=part.dtype, total_weight=part.total_weight)
-    return Objective(net, part.X, targets, part.weight, **same)
+    loss, K = part.network.loss, part.network.widths[-1]
+    diagonal = loss.has_diagonal_hessian
+    targets = np.empty((part.n_samples, K if diagonal else K * K), part.dtype)
+    for rows in gen_batches(part.n_samples, _batch_size(K)):
+        mean, covariance = posterior.covariances(part.network, part.X[rows])
+        mean = mean.astype(float)
+        if diagonal:
+            targets[rows] = expected_logistic_curvature(mean, np.einsum("nkk->nk", covariance))
+        else:
+            targets[rows] = expected_softmax_curvature(loss, mean, covariance).reshape(-1, K * K)
+    return part.with_loss(OutputCurvature(diagonal), targets)
+
+
+def _softmax_roots(mean, covariance, limit):
+    """Return mean and symmetric root of the covariance of the outputs less their mean, and their size.
+
+    A softmax depends on these alone. The root is the symmetric one, since it is unique and exists for singular
+    matrices. The size is the largest standard deviation; mean and root are scaled down to `limit` if it is larger, or
+    zero if it is not finite, since the sharpest of all classes is then anyone.
+    """
+    with np.errstate(over="ignore", invalid="ignore"):
+        covariance, mean = covariance.astype(float), mean.astype(float)
+        of_rows = covariance - covariance.mean(axis=1, keepdims=True)
+        centred = of_rows - of_rows.mean(axis=2, keepdims=True)
+        centre = mean - mean.mean(axis=1, keepdims=True)
+        variances = np.einsum("nkk->nk", centred)
+        size = np.sqrt(np.maximum(variances.max(axis=1), 0.0))
+        known = (size <= MAX_SIZE) & np.isfinite(centred).all(axis=(1, 2))
+        scale = np.where(known, np.minimum(limit / np.maximum(size, limit), 1.0), 0.0)
+        centred = np.where(known[:, None, None], centred, 0.0) * (scale**2)[:, None, None]
+        centre = np.where((scale > 0)[:, None], centre, 0.0) * scale[:, None]
+    values, vectors = np.linalg.eigh(centred)
+    root = (vectors * np.sqrt(np.maximum(values, 0.0))[:, None, :]) @ vectors.swapaxes(1, 2)
+    return centre, root, np.where(known, size, MAX_SIZE)
+
+
+def _row_batches(covariance):
+    return gen_batches(len(covariance), _batch_size(covariance.shape[1])) if len(covariance) else []
+
+
+def _batch_size(K):
+    return max(CHUNK_BYTES // (8 * K * K), 1)

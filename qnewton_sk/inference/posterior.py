@@ -1,5 +1,6 @@
 """The posterior of the parameters around a fit, and what it says of the outputs."""
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,6 +18,10 @@ KINDS = "full", "layer", "last_layer"
 
 CHUNK_BYTES = 2**26
 """Jacobians of this size are held at once in a prediction."""
+
+SETTLING, MAX_AVERAGES = 1e4, 8
+"""The curvature of classes is averaged again while the largest variance of a parameter falls by this factor, at most so
+many times. That takes a parameter without a prior that separates the classes, such as the intercept of an output."""
 
 MATRICES = 3.5
 """Arrays of the size of the largest block that are alive while it is factorised: curvature, sum, factor, inverse."""
@@ -101,13 +106,14 @@ def output_jacobian(network, X, theta, layer=None):
 def posterior_of(objective, theta, prior, kind, beta=None):
     """Return the posterior of a fit.
 
-    Its precision is that of the Laplace approximation: the curvature of the data at theta plus the prior (MacKay 1992,
-    equation 3.7). Where classes are separated, the curvature at theta vanishes, although it does not nearby, and the
-    approximation knows nothing of the parameters that separate them. So for classes the curvature is the one that is
-    expected under the Laplace posterior: one step of the fixed point of the covariance of the Gaussian that is closest
-    to the posterior in the sense of Kullback and Leibler (Opper and Archambeau 2009, "The variational Gaussian
-    approximation revisited"). Further steps go back and forth around a wider one, without a lower log loss. For
-    "last_layer" the curvature stays that at theta, whose excess stands for the uncertainty of the other layers.
+    Its precision is the curvature of the data plus the prior. The curvature is that at theta, the Laplace approximation
+    (MacKay 1992, equation 3.7), except for classes with "full" and "layer". Where classes are separated, the curvature
+    at theta vanishes, though not at nearby parameters, and the approximation knows nothing of the parameters that
+    separate them. It is then the curvature expected under the Laplace posterior: usually one step of the fixed point
+    of the covariance of the Gaussian that is closest to the posterior in the sense of Kullback and Leibler (Opper and
+    Archambeau 2009, "The variational Gaussian approximation revisited"). Further steps oscillate around a somewhat
+    wider Gaussian without lowering the log loss. "last_layer" keeps the Laplace approximation, whose excess variance
+    stands for the uncertainty of the other layers.
 
     Parameters
     ----------
@@ -134,16 +140,20 @@ def posterior_of(objective, theta, prior, kind, beta=None):
     network, loss = objective.network, objective.network.loss
     L, total = network.n_layers, objective.total_weight
     scale = loss.likelihood_scale(network.widths[-1])
-    layers = {"full": [None], "layer": range(L), "last_layer": [L - 1]}[kind]
+    layers = {"full": [None], "layer": list(range(L)), "last_layer": [L - 1]}[kind]
     parts = [slice(None) if layer is None else network.layer_slices[layer] for layer in layers]
     data = objective.with_alpha(0.0)
 
-    def precisions(around=None):
-        return [_precision(data, theta, k, scale * prior[part], around) for k, part in zip(layers, parts)]
-
-    found = precisions()
+    priors = [scale * prior[part] for part in parts]
+    found = _precisions(data, theta, layers, priors)
     if loss.saturates and kind != "last_layer":
-        found = precisions(around=Posterior(theta, tuple(zip(layers, found))))
+        widest = math.inf
+        for _ in range(MAX_AVERAGES):
+            if _widest(found) >= widest / SETTLING:
+                break
+            widest = _widest(found)
+            around = Posterior(theta, tuple(zip(layers, found)))
+            found = _precisions(data, theta, layers, priors, around)
     effective = sum(
         len(precision.prior) - float(precision.prior @ precision.variances()) for precision in found
     )
@@ -158,28 +168,69 @@ def posterior_of(objective, theta, prior, kind, beta=None):
     return Posterior(theta, blocks, variance, noise_variance, float(effective))
 
 
-def _precision(data, theta, layer, prior, around=None):
-    """Return the precision of one block, in units of noise of variance one.
+def _widest(precisions):
+    """Return the largest variance of a parameter."""
+    return max(float(precision.variances().max()) for precision in precisions)
 
-    Its curvature is that at theta, or the one that is expected under the posterior `around`.
+
+def _precisions(data, theta, layers, priors, around=None):
+    """Return the precision of each block, in units of noise of variance one.
+
+    The curvature is that at theta, or the one that is expected under the posterior `around`.
     """
     scale = data.network.loss.likelihood_scale(data.network.widths[-1]) * data.total_weight
-    if data.n_samples * data.network.widths[-1] < np.count_nonzero(prior):
-        rows = data.rows_of_parts(_rows, theta, layer, around).astype(float)
-        return LowRankPrecision(np.sqrt(scale) * rows, prior.astype(float))
-    H = np.zeros((len(prior), len(prior)), data.dtype)
-    data.over_parts(_add_curvature, H, theta, layer, around)
-    return DensePrecision(scale * H.astype(float), prior.astype(float))
+    n_rows = data.n_samples * data.network.widths[-1]
+    has_few_rows = {layer: n_rows < np.count_nonzero(prior) for layer, prior in zip(layers, priors)}
+    rows = _rows_of_layers(data, theta, [k for k in layers if has_few_rows[k]], around)
+    matrices = _matrices_of_layers(data, theta, [k for k in layers if not has_few_rows[k]], around)
+    return [
+        LowRankPrecision(np.sqrt(scale) * rows[layer].astype(float), prior.astype(float))
+        if has_few_rows[layer]
+        else DensePrecision(scale * matrices[layer].astype(float), prior.astype(float))
+        for layer, prior in zip(layers, priors)
+    ]
 
 
-def _rows(part, theta, layer, around):
-    return jacobian_rows(part if around is None else expected_objective(part, around), theta, layer)
+def _sizes(network, layers):
+    """Return the number of parameters of each layer; the layer None is the whole net."""
+    whole = slice(0, network.n_params)
+    parts = [whole if layer is None else network.layer_slices[layer] for layer in layers]
+    return [part.stop - part.start for part in parts]
 
 
-def _add_curvature(part, out, theta, layer, around):
+def _rows_of_layers(data, theta, layers, around):
+    """Return {layer: rows of the factor of its curvature}, from one pass over the data."""
+    if not layers:
+        return {}
+    rows = data.rows_of_parts(_rows, theta, layers, around)
+    ends = np.cumsum(_sizes(data.network, layers))[:-1]
+    return dict(zip(layers, np.split(rows, ends, axis=1)))
+
+
+def _matrices_of_layers(data, theta, layers, around):
+    """Return {layer: entries of its curvature}, from one pass over the data."""
+    if not layers:
+        return {}
+    sizes = _sizes(data.network, layers)
+    flat = np.zeros(sum(n * n for n in sizes), data.dtype)
+    data.over_parts(_add_matrices, flat, theta, layers, around)
+    entries = np.split(flat, np.cumsum([n * n for n in sizes])[:-1])
+    return {layer: H.reshape(n, n) for layer, n, H in zip(layers, sizes, entries)}
+
+
+def _rows(part, theta, layers, around):
     objective = part if around is None else expected_objective(part, around)
-    blocks = GaussNewton("full" if layer is None else "layer").blocks(objective, theta)
-    out += blocks[layer or 0].matrix.entries()
+    return np.hstack([jacobian_rows(objective, theta, layer) for layer in layers])
+
+
+def _add_matrices(part, out, theta, layers, around):
+    objective = part if around is None else expected_objective(part, around)
+    blocks = GaussNewton("full" if layers == [None] else "layer").blocks(objective, theta)
+    start = 0
+    for layer in layers:
+        H = blocks[layer or 0].matrix.entries()
+        out[start : start + H.size] += H.ravel()
+        start += H.size
     return 0.0
 
 
@@ -198,7 +249,8 @@ def posterior_bytes(network, n_samples, kind):
     orders = {"full": [sum(sizes)], "layer": sizes, "last_layer": sizes[-1:]}[kind]
     outputs = network.widths[-1]
     rank = n_samples * outputs
-    averages = 2 * rank * outputs if network.loss.saturates and kind != "last_layer" else 0
+    of_a_sample = outputs if network.loss.has_diagonal_hessian else outputs**2
+    averages = 2 * n_samples * of_a_sample if network.loss.saturates and kind != "last_layer" else 0
     kept = sum(_entries(n, rank) for n in orders)
     return int(8 * (averages + kept + (MATRICES - 1) * max(_entries(n, rank) for n in orders)))
 

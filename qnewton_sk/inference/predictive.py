@@ -7,7 +7,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from qnewton_sk.systems import must
 
-from .expected import averaged_softmax
+from .expected import log_averaged_softmax
 
 MAX_LOG_VARIANCE = 50.0
 """Maximum variance of a log mean that is exponentiated: beyond it the standard deviation overflows."""
@@ -40,7 +40,7 @@ def averaged_logits(mean, covariance):
     """
     if covariance.ndim == 2:
         return mean / np.sqrt(1 + np.pi / 8 * covariance)
-    return np.log(np.maximum(averaged_softmax(mean, covariance), np.finfo(float).tiny))
+    return log_averaged_softmax(mean, covariance)
 
 
 def standard_deviation(loss, mean, variance, noise_variance, *, of_mean=False):

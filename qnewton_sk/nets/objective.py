@@ -5,6 +5,7 @@ The weights w enter through delta_L and the loss's Hessian alone; everything fur
 and the order of the parameters are those of `qnewton_sk.nets.network`.
 """
 
+import copy
 from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any
@@ -18,6 +19,7 @@ from qnewton_sk.machine import Workspace, run_tasks, threads_for
 
 from .base_objective import BaseObjective
 from .inputs import with_ones
+from .loss import Loss
 from .network import Network
 from .passes import Pass
 
@@ -156,6 +158,14 @@ class Objective(BaseObjective):
         weight = None if self.weight is None else self.weight[indices]
         same = self.alpha, self.chunk_bytes, self.dtype, self.input_bytes
         return Objective(self.network, self.X[indices], self.targets[indices], weight, *same)
+
+    def with_loss(self, loss: Loss, targets: Array) -> "Objective":
+        """Return the objective of another loss of the same outputs, with other targets, which shares X and its copy."""
+        other = copy.copy(self)
+        other.network = Network(self.network.widths, self.network.activations, loss)
+        other.targets = np.asfortranarray(targets)
+        other._last, other._single = None, None
+        return other
 
     def single(self) -> "Objective":
         """Return the same objective in single precision, made once.

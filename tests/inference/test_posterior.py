@@ -10,15 +10,17 @@ from scipy.special import expit, softmax
 
 from qnewton_sk import QNewtonClassifier
 from qnewton_sk.inference import averaged_logits, posterior_bytes, posterior_of, sampled, standard_deviation
-from qnewton_sk.inference.expected import expected_curvature
+from qnewton_sk.inference.expected import expected_logistic_curvature
 from qnewton_sk.inference.posterior import output_jacobian
 from qnewton_sk.nets import Objective, resolve_loss
-from qnewton_sk.nets.losses import LogisticCrossEntropy
 
 CASES = [
     Case("squares", (3, 4, 2), ("tanh",), n=40),
     Case("few rows", (3, 8, 2), ("tanh",), n=6, weights="random"),
     Case("softmax", (3, 4, 3), ("tanh",), "log_loss", n=40),
+    Case("softmax, weights", (3, 4, 3), ("tanh",), "log_loss", n=40, weights="random"),
+    Case("softmax, few rows", (3, 8, 3), ("tanh",), "log_loss", n=6),
+    Case("labels", (3, 4, 2), ("tanh",), "binary_log_loss", n=40),
     Case("poisson", (3, 4, 1), ("softplus",), "poisson", n=40),
 ]
 NAMES = [case.name for case in CASES]
@@ -44,7 +46,7 @@ def test_output_jacobian_is_that_of_autograd(case):
 
 def expected_covariance(case, kind, beta):
     """J A^-1 J^T by dense algebra on the curvature from automatic differentiation."""
-    if case.loss == "log_loss" and kind != "last_layer":
+    if case.loss in CURVATURE and kind != "last_layer":
         return covariance_around(case, kind)
     objective, theta, prior, truth = parts(case)
     K = case.widths[-1]
@@ -57,8 +59,20 @@ def expected_covariance(case, kind, beta):
     return sum(np.einsum("nka,ab,nlb->nkl", J[:, :, s], np.linalg.inv(A[s, s]), J[:, :, s]) for s in blocks)
 
 
+def softmax_curvature(z):
+    p = softmax(z, axis=-1)
+    return np.einsum("...k,kl->...kl", p, np.eye(p.shape[-1])) - p[..., :, None] * p[..., None, :]
+
+
+def logistic_curvature(z):
+    return (expit(z) * expit(-z))[..., None] * np.eye(z.shape[-1])
+
+
+CURVATURE = {"log_loss": softmax_curvature, "binary_log_loss": logistic_curvature}
+
+
 def covariance_around(case, kind, draws=40000):
-    """The same with the softmax's curvature averaged over draws from the Laplace posterior, sample by sample."""
+    """The same with the curvature of classes averaged over draws from the Laplace posterior, sample by sample."""
     objective, theta, prior, truth = parts(case)
     J = autograd.jacobian(truth.raw)(theta)
     slices = objective.network.layer_slices
@@ -72,15 +86,11 @@ def covariance_around(case, kind, draws=40000):
             found = found + np.einsum("nka,ab,nlb->nkl", J[:, :, s], np.linalg.inv(A), J[:, :, s])
         return found
 
-    def softmax_curvature(z):
-        p = softmax(z, axis=-1)
-        return np.einsum("...k,kl->...kl", p, np.eye(p.shape[-1])) - p[..., :, None] * p[..., None, :]
-
     raw = truth.raw(theta)
-    laplace = covariance(softmax_curvature(raw))
+    laplace = covariance(CURVATURE[case.loss](raw))
     rng = np.random.default_rng(0)
     averages = [
-        softmax_curvature(rng.multivariate_normal(z, C, draws)).mean(axis=0) for z, C in zip(raw, laplace)
+        CURVATURE[case.loss](rng.multivariate_normal(z, C, draws)).mean(axis=0) for z, C in zip(raw, laplace)
     ]
     return covariance(np.array(averages))
 
@@ -94,9 +104,10 @@ def test_covariances_of_outputs_are_those_of_dense_algebra(case, kind):
     posterior = posterior_of(objective, theta, prior, kind, beta)
     mean, covariance = posterior.covariances(objective.network, truth.X)
     np.testing.assert_allclose(mean, truth.raw(theta), rtol=1e-12)
-    averaged = case.loss == "log_loss" and kind != "last_layer"
-    rtol = 0.01 if averaged else 1e-7
-    np.testing.assert_allclose(covariance, expected_covariance(case, kind, beta), rtol=rtol, atol=1e-10)
+    averaged = case.loss in CURVATURE and kind != "last_layer"
+    exact = expected_covariance(case, kind, beta)
+    rtol, atol = (0.01, 1e-3 * np.abs(exact).max()) if averaged else (1e-7, 1e-10)
+    np.testing.assert_allclose(covariance, exact, rtol=rtol, atol=atol)
     assert posterior.noise_variance == (pytest.approx(0.4) if is_squares else None)
     assert posterior.added == 0
 
@@ -174,35 +185,45 @@ def test_averaged_softmax_is_that_of_many_draws(n_classes):
     np.testing.assert_allclose(averaged, exact, atol=0.02)
 
 
-@pytest.mark.parametrize("mean, variance", [(0.0, 1.0), (4.0, 9.0), (30.0, 900.0)])
-def test_expected_curvature_of_a_logistic_output_is_the_integral(mean, variance):
+@pytest.mark.parametrize(
+    "mean, deviation", [(0.0, 1.0), (4.0, 3.0), (4.0, 6.0), (30.0, 30.0), (10.0, 1e3), (0.0, 1e6)]
+)
+def test_expected_curvature_of_a_logistic_output_is_the_integral(mean, deviation):
     def density(z):
-        return expit(z) * expit(-z) * np.exp(-((z - mean) ** 2) / (2 * variance))
+        return expit(z) * expit(-z) * np.exp(-(((z - mean) / deviation) ** 2) / 2)
 
-    exact = quad(density, -60, 60, points=[0], limit=200)[0] / np.sqrt(2 * np.pi * variance)
-    found = expected_curvature(LogisticCrossEntropy(), np.array([[mean]]), np.array([[[variance]]]))
-    assert found[0, 0, 0] == pytest.approx(exact, rel=0.02)
+    exact = quad(density, -60, 60, points=[0, 4], limit=200)[0] / (np.sqrt(2 * np.pi) * deviation)
+    found = expected_logistic_curvature(np.array([[mean, 0.0]]), np.array([[deviation**2, 0.0]]))
+    assert found[0] == pytest.approx([exact, 0.25], rel=0.01)
 
 
-def test_posterior_of_separated_classes_knows_the_parameters_that_separate_them():
-    """At certain probabilities the Laplace approximation returns the prior, of 1 / alpha = 1000."""
+@pytest.mark.parametrize("weight", [200.0, 500.0, 2000.0])
+def test_posterior_of_separated_classes_knows_the_parameters_that_separate_them(weight):
+    """Where probabilities are certain, the Laplace approximation returns the prior, of variance 1 / alpha = 1000."""
     case = Case("logistic", (1, 1), (), "binary_log_loss", n=20)
     X = np.linspace(-1, 1, 20)[:, None]
     objective = Objective(parts(case)[0].network, X, (X > 0).astype(float))
-    theta, prior = np.array([200.0, 0.0]), np.array([1e-3, 0.0])
+    theta, prior = np.array([weight, 0.0]), np.array([1e-3, 0.0])
     posterior = posterior_of(objective, theta, prior, "full")
-    assert posterior.covariances(objective.network, X[:1])[1][0, 0, 0] < 0.5 / 1e-3
     mean, spread = posterior.covariances(objective.network, X)
+    assert spread[0, 0, 0] < 0.5 / 1e-3 * (weight / 200)
     assert (expit(averaged_logits(mean, spread[:, :, 0])[X > 0]) > 0.9).all()
 
 
 @pytest.mark.parametrize("activation", ["relu", "softplus", "tanh"])
-@pytest.mark.parametrize("size", [1e10, 1e100, 1e200])
-def test_probabilities_of_extreme_inputs_are_finite(activation, size):
+@pytest.mark.parametrize("size", [1e10, 1e90, 1e200])
+def test_probabilities_of_extreme_inputs_are_finite_and_not_certain(activation, size):
     rng = np.random.default_rng(0)
     X, y = rng.standard_normal((40, 3)), rng.integers(3, size=40)
     settings = dict(activation=activation, posterior="full", alpha=1.0, tol=0.1, random_state=0)
     model = QNewtonClassifier((4,), **settings).fit(X, y)
     p = model.predict_proba(size * X)
-    assert np.isfinite(p).all()
+    assert np.isfinite(p).all() and p.max() < 0.95
     np.testing.assert_allclose(p.sum(axis=1), 1)
+
+
+def test_log_probabilities_that_underflow_are_finite():
+    for dtype in (np.float32, np.float64):
+        mean = np.array([[0.0, -2000.0, -100.0]], dtype)
+        logits = averaged_logits(mean, np.zeros((1, 3, 3), dtype))
+        assert logits[0] == pytest.approx([0.0, -2000.0, -100.0], abs=10)
