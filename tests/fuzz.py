@@ -372,6 +372,9 @@ def _check_predictions(case, estimator, data, verdict):
 def _check_posterior(case, estimator, data, verdict):
     if estimator.posterior is None or case.is_classification:
         return
+    if estimator.posterior_ is None:
+        verdict.expect(not estimator.converged_, "a fit that has converged leaves a posterior")
+        return
     for kind in (True, "mean"):
         mean, std = estimator.predict(data.X, return_std=kind)
         good = std.shape == mean.shape and np.isfinite(std).all() and (std >= 0).all()

@@ -237,16 +237,31 @@ def fitted_penalty(network, alpha, penalties):
     return groups.spread(penalties.alpha) / (penalties.beta * scale)
 
 
-def check_posterior(posterior, asked):
+def check_posterior(posterior, kind, asked):
     """Refuse what needs a posterior if the fit has left none.
+
+    Parameters
+    ----------
+    posterior : Posterior or None
+        What the fit has left.
+    kind : str or None
+        The setting of `posterior` when the estimator was fitted.
+    asked : str
+        What needs it.
 
     Raises
     ------
     ValueError
-        Saying which setting leaves one.
+        Saying which setting leaves one, or why the fit could not.
     """
-    if posterior is None:
+    if posterior is not None:
+        return
+    if kind is None:
         raise ValueError(
             f"`posterior` must be one of {list(KINDS)} when the estimator is fitted, for {asked}; the last fit has "
             "left no posterior. Set it and call fit again"
         )
+    raise ValueError(
+        f"{asked} needs a posterior, and the fit with `posterior`={kind!r} could not compute one: it failed, or the "
+        "curvature at its parameters is not finite or not positive. Scale X and y (StandardScaler) and fit again"
+    )

@@ -332,7 +332,7 @@ class QNewtonRegressor(RegressorMixin, QNewtonBase):
         loss = self._loss(None, self._fit_settings)
         if not return_std:
             return _column(loss.predict(self._raw(X)))
-        check_posterior(self.posterior_, f"return_std={return_std!r}")
+        check_posterior(self.posterior_, self._fit_settings.get("posterior"), f"return_std={return_std!r}")
         mean, covariance = self._posterior_of_raw(X)
         variance = np.einsum("nkk->nk", covariance)
         of_mean = isinstance(return_std, str)
@@ -365,7 +365,7 @@ class QNewtonRegressor(RegressorMixin, QNewtonBase):
             If the fit has left no posterior.
         """
         check_is_fitted(self, "coefs_")
-        check_posterior(self.posterior_, "sample_y")
+        check_posterior(self.posterior_, self._fit_settings.get("posterior"), "sample_y")
         refuse_dask("X", X, "Pass X.compute() of the rows to draw for")
         X = checked_data(self, X, reset=False)
         random_state = check_random_state(random_state)

@@ -351,3 +351,15 @@ def test_a_search_that_is_cut_short_keeps_its_best_and_warns():
         short.fit(X, y)
     assert short.n_iter_ <= 82
     assert np.isfinite(short.log_evidence_)
+
+
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+def test_a_fit_that_could_not_compute_its_posterior_says_so():
+    X = 1e5 * np.random.default_rng(0).standard_normal((2, 2))
+    model = QNewtonRegressor((), posterior="last_layer", loss="poisson", random_state=0, max_iter=1)
+    model.fit(X, [1.0, 2.0])
+    model.posterior_ = None  # as a fit that fails leaves it
+    with pytest.raises(ValueError, match="return_std=True needs a posterior.*could not compute one.*Scale X"):
+        model.predict(X, return_std=True)
+    with pytest.raises(ValueError, match="sample_y needs a posterior"):
+        model.sample_y(X)
