@@ -6,7 +6,7 @@
 
 The script reports console errors, requests to anything but the site itself, broken links and anchors inside the
 site, and pages or tables that are wider than the window. The exit status is 1 if there are any, and 2 if there is no
-browser.
+browser, or 0 with --if-installed.
 """
 
 import argparse
@@ -104,13 +104,15 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=raw)
     parser.add_argument("--site", type=Path, default=Path(__file__).parent / "_build" / "html")
     parser.add_argument("--pages", nargs="+", help="names without .html; all by default")
+    parser.add_argument("--if-installed", action="store_true", help="without a browser, do nothing")
     parser.add_argument("--screenshots", type=Path, help="folder for full-page pictures")
     options = parser.parse_args()
+    without_browser = 0 if options.if_installed else 2
     try:
         from playwright.sync_api import Error, sync_playwright
     except ImportError:
         print("playwright is not installed: python -m pip install playwright")
-        return 2
+        return without_browser
     names = [f"{page}.html" for page in options.pages or []] or sorted(
         path.relative_to(options.site).as_posix()
         for path in options.site.rglob("*.html")
@@ -125,7 +127,7 @@ def main():
             browser = launched(playwright)
         except Error as error:
             print(f"no Chromium starts: {error}")
-            return 2
+            return without_browser
         for width in WIDTHS:
             problems = []
             page = opened(browser, address, width, problems)
