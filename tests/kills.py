@@ -10,7 +10,6 @@ import os
 import subprocess
 import sys
 import tempfile
-import textwrap
 import time
 from pathlib import Path
 
@@ -48,7 +47,7 @@ def run(call, path, out, kill_after=None):
     (bool, float)
         Whether it was killed, and the seconds from the start of the fit to the end of the process.
     """
-    script = textwrap.dedent(SCRIPT).replace("{call}", call)
+    script = SCRIPT.replace("{call}", call)
     process = subprocess.Popen(
         [sys.executable, "-c", script, str(path), str(out)], stdout=subprocess.PIPE, env=_environment()
     )

@@ -103,10 +103,8 @@ def test_troubleshooting_explains_every_stop_reason():
     page = text_of(DOCS / "troubleshooting.md")
     for estimator in (QNewtonClassifier, QNewtonRegressor):
         docstring = inspect.getdoc(estimator)  # Python 3.13 removes the indentation, older ones keep it
-        section = re.search(r"^stop_reason_ : str\n(.*?)\n\w+ :", docstring, re.DOTALL | re.MULTILINE).group(
-            1
-        )
-        reasons = re.findall(r'"(\w+)"', section)
+        section = re.search(r"^stop_reason_ : str\n(.*?)\n\w+ :", docstring, re.DOTALL | re.MULTILINE)
+        reasons = re.findall(r'"(\w+)"', section.group(1))
         assert len(reasons) > 10
         assert [reason for reason in reasons if f'| `"{reason}"` |' not in page] == []
 

@@ -49,8 +49,8 @@ def _cell(text):
 def _curves(tables):
     parts = [
         f"\n## {label}: steps to equal training loss\n\n{text}"
-        for label, text in ((label, tables.steps_table(label.lower())) for label in ("BERT", "Mistral"))
-        if text
+        for label in ("BERT", "Mistral")
+        if (text := tables.steps_table(label.lower()))
     ]
     return "\n".join(parts)
 

@@ -111,8 +111,8 @@ class QNewtonClassifier(ClassifierMixin, QNewtonBase):
     posterior : {"full", "layer", "last_layer"}, default=None
         Keep the posterior of the parameters: of all of them jointly, of each layer separately, or of the last layer
         only. It holds the square of their number, or their number times that of the samples if that is less; `fit`
-        refuses what does not fit into memory. Probabilities and labels are then averaged over it; on
-        average, those of "full" are the best calibrated.
+        refuses what does not fit into memory. Probabilities and labels are then averaged over it; those of "full" are
+        usually the best calibrated.
 
     Attributes
     ----------

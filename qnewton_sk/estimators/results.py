@@ -38,7 +38,8 @@ FULL_TABLE = {
 """What ``verbose=2`` prints: every column of the history under its name."""
 
 SETTINGS_OF_A_FIT = ("activation", "alpha", "batch_size", "class_weight", "loss", "posterior")
-"""Settings that prediction and the Hessian depend on; a fit keeps them, since parameters may change later."""
+"""Settings that prediction, its error messages and the Hessian depend on; a fit keeps them, since parameters may change
+later."""
 
 SETTINGS_OF_A_RUN = (
     "curvature",

@@ -87,7 +87,7 @@ def log_averaged_softmax(mean, covariance):
         Their covariances.
     """
     out = np.empty(mean.shape)
-    for rows in _row_batches(covariance):
+    for rows in gen_batches(len(mean), _batch_size(mean.shape[1])):
         centre, root, _ = _softmax_roots(mean[rows], covariance[rows], MAX_SIZE)
         total, top = np.zeros(centre.shape), np.full(centre.shape, -np.inf)
         points = normal_points(mean.shape[1])
@@ -108,7 +108,7 @@ def expected_softmax_curvature(loss, mean, covariance):
     points = normal_points(mean.shape[1])
     for point in points:
         total += loss.full_hessian(centre + root @ point, targets)
-    return total / len(points) * np.minimum(WIDE / np.maximum(size, WIDE), 1.0)[:, None, None]
+    return total / len(points) * (WIDE / np.maximum(size, WIDE))[:, None, None]
 
 
 def expected_logistic_curvature(mean, variance):
@@ -171,7 +171,7 @@ def _softmax_roots(mean, covariance, limit):
 
     A softmax depends on these alone. The root is the symmetric one, since it is unique and exists for singular
     matrices. The size is the largest standard deviation; mean and root are scaled down to `limit` if it is larger, or
-    zero if it is not finite, since the sharpest of all classes is then anyone.
+    zero where it is not finite, so that all classes are equally likely.
     """
     with np.errstate(over="ignore", invalid="ignore"):
         covariance, mean = covariance.astype(float), mean.astype(float)
@@ -181,7 +181,7 @@ def _softmax_roots(mean, covariance, limit):
         variances = np.einsum("nkk->nk", centred)
         size = np.sqrt(np.maximum(variances.max(axis=1), 0.0))
         known = (size <= MAX_SIZE) & np.isfinite(centred).all(axis=(1, 2))
-        scale = np.where(known, np.minimum(limit / np.maximum(size, limit), 1.0), 0.0)
+        scale = np.where(known, limit / np.maximum(size, limit), 0.0)
         centred = np.where(known[:, None, None], centred, 0.0) * (scale**2)[:, None, None]
         centre = np.where((scale > 0)[:, None], centre, 0.0) * scale[:, None]
     values, vectors = np.linalg.eigh(centred)
@@ -189,9 +189,6 @@ def _softmax_roots(mean, covariance, limit):
     return centre, root, np.where(known, size, MAX_SIZE)
 
 
-def _row_batches(covariance):
-    return gen_batches(len(covariance), _batch_size(covariance.shape[1])) if len(covariance) else []
-
-
 def _batch_size(K):
+    """Return the number of samples whose covariances fit into `CHUNK_BYTES`."""
     return max(CHUNK_BYTES // (8 * K * K), 1)
