@@ -121,7 +121,7 @@ NOISY = "fidelity='noisy', readout_error={}, random_state=0"
 
 VALUES = {
     "activation": "'identity' 'logistic' 'relu' 'softplus' 'silu' 'gelu' bump".split(),
-    "alpha": "0.0 0 1e-12 1.0 1e6 1e300 1e-300 'evidence' 'evidence_per_input'".split(),
+    "alpha": "0.0 0 1e-12 1e-4 1.0 1e6 1e300 1e-300 'evidence' 'evidence_per_input'".split(),
     "curvature": [
         *"'hessian' 'gauss_newton' 'empirical_fisher' Hessian('layer') TwiceGaussNewton()".split(),
         *"GaussNewton() EmpiricalFisher('layer') AutoCurvature('full')".split(),

@@ -156,12 +156,12 @@ def judge(case, estimator, coefs, intercepts, data, dtype):
     X = (X.toarray() if sparse.issparse(X) else np.asarray(X)).astype(LONG)
     targets = encoded(case, y, getattr(estimator, "classes_", None))
     s = total_weights(case, estimator, y, weight)
-    w, penalty = s / s.sum(), LONG(estimator.alpha) / s.sum()
+    w, penalties = s / s.sum(), np.asarray(estimator.alpha_, LONG) / s.sum()
     layers = [(W.astype(LONG), b.astype(LONG)) for W, b in zip(coefs, intercepts)]
     activations = _activations(estimator.activation, len(layers) - 1)
     with np.errstate(all="ignore"):
         return _passes(
-            layers, activations, _loss(case, estimator), X, targets, w, penalty, LONG(np.finfo(dtype).eps)
+            layers, activations, _loss(case, estimator), X, targets, w, penalties, LONG(np.finfo(dtype).eps)
         )
 
 
@@ -177,7 +177,7 @@ def _activations(activation, depth):
     return [ACTIVATIONS[getattr(f, "__name__", f)] for f in chosen]
 
 
-def _passes(layers, activations, loss, X, targets, w, penalty, eps):
+def _passes(layers, activations, loss, X, targets, w, penalties, eps):
     """Forward and backward; beside each quantity runs the size of its terms, which bounds its rounding error."""
     inputs, sizes, slopes = [X], [np.abs(X)], []
     for (W, b), f in zip(layers, activations):
@@ -190,15 +190,15 @@ def _passes(layers, activations, loss, X, targets, w, penalty, eps):
     z, size = inputs[-1] @ W + b, sizes[-1] @ np.abs(W) + np.abs(b)
     values, delta, terms = LOSSES[loss](z, targets)
     bend = LOSS_SLOPE.get(loss, np.ones_like)(z)
-    value = w @ values + penalty / 2 * sum((W * W).sum() for W, _ in layers)
+    value = w @ values + sum(penalty / 2 * (W * W).sum() for penalty, (W, _) in zip(penalties, layers))
     values_of_terms = np.abs(values) + LOSS_ROUNDING.get(loss, lambda z, y: 0.0)(z, targets)
     value_error = eps * (w @ (values_of_terms + (terms * size).sum(axis=1))) + 64 * eps * abs(value)
     delta, error = w[:, None] * delta, w[:, None] * (terms + bend * size)
     gradients, errors = [], []
     for l in reversed(range(len(layers))):
         W = layers[l][0]
-        gradients += [delta.sum(axis=0), inputs[l].T @ delta + penalty * W]
-        errors += [error.sum(axis=0), sizes[l].T @ error + penalty * np.abs(W)]
+        gradients += [delta.sum(axis=0), inputs[l].T @ delta + penalties[l] * W]
+        errors += [error.sum(axis=0), sizes[l].T @ error + penalties[l] * np.abs(W)]
         if l:
             rounded = np.abs(delta) @ np.abs(W).T  # slopes near zero are differences such as 1 - tanh^2
             delta = delta @ W.T * slopes[l - 1]

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -10,7 +11,6 @@ from numpy.typing import NDArray
 
 from qnewton_sk.conditioning import hessian_summary
 from qnewton_sk.curvature import (
-    MAX_CHEAP_STEP_COST,
     MAX_STEP_COST,
     AutoCurvature,
     AutoState,
@@ -18,6 +18,7 @@ from qnewton_sk.curvature import (
     EmpiricalFisher,
     GaussNewton,
     Hessian,
+    start_of,
 )
 from qnewton_sk.systems import Block, SystemMatrix
 
@@ -126,10 +127,10 @@ class AutogradAuto(AutoCurvature):
         loss = objective.loss
         if loss.is_sum_of_squares or (batches and has_loss(objective) and loss.is_convex):
             return AutoState("gauss_newton")
-        cost = newton_step_cost(objective)
-        if batches or cost <= MAX_CHEAP_STEP_COST:
+        if batches:
             return AutoState("hessian")
-        return AutoState("first_order", step_cost=cost)
+        start = start_of("hessian", newton_step_cost(objective))
+        return replace(start, can_interpolate=objective.n_samples <= objective.n_params)
 
     def next_curvature(self, state: AutoState) -> Curvature | None:
         """Return the curvature of the next step, or None if it is a first-order step."""

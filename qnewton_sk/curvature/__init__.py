@@ -2,12 +2,12 @@
 
 from .assembly import assembly_flops
 from .auto import (
-    MAX_CHEAP_STEP_COST,
     MAX_STEP_COST,
     AutoCurvature,
     AutoState,
     gradient_flops,
     newton_step_cost,
+    start_of,
 )
 from .base import Curvature
 from .low_rank import curvature_rank, jacobian_factors, jacobian_rows
@@ -25,9 +25,9 @@ __all__ = [
     "EmpiricalFisher",
     "GaussNewton",
     "Hessian",
-    "MAX_CHEAP_STEP_COST",
     "MAX_STEP_COST",
     "jacobian_factors",
     "jacobian_rows",
     "resolve_curvature",
+    "start_of",
 ]

@@ -63,8 +63,8 @@ def check_settings(settings: Mapping[str, Any], *, splits: bool) -> None:
             "Call partial_fit on one block after the other instead",
         ),
         "alpha": (
-            not isinstance(settings["alpha"], str),
-            "be a number if X is a dask array, since the search for the evidence needs the targets in memory",
+            not str(settings["alpha"]).startswith("evidence"),
+            'be a number or "auto" if X is a dask array, since the search for the evidence needs the targets in memory',
             "Find alpha on a part of the data that fits there",
         ),
         "early_stopping": (

@@ -17,7 +17,6 @@ from qnewton_sk.data import (
     DATA_CHECKS,
     MemoryData,
     Rules,
-    check_penalty,
     check_sample_weight,
     checked_data,
     held_out_rows,
@@ -30,7 +29,7 @@ from qnewton_sk.scheduling import resolve_scheduler
 from qnewton_sk.systems import must
 from qnewton_sk.versions import VersionedState, documentation_template
 
-from .bayes import Inference, check_inference, fitted_penalty, penalty_number
+from .bayes import Inference, check_inference, fitted_penalty, penalised
 from .callbacks import CallbackSupportMixin, with_callbacks
 from .fitting import Job, entries_needed_by, loop_of, run_job
 from .results import set_results, warn_of_ending
@@ -198,10 +197,9 @@ class QNewtonBase(VersionedState, CallbackSupportMixin, BaseEstimator):
         settings = vars(self) if settings is None else settings
         factors = self._class_factors(data, settings)
         merges = isinstance(settings["batch_size"], str)
-        alpha = penalty_number(settings["alpha"])
-        objective = data.objective(network, alpha, factors, merges=merges)
-        check_penalty(alpha, objective.total_weight, objective.dtype)
-        return objective
+        objective = data.objective(network, 0.0, factors, merges=merges)
+        share = 1.0 if merges else min(1.0, settings["batch_size"] / data.n_samples)
+        return penalised(objective, settings["alpha"], share)
 
     def _class_factors(self, data, settings):
         """The factors on the weights by class, or None."""
@@ -325,7 +323,7 @@ class QNewtonBase(VersionedState, CallbackSupportMixin, BaseEstimator):
         check_memory(sizes, data.dtype.itemsize, "full", "the method `hessian`")
         objective = self._objective(network, data, self._fit_settings)
         objective = objective.with_alpha(
-            fitted_penalty(network, self._fit_settings["alpha"], self._penalties)
+            fitted_penalty(network, self._fit_settings["alpha"], self.alpha_, self._penalties)
         )
         theta = network.pack(self.coefs_, self.intercepts_, data.dtype)
         return part.blocks(objective, theta)[0].matrix.dense()

@@ -42,11 +42,13 @@ class QNewtonClassifier(ClassifierMixin, QNewtonBase):
     activation : str, callable or sequence, default="tanh"
         Activation of the hidden layers: "identity", "logistic", "tanh", "relu", "softplus", "silu", "gelu", an
         elementwise function written with autograd.numpy, or a sequence of these, one per hidden layer.
-    alpha : float, "evidence" or "evidence_per_input", default=1e-4
-        L2 penalty on the weights, divided by the number (or total weight) of the samples. "evidence" finds one penalty
-        per layer during the fit, those of hidden intercepts included, by the Laplace approximation of the evidence;
-        "evidence_per_input" one per input in the first layer, which switches irrelevant inputs off. See the user guide
-        on uncertainty.
+    alpha : float, "auto", "evidence" or "evidence_per_input", default="auto"
+        L2 penalty on the weights, divided by the number (or total weight) of the samples. "auto" is 1.0 on
+        standardised data, a standard normal prior on every weight as in
+        :class:`~sklearn.linear_model.LogisticRegression`; it is less on inputs of smaller variance, and on fewer than
+        100 samples. "evidence" finds one penalty per layer during the fit, those of hidden intercepts included, by the
+        Laplace approximation of the evidence; "evidence_per_input" one per input in the first layer, which switches
+        irrelevant inputs off. See the user guide on uncertainty.
     curvature : {"auto", "hessian", "gauss_newton", "empirical_fisher"} or object, default="auto"
         Matrix of Newton's step. An object must have a method ``blocks(objective, theta)``.
     partition : {"full", "layer"}, default="full"
@@ -218,7 +220,7 @@ class QNewtonClassifier(ClassifierMixin, QNewtonBase):
         hidden_layer_sizes: int | Sequence[int] = (16, 16),
         *,
         activation: str | Callable[..., Any] | Sequence[Any] = "tanh",
-        alpha: float | str = 1e-4,
+        alpha: float | str = "auto",
         curvature: str | Curvature = "auto",
         partition: str = "full",
         regularization: float = 1e-3,

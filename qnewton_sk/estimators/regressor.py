@@ -45,10 +45,11 @@ class QNewtonRegressor(RegressorMixin, QNewtonBase):
     loss : {"squared_error", "poisson", "huber"} or callable, default="squared_error"
         Half the squared error, half the Poisson deviance of exp(output), or the Huber loss (linear beyond a
         residual of 1.35); or ``loss(y, raw_prediction) -> (n_samples,)`` written with autograd.numpy.
-    alpha : float, "evidence" or "evidence_per_input", default=0.1
-        L2 penalty on the weights, divided by the number (or total weight) of the samples. The default suits targets
-        of unit variance with some noise; without noise, 1e-4 or less fits closer. "evidence" finds one penalty per
-        layer during the fit, those of hidden intercepts included, by the Laplace approximation of the evidence;
+    alpha : float, "auto", "evidence" or "evidence_per_input", default="auto"
+        L2 penalty on the weights, divided by the number (or total weight) of the samples. "auto" is 3.0 on
+        standardised data, which suits targets with noise; if there is hardly any, 0.1 or less fits closer. It is less
+        on inputs or targets of smaller variance, and on fewer than 100 samples. "evidence" finds one penalty per layer
+        during the fit, those of hidden intercepts included, by the Laplace approximation of the evidence;
         "evidence_per_input" one per input in the first layer, which switches irrelevant inputs off. See the user
         guide on uncertainty.
     curvature : {"auto", "hessian", "gauss_newton", "empirical_fisher"} or object, default="auto"
@@ -219,7 +220,7 @@ class QNewtonRegressor(RegressorMixin, QNewtonBase):
         *,
         activation: str | Callable[..., Any] | Sequence[Any] = "tanh",
         loss: str | Callable[..., Any] = "squared_error",
-        alpha: float | str = 0.1,
+        alpha: float | str = "auto",
         curvature: str | Curvature = "auto",
         partition: str = "full",
         regularization: float = 1e-3,

@@ -206,7 +206,9 @@ def _summary(estimator, job):
         return None
     if (job.incremental or journal.stop_reason == "interrupted") and diagnostics is not True:
         return None
-    objective = job.objective.with_alpha(fitted_penalty(job.network, estimator.alpha, estimator._penalties))
+    objective = job.objective.with_alpha(
+        fitted_penalty(job.network, estimator.alpha, estimator.alpha_, estimator._penalties)
+    )
     spent = None if journal.resume is None else journal.resume.state
     if job.inference.is_evidence:  # whose steps are those of many short runs
         accepted = sum(step.accepted for step in journal.steps)

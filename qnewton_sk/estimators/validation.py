@@ -11,6 +11,7 @@ import numpy as np
 from qnewton_sk.machine import ALWAYS_AVAILABLE_BYTES, available_memory_bytes, gibibytes, step_bytes
 from qnewton_sk.systems import is_bool, is_int, is_real, must
 
+from .bayes import AUTO, EVIDENCE
 from .checkpoint import check_checkpoint
 
 P = ParamSpec("P")
@@ -69,8 +70,8 @@ _BOOL = (is_bool, "be True or False")
 
 _SIMPLE = {
     "alpha": (
-        lambda v: v in ("evidence", "evidence_per_input") if isinstance(v, str) else _real_from(0)(v),
-        'be a finite number >= 0, or "evidence" (one penalty per layer, found in the fit) or "evidence_per_input"',
+        lambda v: v in (AUTO, *EVIDENCE) if isinstance(v, str) else _real_from(0)(v),
+        'be a finite number >= 0, "auto", "evidence" (one penalty per layer, found in the fit) or "evidence_per_input"',
     ),
     "posterior": (
         lambda v: v is None or (isinstance(v, str) and v in ("full", "layer", "last_layer")),

@@ -131,9 +131,9 @@ def to_mlp(model: QNewtonClassifier | QNewtonRegressor) -> MLPClassifier | MLPRe
     Notes
     -----
     Features that scikit-learn does not have are dropped: `class_weight`, the standard deviations of a regressor with
-    `posterior`, and the Huber loss and your own losses, which become the squared error. A penalty that was found by
-    the evidence is dropped too, so that `alpha` is scikit-learn's default. None of this changes the predictions; it
-    affects later fits only.
+    `posterior`, and the Huber loss and your own losses, which become the squared error. Penalties that differ from
+    layer to layer, as those of "auto" and of the evidence, are dropped too, so that `alpha` is scikit-learn's default.
+    None of this changes the predictions; it affects later fits only.
 
     See Also
     --------
@@ -175,7 +175,7 @@ def _shared_settings(model, network):
     settings = {name: value for name, value in model.get_params(deep=False).items() if name in SAME}
     settings["activation"] = _single_activation(network)
     settings["hidden_layer_sizes"] = network.widths[1:-1]
-    if isinstance(settings["alpha"], str):  # found by the evidence, one per layer
+    if isinstance(settings["alpha"], str):  # one per layer
         del settings["alpha"]
     if isinstance(model, QNewtonClassifier):
         if model.posterior_ is not None:

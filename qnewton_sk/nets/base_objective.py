@@ -2,15 +2,20 @@
 
 import copy
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import sparse
+from sklearn.utils import gen_even_slices
 
 from .network import Network
 
 Array = NDArray[Any]
+
+MOMENT_BYTES = 2**24
+"""Temporary memory for the moments of the data."""
 
 
 class BaseObjective(ABC):
@@ -97,6 +102,14 @@ class BaseObjective(ABC):
         other.penalties = self._penalties_of(alpha)
         return other
 
+    def variances(self) -> tuple[float, float]:
+        """Return the mean weighted variance of the columns of the inputs, and that of the targets."""
+        d, K = self.network.widths[0], self.network.widths[-1]
+        means, squares = np.zeros(d + K), np.zeros(d + K)
+        self.over_parts(_add_means, means)
+        self.over_parts(_add_squares, squares, means)
+        return float(squares[:d].mean()), float(squares[d:].mean())
+
     def _penalties_of(self, alpha: Any) -> Array:
         """Return what multiplies theta^2 / 2 in J, of shape (n_params,)."""
         each = alpha * self.network.penalised if np.ndim(alpha) == 0 else np.asarray(alpha)
@@ -120,3 +133,32 @@ def _value_and_grad(p: Any, out: Array) -> float:
     value = p.value()
     p.gradient(out)
     return value
+
+
+def _add_means(part: Any, means: Array) -> float:
+    for X, y, share in _moment_chunks(part):
+        means += np.concatenate([X.T @ share, y.T @ share])
+    return 0.0
+
+
+def _add_squares(part: Any, squares: Array, means: Array) -> float:
+    """Add the squares of the distances from the means; those of sparse inputs by the difference of two sums."""
+    d = part.network.widths[0]
+    for X, y, share in _moment_chunks(part):
+        if sparse.issparse(X):
+            inputs = X.multiply(X).T @ share - share.sum() * means[:d] ** 2
+        else:
+            inputs = share @ (X - means[:d]) ** 2
+        squares += np.concatenate([inputs, share @ (y - means[d:]) ** 2])
+    return 0.0
+
+
+def _moment_chunks(part: Any) -> Iterator[tuple[Any, Array, Array]]:
+    """Yield inputs and targets in double precision, with each sample's share of the total weight."""
+    n = part.n_samples
+    count = -(-n * 8 * part.network.widths[0] // MOMENT_BYTES)
+    for rows in gen_even_slices(n, min(max(count, 1), n)):
+        size = rows.stop - rows.start
+        weight = np.ones(size) if part.weight is None else np.asarray(part.weight[rows], float)
+        X = part.X[rows] if sparse.issparse(part.X) else np.asarray(part.X[rows], float)
+        yield X, np.asarray(part.targets[rows], float), weight / part.total_weight

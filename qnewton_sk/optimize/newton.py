@@ -186,6 +186,7 @@ class _Epochs:
 
     def next(self, here, is_last):
         """Go once through the data; return where the run stands, the records, and the ending or None."""
+        before = here.state.point
         if self.in_batches:
             here, records, end = self._batches(here)
         else:
@@ -196,7 +197,7 @@ class _Epochs:
         arrival_watch = here.arrival_watch if here.attempts else watch
         here = changed(here, watch=watch, arrival_watch=arrival_watch)
         if end is None and watch.stale >= self.settings.n_iter_no_change:
-            here, end = self._without_improvement(here)
+            here, end = self._without_improvement(here, before)
         return here, records, end
 
     def _step(self, here, is_last):
@@ -276,7 +277,9 @@ class _Epochs:
     def _with_policy(self, state, objective):
         if state.policy is not None:
             return state
-        return changed(state, policy=self.policy.initial(objective, self.in_batches))
+        # a control that is not monotone would take gradient steps of constant length in an early phase
+        starts_with_newton = self.in_batches or not self.control.is_monotone
+        return changed(state, policy=self.policy.initial(objective, starts_with_newton))
 
     def _next_step(self, state):
         settings = self.settings
@@ -298,13 +301,16 @@ class _Epochs:
         is_early = state.step < self.settings.first_order_steps
         return not is_early and self.policy.next_curvature(state.policy) is None
 
-    def _without_improvement(self, here):
+    def _without_improvement(self, here, before):
         """Hand over to a closing Newton step if there has been none yet; else the run ends.
 
-        Where the gradient is small, it goes on: the next Newton step finds out whether this is a minimum.
+        Where the gradient is small, it goes on: the next Newton step finds out whether this is a minimum. So it does
+        while closing steps halve the gradient, as they do near a minimum.
         """
         state = here.state
         if not self.in_batches and state.point.has_gradient_below(self.settings.tol):
+            return here, None
+        if state.is_closing and before is not None and 2 * state.point.max_gradient <= before.max_gradient:
             return here, None
         if not self.in_batches and self._is_first_order_by_choice(state):
             state = changed(state, policy=self.policy.exhausted(state.policy), is_closing=True, pairs=None)

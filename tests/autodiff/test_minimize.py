@@ -71,7 +71,7 @@ def one_backend(name):
         ("gauss_newton", "cholesky", {}),
         ("gauss_newton", "woodbury", BATCHES),
         ("empirical_fisher", "woodbury", BATCHES),
-        ("auto", "more_sorensen", {}),
+        ("gauss_newton", "more_sorensen", {}),
     ],
 )
 def test_steps_are_those_of_the_regressor(friedman, initial, curvature, backend, settings):

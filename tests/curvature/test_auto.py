@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from sklearn.base import clone
 
 from qnewton_sk.curvature.auto import (
+    FLOOR_GAIN,
     GAUSS_NEWTON_WINDOW,
     MAX_CHEAP_STEP_COST,
     MAX_POOR_WINDOWS,
@@ -21,13 +22,18 @@ from qnewton_sk.curvature.auto import (
     MIN_GAUSS_NEWTON_GAIN,
     MIN_WINDOW,
     NEWTON_GAIN,
+    NEWTON_STEPS,
     PLATEAU_SHARE,
+    SQUARES_GAIN,
+    SQUARES_WINDOWS,
     STALL_GAIN,
     AutoCurvature,
     AutoState,
+    gauss_newton_step_cost,
     newton_step_cost,
 )
 from qnewton_sk.curvature.matrices import GaussNewton, Hessian
+from qnewton_sk.nets import Objective
 
 AUTO = AutoCurvature()
 SQUARES, LOGISTIC = NETS[0], NETS[2]
@@ -47,12 +53,28 @@ def kinds(*arguments, **settings):
 
 
 @pytest.mark.parametrize("case", [*NETS, *LOSSES], ids=str)
-def test_squares_start_with_gauss_newton_all_else_by_the_cost_of_a_newton_step(case):
+def test_a_fit_starts_with_first_order_steps_unless_newton_steps_are_cheap(case):
     objective = case.objective()
-    cost = newton_step_cost(objective.network, objective.n_samples)
-    otherwise = "hessian" if cost <= MAX_CHEAP_STEP_COST else "first_order"
-    assert AUTO.initial(objective).kind == ("gauss_newton" if case.loss == "squared_error" else otherwise)
+    squares = case.loss == "squared_error"
+    kind, price = ("gauss_newton", gauss_newton_step_cost) if squares else ("hessian", newton_step_cost)
+    cost = price(objective.network, objective.n_samples)
+    state = AUTO.initial(objective)
+    if cost <= MAX_CHEAP_STEP_COST:
+        assert state.kind == kind
+    else:
+        assert (state.kind, state.next_kind, state.step_cost) == ("first_order", kind, cost)
     assert AUTO.initial(objective, batches=True).kind == "gauss_newton"
+
+
+@pytest.mark.parametrize("weight, can", [(None, True), (1.0, True), (3.0, False)])
+def test_a_net_can_interpolate_as_many_samples_as_it_has_parameters_merged_ones_counted(weight, can):
+    case = LOGISTIC.but(widths=(20, 8, 1), n=100, activations=("tanh",))
+    objective = case.objective()
+    if weight is not None:
+        objective = Objective(
+            objective.network, objective.X, objective.targets, np.full(objective.n_samples, weight)
+        )
+    assert objective.n_params == 177 and AUTO.initial(objective).can_interpolate == can
 
 
 def test_large_nets_start_with_first_order_steps_at_the_price_of_products():
@@ -90,6 +112,11 @@ def test_a_users_loss_called_squared_error_does_not_start_with_gauss_newton():
 
 FAR_DOWN = AutoState("first_order", first_loss=2 / PLATEAU_SHARE)  # `follow` starts at a loss of one
 WINDOW = round(MAX_WINDOW)
+COSTS = pytest.mark.parametrize("step_cost", [12.0, 50.0, MAX_STEP_COST])
+
+
+def window_of(step_cost):
+    return round(min(max(step_cost, MIN_WINDOW), MAX_WINDOW))
 
 
 def test_poor_windows_far_down_lead_to_the_hessian():
@@ -97,14 +124,40 @@ def test_poor_windows_far_down_lead_to_the_hessian():
     assert flat == ["first_order"] * (MAX_POOR_WINDOWS * WINDOW - 1) + ["hessian"]
 
 
-@pytest.mark.parametrize("step_cost", [12.0, 50.0, MAX_STEP_COST])
-def test_a_plateau_high_up_leads_to_the_hessian_after_half_the_price_of_a_newton_step(step_cost):
-    window = round(min(max(step_cost / 2, MIN_WINDOW), MAX_WINDOW))
-    state = AutoState("first_order", step_cost=step_cost)
+@COSTS
+def test_a_plateau_of_a_net_that_could_interpolate_leads_to_the_hessian_at_once(step_cost):
+    window = window_of(step_cost / 2)
+    state = AutoState("first_order", step_cost=step_cost, can_interpolate=True)
     assert kinds(state, [0.0] * window) == ["first_order"] * (window - 1) + ["hessian"]
     enough = NEWTON_GAIN / step_cost
     assert set(kinds(state, [1.1 * enough] * window)) == {"first_order"}
     assert kinds(state, [0.9 * enough] * window)[-1] == "hessian"
+
+
+@COSTS
+@pytest.mark.parametrize("next_kind", ["gauss_newton", "hessian"])
+def test_steps_that_gain_little_end_once_they_have_cost_as_much_as_newton_steps_would(step_cost, next_kind):
+    state = AutoState("first_order", step_cost=step_cost, next_kind=next_kind)
+    due = math.ceil(NEWTON_STEPS * step_cost)
+    found = kinds(state, [0.0] * 2 * due)
+    assert due - 1 <= found.index(next_kind) <= due + 2 * window_of(step_cost)
+
+
+@COSTS
+def test_steps_on_a_sum_of_squares_go_on_while_they_are_as_fast_as_gauss_newton(step_cost):
+    state = AutoState("first_order", step_cost=step_cost, next_kind="gauss_newton")
+    fast = 1.1 * SQUARES_GAIN / step_cost
+    many = 3 * math.ceil(NEWTON_STEPS * step_cost)
+    assert set(kinds(state, [fast] * many)) == {"first_order"}
+
+
+@COSTS
+def test_slower_progress_on_a_sum_of_squares_leads_to_gauss_newton_unless_the_floor_is_near(step_cost):
+    state = AutoState("first_order", step_cost=step_cost, next_kind="gauss_newton")
+    windows = SQUARES_WINDOWS * window_of(step_cost)
+    assert kinds(state, [0.9 * SQUARES_GAIN / step_cost] * windows)[-1] == "gauss_newton"
+    assert kinds(state, [1.1 * FLOOR_GAIN / step_cost] * windows)[-1] == "gauss_newton"
+    assert set(kinds(state, [0.9 * FLOOR_GAIN / step_cost] * windows)) == {"first_order"}
 
 
 def test_two_poor_windows_of_gauss_newton_lead_to_the_hessian():
@@ -130,7 +183,7 @@ def test_progress_keeps_the_kind(state, gain, window):
 def test_a_good_window_between_poor_ones_forgives(state, window, patience):
     poor, good = [0.0] * window, [0.5] * window
     *_, last = follow(state, poor * (patience - 1) + good + poor)
-    assert last == replace(state, poor=1)
+    assert replace(last, total=0.0) == replace(state, poor=1)
     *_, last = follow(state, poor * (patience - 1) + good + poor * patience)
     assert last.kind == "hessian"
 

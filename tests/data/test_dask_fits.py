@@ -314,7 +314,7 @@ def test_a_lost_cluster_is_named_and_the_fit_goes_on_from_its_checkpoint(tmp_pat
 
     def lost_later(*arguments, **options):
         calls.append(1)
-        if len(calls) > 12:
+        if len(calls) > 14:
             raise ConnectionResetError("the scheduler is gone")
         return compute(*arguments, **options)
 
@@ -340,7 +340,7 @@ def test_a_lost_cluster_is_named_and_the_fit_goes_on_from_its_checkpoint(tmp_pat
     "settings, message",
     [
         (dict(batch_size=50), "`batch_size` must be .* Call partial_fit"),
-        (dict(alpha="evidence"), "`alpha` must be a number if X is a dask array"),
+        (dict(alpha="evidence"), '`alpha` must be a number or "auto" if X is a dask array'),
         (dict(early_stopping=True), "`early_stopping` must be False .* Pass X_val"),
     ],
 )

@@ -409,7 +409,7 @@ def test_a_default_fit_does_not_take_the_plateau_of_two_spirals_for_a_minimum(se
 def test_a_net_that_inputs_have_saturated_has_not_converged(load):
     X, y = load(return_X_y=True)
     with pytest.warns(ConvergenceWarning, match="saturated.*StandardScaler"):
-        model = QNewtonClassifier(random_state=0).fit(X, y)
+        model = QNewtonClassifier(alpha=1e-4, random_state=0).fit(X, y)
     assert (model.stop_reason_, model.converged_) == ("saturated", False)
     assert len(set(model.predict(X))) == 1
 

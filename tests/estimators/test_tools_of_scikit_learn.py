@@ -88,7 +88,7 @@ def test_halving_spends_epochs_as_the_resource():
     ).fit(X, CLASSES)
     assert search.n_resources_[0] == 3 and search.n_resources_ == sorted(search.n_resources_)
     assert search.best_estimator_.max_iter == search.n_resources_[-1]
-    assert search.best_score_ > 0.9
+    assert search.best_score_ > 0.8
 
 
 def test_probabilities_are_calibrated():
