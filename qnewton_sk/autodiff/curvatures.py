@@ -130,7 +130,8 @@ class AutogradAuto(AutoCurvature):
         if batches:
             return AutoState("hessian")
         start = start_of("hessian", newton_step_cost(objective))
-        return replace(start, can_interpolate=objective.n_samples <= objective.n_params)
+        penalty = 0.5 * float(objective.penalties.sum())
+        return replace(start, floor=penalty if objective.n_samples <= objective.n_params else math.inf)
 
     def next_curvature(self, state: AutoState) -> Curvature | None:
         """Return the curvature of the next step, or None if it is a first-order step."""

@@ -25,7 +25,7 @@ NEWTON_STEPS = 20.0
 end in sight give way: whatever the problem, that costs at most twice as much as the better of the two kinds alone
 (the ski-rental argument; Karlin, Manasse, Rudolph, Sleator 1988)."""
 
-SQUARES_GAIN, FLOOR_GAIN = 0.5, 0.1
+SQUARES_GAIN, FLOOR_GAIN = 0.5, 0.2
 """Decreases of log(loss) per cost of a Newton step between which quasi-Newton steps on a sum of squares end sooner.
 Above, they are as fast as Gauss-Newton steps; below, the loss is near its floor, which noise and penalty set, and
 quasi-Newton steps reach the minimum for what a few Newton steps cost."""
@@ -94,8 +94,9 @@ class AutoState:
         Gradients that first-order steps have cost in all.
     next_kind : {"gauss_newton", "hessian"}, default="hessian"
         The kind of step that follows first-order steps.
-    can_interpolate : bool, default=False
-        Whether the net has at least as many parameters as there are numbers to fit.
+    floor : float, default=inf
+        The loss that a net may come down to if it has at least as many parameters as there are numbers to fit: the
+        penalty on weights of size one. It is inf for a smaller net, of which nothing is known.
     """
 
     kind: str
@@ -106,7 +107,7 @@ class AutoState:
     first_loss: float | None = None
     total: float = 0.0
     next_kind: str = "hessian"
-    can_interpolate: bool = False
+    floor: float = math.inf
 
 
 class AutoCurvature(Curvature):
@@ -166,7 +167,8 @@ class AutoCurvature(Curvature):
         start = start_of("hessian", newton_step_cost(network, n))
         # merged samples count as often as they occurred: there may be others with the same input and another class
         numbers = max(n, objective.total_weight) * network.widths[-1]
-        return replace(start, can_interpolate=numbers <= network.n_params)
+        floor = 0.5 * float(objective.penalties.sum()) if numbers <= network.n_params else math.inf
+        return replace(start, floor=floor)
 
     def next_curvature(self, state: AutoState) -> Curvature | None:
         """Return the curvature of the next step, or None if it is a first-order step."""
@@ -201,7 +203,7 @@ class AutoCurvature(Curvature):
             first = before if state.first_loss is None else state.first_loss
             spent, total = state.spent + gradients, state.total + gradients
             state = replace(state, gained=gained, spent=spent, total=total, first_loss=first)
-            return _judged(state, value > PLATEAU_SHARE * first)
+            return _judged(state, value, PLATEAU_SHARE * first)
         state = replace(state, gained=gained, spent=state.spent + 1)
         if state.spent < GAUSS_NEWTON_WINDOW:
             return state
@@ -217,9 +219,9 @@ def start_of(kind: str, cost: float) -> AutoState:
     return AutoState("first_order", step_cost=cost, next_kind=kind)
 
 
-def _judged(state: AutoState, is_high: bool) -> AutoState:
+def _judged(state: AutoState, value: float, low: float) -> AutoState:
     """Return the state after a first-order step, which is judged when its window is full."""
-    squares = state.next_kind == "gauss_newton"
+    squares, is_high = state.next_kind == "gauss_newton", value > low
     window = MAX_WINDOW
     if squares or is_high:
         window = min(max(state.step_cost if squares else state.step_cost / 2, MIN_WINDOW), MAX_WINDOW)
@@ -232,7 +234,7 @@ def _judged(state: AutoState, is_high: bool) -> AutoState:
         is_over = is_due and gain < SQUARES_GAIN
     else:
         is_poor, patience = gain < (NEWTON_GAIN if is_high else STALL_GAIN), MAX_POOR_WINDOWS
-        is_over = (is_due and gain < NEWTON_GAIN) or (is_high and is_poor and state.can_interpolate)
+        is_over = (is_due and gain < NEWTON_GAIN) or (is_high and is_poor and state.floor < low)
     poor = state.poor + 1 if is_poor else 0
     if is_over or (poor >= patience and (squares or not is_high)):
         return AutoState(state.next_kind)

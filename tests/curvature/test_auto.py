@@ -66,15 +66,14 @@ def test_a_fit_starts_with_first_order_steps_unless_newton_steps_are_cheap(case)
     assert AUTO.initial(objective, batches=True).kind == "gauss_newton"
 
 
-@pytest.mark.parametrize("weight, can", [(None, True), (1.0, True), (3.0, False)])
-def test_a_net_can_interpolate_as_many_samples_as_it_has_parameters_merged_ones_counted(weight, can):
+@pytest.mark.parametrize("weight, alpha, floor", [(1.0, 0.0, 0.0), (1.0, 2.0, 1.68), (3.0, 2.0, math.inf)])
+def test_a_net_with_as_many_parameters_as_samples_may_come_down_to_the_penalty(weight, alpha, floor):
+    """Merged samples count as often as they occurred; 168 of the 177 parameters are weights."""
     case = LOGISTIC.but(widths=(20, 8, 1), n=100, activations=("tanh",))
     objective = case.objective()
-    if weight is not None:
-        objective = Objective(
-            objective.network, objective.X, objective.targets, np.full(objective.n_samples, weight)
-        )
-    assert objective.n_params == 177 and AUTO.initial(objective).can_interpolate == can
+    samples = objective.X, objective.targets, np.full(objective.n_samples, weight)
+    weighted = Objective(objective.network, *samples, alpha)
+    assert weighted.n_params == 177 and AUTO.initial(weighted).floor == pytest.approx(floor)
 
 
 def test_large_nets_start_with_first_order_steps_at_the_price_of_products():
@@ -127,7 +126,7 @@ def test_poor_windows_far_down_lead_to_the_hessian():
 @COSTS
 def test_a_plateau_of_a_net_that_could_interpolate_leads_to_the_hessian_at_once(step_cost):
     window = window_of(step_cost / 2)
-    state = AutoState("first_order", step_cost=step_cost, can_interpolate=True)
+    state = AutoState("first_order", step_cost=step_cost, floor=0.0)
     assert kinds(state, [0.0] * window) == ["first_order"] * (window - 1) + ["hessian"]
     enough = NEWTON_GAIN / step_cost
     assert set(kinds(state, [1.1 * enough] * window)) == {"first_order"}
