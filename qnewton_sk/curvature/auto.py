@@ -25,7 +25,7 @@ NEWTON_STEPS = 20.0
 end in sight give way: whatever the problem, that costs at most twice as much as the better of the two kinds alone
 (the ski-rental argument; Karlin, Manasse, Rudolph, Sleator 1988)."""
 
-SQUARES_GAIN, FLOOR_GAIN = 0.5, 0.2
+SQUARES_GAIN, FLOOR_GAIN = 0.5, 0.1
 """Decreases of log(loss) per cost of a Newton step between which quasi-Newton steps on a sum of squares end sooner.
 Above, they are as fast as Gauss-Newton steps; below, the loss is near its floor, which noise and penalty set, and
 quasi-Newton steps reach the minimum for what a few Newton steps cost."""
@@ -44,6 +44,9 @@ progress per cost than gradient steps do (parity-8)."""
 
 STALL_GAIN = 0.0005
 """The same as `NEWTON_GAIN`, for a loss below `PLATEAU_SHARE` of the first."""
+
+SLOW_GAIN = 0.01
+"""The same, once quasi-Newton steps have cost as much as `NEWTON_STEPS`."""
 
 MAX_POOR_WINDOWS = 3
 """Number of consecutive windows below `STALL_GAIN` after which Newton steps finish the fit."""
@@ -163,8 +166,9 @@ class AutoCurvature(Curvature):
             return AutoState("gauss_newton")
         network, n = objective.network, objective.n_samples
         if network.loss.is_sum_of_squares:
-            return start_of("gauss_newton", gauss_newton_step_cost(network, n))
-        start = start_of("hessian", newton_step_cost(network, n))
+            start = start_of("gauss_newton", gauss_newton_step_cost(network, n))
+        else:
+            start = start_of("hessian", newton_step_cost(network, n))
         # merged samples count as often as they occurred: there may be others with the same input and another class
         numbers = max(n, objective.total_weight) * network.widths[-1]
         floor = 0.5 * float(objective.penalties.sum()) if numbers <= network.n_params else math.inf
@@ -231,10 +235,11 @@ def _judged(state: AutoState, value: float, low: float) -> AutoState:
     is_due = state.total >= NEWTON_STEPS * state.step_cost
     if squares:
         is_poor, patience = FLOOR_GAIN <= gain < SQUARES_GAIN, SQUARES_WINDOWS
-        is_over = is_due and gain < SQUARES_GAIN
+        is_over = state.floor < low or (is_due and gain < SQUARES_GAIN)
     else:
         is_poor, patience = gain < (NEWTON_GAIN if is_high else STALL_GAIN), MAX_POOR_WINDOWS
-        is_over = (is_due and gain < NEWTON_GAIN) or (is_high and is_poor and state.floor < low)
+        enough = NEWTON_GAIN if is_high else SLOW_GAIN
+        is_over = (is_due and gain < enough) or (is_high and is_poor and state.floor < low)
     poor = state.poor + 1 if is_poor else 0
     if is_over or (poor >= patience and (squares or not is_high)):
         return AutoState(state.next_kind)
