@@ -112,7 +112,9 @@ def hessians(hidden, steps):
 
 def hessian_after(k, hidden, X, y):
     """Return the exact Hessian of the objective after k Newton steps; k = 0 is the start of the fit."""
-    net = QNewtonClassifier(hidden, max_iter=max(k, 1), tol=0.0, random_state=0, scheduler="classical")
+    net = QNewtonClassifier(
+        hidden, alpha=1e-4, max_iter=max(k, 1), tol=0.0, random_state=0, scheduler="classical"
+    )
     if k == 0:
         net.set_params(step_control="fixed", learning_rate_init=1e-12)  # one step that goes nowhere
     with warnings.catch_warnings():

@@ -156,7 +156,7 @@ def hessians(steps, shifts):
     for step in steps:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ConvergenceWarning)
-            net = QNewtonClassifier((16, 16), max_iter=max(step, 1), tol=0.0, random_state=0)
+            net = QNewtonClassifier((16, 16), alpha=1e-4, max_iter=max(step, 1), tol=0.0, random_state=0)
             if step == 0:  # at the start: a fit that does not move
                 net.set_params(step_control="fixed", regularization=1e12)
             net.fit(X, y)

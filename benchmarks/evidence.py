@@ -120,6 +120,7 @@ def regression_sides(X, y):
     return {
         "evidence": (QNewtonRegressor(alpha="evidence", posterior="full", random_state=0), True),
         "default": (net, False),
+        "1e-4": (QNewtonRegressor(alpha=1e-4, random_state=0), False),
         "grid": (GridSearchCV(net, {"alpha": ALPHAS}, cv=5), False),
         "gp": (gp, True),
         "ridge": (RidgeCV(ALPHAS), False),
@@ -157,6 +158,7 @@ def classification_sides():
     return {
         "evidence": QNewtonClassifier(alpha="evidence", posterior="full", random_state=0),
         "default": net,
+        "1e-4": QNewtonClassifier(alpha=1e-4, random_state=0),
         "grid": GridSearchCV(net, {"alpha": ALPHAS}, cv=5, scoring="neg_log_loss"),
         "logistic": LogisticRegressionCV(
             Cs=ALPHAS,

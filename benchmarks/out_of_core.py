@@ -202,7 +202,7 @@ def fit_on_workers(folder, start_rows, deadline_seconds):
     X, y = stored(folder)
     X_val, y_val = made(HELD_OUT_ROWS, 10**6)
     model = QNewtonRegressor(
-        HIDDEN, random_state=0, max_iter=1000, tol=1e-5, diagnostics=False, warm_start=True
+        HIDDEN, alpha=1e-4, random_state=0, max_iter=1000, tol=1e-5, diagnostics=False, warm_start=True
     )
     losses, seconds = [], []
     with cluster(2), quiet():

@@ -82,7 +82,7 @@ def works(size):
 
     linearised = matrix()
     hidden = (size["hidden"],) * 2
-    net = QNewtonClassifier(hidden, curvature="hessian", max_iter=STEPS, tol=0.0, random_state=0)
+    net = QNewtonClassifier(hidden, alpha=1e-4, curvature="hessian", max_iter=STEPS, tol=0.0, random_state=0)
     return {
         "assembly": lambda: matrix().entries(),
         "product": lambda: linearised.product(v),
@@ -149,7 +149,7 @@ def child(options):
     """Fit one side on MNIST and print its time and memory as JSON."""
     limit_threads(options.threads)
     X, y = mnist()
-    same = dict(hidden_layer_sizes=MNIST_HIDDEN, activation="tanh", random_state=0)
+    same = dict(hidden_layer_sizes=MNIST_HIDDEN, activation="tanh", alpha=1e-4, random_state=0)
     X = X.astype(options.dtype)
     with quiet():
         if options.child == "lbfgs":

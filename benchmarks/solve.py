@@ -75,7 +75,13 @@ def measure(name, width, steps, X, y):
     curvature, solver, bare = CASES[name]
     scheduler = Stopwatch([Backend(name, solver, DirectCost(name))], bare, [])
     net = QNewtonClassifier(
-        (width,), curvature=curvature, scheduler=scheduler, max_iter=steps, tol=0.0, random_state=0
+        (width,),
+        alpha=1e-4,
+        curvature=curvature,
+        scheduler=scheduler,
+        max_iter=steps,
+        tol=0.0,
+        random_state=0,
     )
     net.fit(X, y)
     solves, bares, found = map(np.array, zip(*scheduler.times[1:]))  # the first step fills the caches

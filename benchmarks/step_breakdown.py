@@ -41,7 +41,7 @@ SETTINGS = {
 def fit(X, y, settings, steps):
     """Return the history of a fit and the seconds of each of its steps."""
     stamps = Stamps()
-    net = QNewtonClassifier((16, 16), max_iter=steps, tol=0.0, random_state=0, **settings)
+    net = QNewtonClassifier((16, 16), alpha=1e-4, max_iter=steps, tol=0.0, random_state=0, **settings)
     net.set_callbacks(stamps).fit(X, y)
     return net.history_, np.diff(stamps.seconds, prepend=0.0)
 

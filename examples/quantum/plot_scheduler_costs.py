@@ -32,6 +32,7 @@ lu = classical_backends()[0]
 nanosecond = quantum_backend("photonic")
 net = QNewtonClassifier(
     (10,),
+    alpha=1e-4,
     curvature="hessian",
     condition_number="lanczos",
     scheduler=Scheduler([lu, nanosecond], tol=1e-12),

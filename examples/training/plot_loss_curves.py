@@ -18,14 +18,11 @@ warnings.simplefilter("ignore", ConvergenceWarning)  # the fits end by their num
 
 X, y = load_digits(return_X_y=True)
 X = StandardScaler().fit_transform(X)
+same = dict(alpha=1e-4, random_state=0)
 nets = {
-    "gradient descent": QNewtonClassifier(
-        step_control="fixed", first_order_steps=500, max_iter=500, random_state=0
-    ),
-    "Newton, exact Hessian": QNewtonClassifier(
-        curvature="hessian", first_order_steps=5, max_iter=50, random_state=0
-    ),
-    "default: quasi-Newton, then Newton": QNewtonClassifier(random_state=0),
+    "gradient descent": QNewtonClassifier(step_control="fixed", first_order_steps=500, max_iter=500, **same),
+    "Newton, exact Hessian": QNewtonClassifier(curvature="hessian", first_order_steps=5, max_iter=50, **same),
+    "default: quasi-Newton, then Newton": QNewtonClassifier(**same),
 }
 for net in nets.values():
     net.fit(X, y)

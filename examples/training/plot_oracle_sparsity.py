@@ -33,6 +33,7 @@ figure, axes = plt.subplots(1, 2, figsize=(10, 4), layout="constrained")
 for name, setting in settings.items():
     net = QNewtonClassifier(
         (8,),
+        alpha=1e-4,
         curvature="gauss_newton",
         scheduler="classical",
         first_order_steps=5,

@@ -24,6 +24,7 @@ X_train, X_test = scaler.transform(X_train), scaler.transform(X_test)
 # would be indefinite with the smallest of these values.
 net = QNewtonClassifier(
     (10,),
+    alpha=1e-4,
     curvature="gauss_newton",
     condition_number="lanczos",
     step_control="fixed",

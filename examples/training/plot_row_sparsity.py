@@ -24,8 +24,8 @@ X = StandardScaler().fit_transform(X)
 
 def fitted(steps):
     """Return a net after this number of Newton steps, which follow five first-order steps."""
-    net = QNewtonClassifier(curvature="hessian", first_order_steps=5, max_iter=5 + steps, random_state=0)
-    return net.fit(X, y)
+    settings = dict(alpha=1e-4, first_order_steps=5, max_iter=5 + steps, random_state=0)
+    return QNewtonClassifier(curvature="hessian", **settings).fit(X, y)
 
 
 hessians = {steps: fitted(steps).hessian(X, y) for steps in (0, 10)}

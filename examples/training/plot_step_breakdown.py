@@ -18,6 +18,7 @@ from qnewton_sk.scheduling.backends import classical_backends
 X, y = load_digits(return_X_y=True)
 X = StandardScaler().fit_transform(X)
 net = QNewtonClassifier(
+    alpha=1e-4,
     curvature="hessian",
     condition_number="lanczos",
     scheduler=Scheduler(classical_backends()[:1]),

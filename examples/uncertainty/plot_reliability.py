@@ -17,7 +17,7 @@ from qnewton_sk import QNewtonClassifier, UncertaintyDisplay
 
 X, y = load_breast_cancer(return_X_y=True)
 nets = {
-    "default": QNewtonClassifier(random_state=0),
+    "alpha=1e-4": QNewtonClassifier(alpha=1e-4, random_state=0),
     "evidence": QNewtonClassifier(alpha="evidence", posterior="full", random_state=0),
 }
 

@@ -225,25 +225,31 @@ def start_of(kind: str, cost: float) -> AutoState:
 
 def _judged(state: AutoState, value: float, low: float) -> AutoState:
     """Return the state after a first-order step, which is judged when its window is full."""
-    squares, is_high = state.next_kind == "gauss_newton", value > low
-    window = MAX_WINDOW
-    if squares or is_high:
-        window = min(max(state.step_cost if squares else state.step_cost / 2, MIN_WINDOW), MAX_WINDOW)
-    if state.spent < window:
+    is_squares, is_high, is_bottomless = state.next_kind == "gauss_newton", value > low, state.floor < low
+    if state.spent < _window(state.step_cost, is_squares, is_high):
         return state
     gain = state.gained * state.step_cost / state.spent
     is_due = state.total >= NEWTON_STEPS * state.step_cost
-    if squares:
-        is_poor, patience = FLOOR_GAIN <= gain < SQUARES_GAIN, SQUARES_WINDOWS
-        is_over = state.floor < low or (is_due and gain < SQUARES_GAIN)
+    if is_squares:
+        is_poor = FLOOR_GAIN <= gain < SQUARES_GAIN
+        is_over = is_bottomless or (is_due and gain < SQUARES_GAIN)
+        is_over = is_over or (is_poor and state.poor + 1 >= SQUARES_WINDOWS)
+    elif is_high:
+        is_poor = gain < NEWTON_GAIN
+        is_over = is_poor and (is_due or is_bottomless)
     else:
-        is_poor, patience = gain < (NEWTON_GAIN if is_high else STALL_GAIN), MAX_POOR_WINDOWS
-        enough = NEWTON_GAIN if is_high else SLOW_GAIN
-        is_over = (is_due and gain < enough) or (is_high and is_poor and state.floor < low)
-    poor = state.poor + 1 if is_poor else 0
-    if is_over or (poor >= patience and (squares or not is_high)):
+        is_poor = gain < STALL_GAIN
+        is_over = (is_due and gain < SLOW_GAIN) or (is_poor and state.poor + 1 >= MAX_POOR_WINDOWS)
+    if is_over:
         return AutoState(state.next_kind)
-    return replace(state, gained=0.0, spent=0.0, poor=poor)
+    return replace(state, gained=0.0, spent=0.0, poor=state.poor + 1 if is_poor else 0)
+
+
+def _window(step_cost: float, is_squares: bool, is_high: bool) -> float:
+    """Return the number of gradients over which the progress of first-order steps is judged."""
+    if not is_squares and not is_high:
+        return MAX_WINDOW
+    return min(max(step_cost if is_squares else step_cost / 2, MIN_WINDOW), MAX_WINDOW)
 
 
 def newton_step_cost(network: Network, n_samples: int) -> float:
