@@ -2,6 +2,7 @@
 
 import math
 from copy import copy
+from functools import cache
 
 import numpy as np
 from scipy.linalg.lapack import dtrtrs
@@ -35,7 +36,7 @@ class CurvaturePairs:
         self.rows = np.zeros(
             (2 * size, n), dtype
         )  # steps above, changes of the gradient below: one product for both
-        self.SY, self.YY = np.zeros((size, size)), np.zeros((size, size))
+        self.products = np.zeros((2, size, size))  # S^T Y and Y^T Y
 
     def add(self, s, y):
         """Store a step and the change of the gradient along it if its curvature is positive and no square vanishes."""
@@ -45,32 +46,38 @@ class CurvaturePairs:
         k, size = self.next, self.size  # the oldest pair is overwritten where it stands
         self.rows[k], self.rows[size + k] = s, y
         self.next, self.count = (k + 1) % size, min(self.count + 1, size)
-        with_y = self.rows @ y
-        self.SY[:, k], self.SY[k] = with_y[:size], self.rows[size:] @ s
-        self.YY[:, k] = self.YY[k] = with_y[size:]
+        with_y, (SY, YY) = self.rows @ y, self.products
+        SY[:, k], SY[k] = with_y[:size], self.rows[size:] @ s
+        YY[:, k] = YY[k] = with_y[size:]
 
     def copy(self):
         """Return pairs of the same contents in memory of their own."""
         other = copy(self)
-        other.rows, other.SY, other.YY = self.rows.copy(), self.SY.copy(), self.YY.copy()
+        other.rows, other.products = self.rows.copy(), self.products.copy()
         return other
 
     def direction(self, gradient):
         """Return minus the inverse Hessian times the gradient; the scaled steepest descent without pairs."""
         if not self.count:
             return -gradient / max(math.sqrt(gradient @ gradient), 1.0)
-        start = self.next if self.count == self.size else 0
-        order = (start + np.arange(self.count)) % self.size  # from the oldest pair to the newest
-        R, YY = self.SY.take(order, 0).take(order, 1), self.YY.take(order, 0).take(order, 1)
+        rows, entries = _places(self.size, self.count, self.next if self.count == self.size else 0)
+        R, YY = self.products.reshape(2, -1).take(entries, axis=1)
         gamma = R[-1, -1] / YY[-1, -1]
-        with_g = self.rows @ gradient
-        u = dtrtrs(R, with_g.take(order))[0]
-        w = dtrtrs(R, R.diagonal() * u + gamma * (YY @ u - with_g.take(self.size + order)), trans=1)[0]
+        with_s, with_y = (self.rows @ gradient).take(rows)
+        u = dtrtrs(R, with_s)[0]
+        w = dtrtrs(R, R.diagonal() * u + gamma * (YY @ u - with_y), trans=1)[0]
         weights = np.zeros(2 * self.size, gradient.dtype)
-        weights[order], weights[self.size + order] = -w, gamma * u
+        weights[rows] = -w, gamma * u
         direction = weights @ self.rows
         direction -= gamma * gradient
         return direction
+
+
+@cache
+def _places(size, count, start):
+    """Return where the pairs stand from the oldest to the newest: their rows, (2, k), and their products, (k, k)."""
+    order = (start + np.arange(count)) % size
+    return np.stack([order, size + order]), order[:, None] * size + order
 
 
 SUFFICIENT_DECREASE, SUFFICIENT_CURVATURE = 1e-4, 0.9
