@@ -45,7 +45,7 @@ def main():
     """Fit digits with the scheduler, print every step, compare with the baselines, and fit with defaults."""
     X_train, X_test, y_train, y_test = digits()
     fits = {name: fit(model, X_train, y_train) for name, model in methods().items()}
-    default = fits["default settings"]
+    default = fit(QNewtonClassifier(random_state=0), X_train, y_train)
     hybrid = fits["Q-Newton"].history_
     print(f"Handwritten digits, net 64-16-16-10, {sum(W.size for W in weights(default))} parameters.\n")
     print("Q-Newton: Gauss-Newton, LU against a quantum solver with gates of 1e-18 s; costs in seconds")
@@ -56,8 +56,8 @@ def main():
     print(f"\n{NOTE}\n")
     print(f"Q-Newton: test accuracy {fits['Q-Newton'].score(X_test, y_test):.4f}")
     print(
-        f"default settings: test accuracy {default.score(X_test, y_test):.4f}, training loss {default.loss_:.2g} "
-        f"after {default.n_steps_} steps, {default.stop_reason_}"
+        f"default settings, with a larger penalty: test accuracy {default.score(X_test, y_test):.4f} after "
+        f"{default.n_steps_} steps, {default.stop_reason_}"
     )
 
 
@@ -83,7 +83,7 @@ def methods():
         f"Q-Newton, gates of {SLOWER_GATE_SECONDS} s": newton(lu, slower),
         f"quantum only, gates of {SLOWER_GATE_SECONDS} s": newton(slower),
         "first-order, constant rate": first_order(),
-        "default settings": QNewtonClassifier(random_state=0),
+        "default steps": QNewtonClassifier(alpha=PAPER_ALPHA, random_state=0),
     }
 
 
