@@ -97,8 +97,8 @@ def minimize(
         L2 penalty on all parameters, or on each array.
     curvature : {"auto", "hessian", "gauss_newton", "empirical_fisher"} or object, default="auto"
         The matrix of the Newton step. "auto" means Gauss-Newton and then the Hessian for a squared error, otherwise
-        L-BFGS and then the Hessian. An object has a method ``blocks(objective, theta)``; its objective is a
-        `qnewton_sk.autodiff.AutogradObjective`.
+        L-BFGS (unless the step control is not monotone) and then the Hessian. An object has a method
+        ``blocks(objective, theta)``; its objective is a `qnewton_sk.autodiff.AutogradObjective`.
     partition : {"full", "layer"} or dict, default="full"
         One linear system for all parameters, one per array, or one per group: a dict from a name to a key or path, or
         a list of these. A key selects all arrays with this key in their path, a path (tuple) all those below it.

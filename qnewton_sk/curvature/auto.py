@@ -21,8 +21,8 @@ Array = NDArray[Any]
 # chosen on the development sets of benchmarks/time_to_loss.py and on noisy data that no benchmark shows.
 
 NEWTON_STEPS = 20.0
-"""Newton steps that finish a fit from where quasi-Newton steps have brought it. Steps that have cost as much without an
-end in sight give way: whatever the problem, that costs at most twice as much as the better of the two kinds alone
+"""Newton steps that typically finish a fit from where quasi-Newton steps have brought it. Quasi-Newton steps that have
+cost as much and make little progress give way, so that a wrong guess about either kind costs about a factor of two
 (the ski-rental argument; Karlin, Manasse, Rudolph, Sleator 1988)."""
 
 SQUARES_GAIN, FLOOR_GAIN = 0.5, 0.1
@@ -88,7 +88,7 @@ class AutoState:
     spent : float, default=0.0
         What the present window has cost: gradients, or steps of Gauss-Newton.
     poor : int, default=0
-        The number of windows in a row after which another kind of step promised more.
+        The number of consecutive windows in which another kind of step promised more.
     step_cost : float, default=MAX_STEP_COST
         The cost of a Newton step in gradients.
     first_loss : float, default=None
@@ -116,8 +116,8 @@ class AutoState:
 class AutoCurvature(Curvature):
     """Chooses the next step: first-order, Newton with Gauss-Newton, or Newton with the exact Hessian.
 
-    A fit starts with an early phase of first-order (quasi-Newton) steps, unless a Newton step costs no more than ten
-    gradients (arXiv:2405.00252, section IV-B). The phase ends once it has cost as much as ten Newton steps and no
+    A fit starts with an early phase of first-order (quasi-Newton) steps, unless a Newton step costs no more than five
+    gradients (arXiv:2405.00252, section IV-B). The phase ends once it has cost as much as twenty Newton steps and no
     longer lowers the loss as fast as they are expected to, and sooner where Newton steps are known to be faster: for a
     sum of squares that is still far above its floor.
 
@@ -152,8 +152,8 @@ class AutoCurvature(Curvature):
         """Return the state before the first step.
 
         Mini-batches start with Gauss-Newton whatever the loss: gradients of different batches make no pair for a
-        quasi-Newton step, and the Hessian of a few samples is indefinite more often than not. So do fits whose step
-        control has no line search for quasi-Newton steps.
+        quasi-Newton step, and the Hessian of a few samples is indefinite more often than not. Fits whose step
+        control is not monotone start with Gauss-Newton too, since they have no line search.
 
         Parameters
         ----------

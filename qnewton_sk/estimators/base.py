@@ -198,8 +198,7 @@ class QNewtonBase(VersionedState, CallbackSupportMixin, BaseEstimator):
         factors = self._class_factors(data, settings)
         merges = isinstance(settings["batch_size"], str)
         objective = data.objective(network, 0.0, factors, merges=merges)
-        share = 1.0 if merges else min(1.0, settings["batch_size"] / data.n_samples)
-        return penalised(objective, settings["alpha"], share)
+        return penalised(objective, settings["alpha"])
 
     def _class_factors(self, data, settings):
         """The factors on the weights by class, or None."""

@@ -28,7 +28,7 @@ normal prior on each weight. Both were chosen on data that no benchmark shows: 2
 24 classifications (1e-4 to 3)."""
 
 MIN_SAMPLES = 100
-"""Total weight of the samples below which the penalties of `AUTO` shrink in proportion, so that a handful of samples
+"""Number of samples below which the penalties of `AUTO` shrink in proportion, so that a handful of samples
 can still be told apart."""
 
 
@@ -37,7 +37,7 @@ def is_evidence(alpha):
     return isinstance(alpha, str) and alpha in EVIDENCE
 
 
-def penalised(objective, alpha, share=1.0):
+def penalised(objective, alpha):
     """Return the objective with the penalty that a fit starts with: none if the evidence is to find it.
 
     Parameters
@@ -46,8 +46,6 @@ def penalised(objective, alpha, share=1.0):
         Without a penalty.
     alpha : float or str
         The setting.
-    share : float, default=1.0
-        The part of the samples that a step sees.
 
     Raises
     ------
@@ -57,31 +55,36 @@ def penalised(objective, alpha, share=1.0):
     if is_evidence(alpha):
         return objective
     if isinstance(alpha, str):
-        return objective.with_alpha(per_parameter(objective.network, automatic_alpha(objective, share)))
+        automatic = objective.with_alpha(per_parameter(objective.network, automatic_alpha(objective)))
+        automatic.shares_penalty = True
+        return automatic
     check_penalty(alpha, objective.total_weight, objective.dtype)
     return objective.with_alpha(alpha)
 
 
-def automatic_alpha(objective, share=1.0):
+def automatic_alpha(objective):
     """Return the penalty of each layer under alpha="auto", shape (n_layers,).
 
     Inputs of less than unit variance need larger weights in the first layer, and targets of less than unit variance
     smaller ones in the last; what a penalty means stays the same if it goes with the variance in one and against it in
     the other (consistency under linear transformations: Bishop 1995, "Neural networks for pattern recognition", section
     9.2.2). As the loss is in units of the targets, their variance then multiplies the penalties of all other layers.
-    Larger variances count as one: the initial weights, which are made for standardised data, would not survive more.
+    Larger variances count as one: the initial weights, which are made for standardised data, cannot cope with more.
+
+    Weights above one are taken for repetitions. Weights whose sum is less than the number of samples only say what each
+    sample is worth, and the penalty falls with their sum, so that their scale does not matter.
     """
-    network = objective.network
-    squares = network.loss.is_sum_of_squares
-    strength = (SQUARES_ALPHA if squares else OTHER_ALPHA) * share
-    alpha = np.full(network.n_layers, strength * min(1.0, objective.total_weight / MIN_SAMPLES))
+    network, total = objective.network, objective.total_weight
     with np.errstate(over="ignore", invalid="ignore"):
-        inputs, targets = objective.variances()
+        inputs, targets, count = objective.variances()
+    samples = max(count, total)
+    strength = SQUARES_ALPHA if network.loss.is_sum_of_squares else OTHER_ALPHA
+    alpha = np.full(network.n_layers, strength * min(1.0, samples / MIN_SAMPLES) * (total / samples))
     alpha[0] *= min(1.0, inputs)
-    if squares:
+    if network.loss.out_activation == "identity":
         alpha[:-1] *= min(1.0, targets)
-    # three digits, so that the order in which the data are added up does not matter
-    return np.array([float(f"{value:.3g}") for value in alpha])
+    # three digits of ten, so that the order in which the data are added up does not matter
+    return np.array([float(f"{float(f'{value:.10g}'):.3g}") for value in alpha])
 
 
 def per_parameter(network, alpha):
@@ -157,7 +160,8 @@ def _check_evidence(settings, incremental):
     alpha = settings["alpha"]
     if incremental:
         raise ValueError(
-            f"`alpha` must be a number for partial_fit, since the evidence is that of all the data; got {alpha!r}"
+            f'`alpha` must be a number or "auto" for partial_fit, since the evidence is that of all the data; got '
+            f"{alpha!r}"
         )
     if not isinstance(settings["batch_size"], str):
         raise ValueError(

@@ -142,7 +142,7 @@ class QNewtonClassifier(ClassifierMixin, QNewtonBase):
     alpha_per_input_ : ndarray of shape (`n_features_in_`,)
         Penalty on the weights of each input; only with "evidence_per_input".
     log_evidence_ : float or None
-        Log probability density of the targets, parameters integrated out; None if `alpha` is a number.
+        Log probability density of the targets, parameters integrated out; None without "evidence".
     effective_parameters_ : float or None
         Number of parameters that the data determine; None without evidence or posterior.
     posterior_ : Posterior or None
@@ -285,6 +285,8 @@ class QNewtonClassifier(ClassifierMixin, QNewtonBase):
         y_val: Any = None,
     ) -> "QNewtonClassifier":
         """Take one pass over X from where the last call ended, more only until a step is accepted.
+
+        Under ``alpha="auto"`` the samples of a call are taken for all there are: give a number if they are not.
 
         Parameters
         ----------

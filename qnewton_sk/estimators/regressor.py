@@ -47,7 +47,8 @@ class QNewtonRegressor(RegressorMixin, QNewtonBase):
         residual of 1.35); or ``loss(y, raw_prediction) -> (n_samples,)`` written with autograd.numpy.
     alpha : float, "auto", "evidence" or "evidence_per_input", default="auto"
         L2 penalty on the weights, divided by the number (or total weight) of the samples. "auto" is 3.0 on
-        standardised data, which suits targets with noise; if there is hardly any, 0.1 or less fits closer. It is less
+        standardised data (1.0 for losses other than the squared error), which suits targets with noise; if there is
+        hardly any, 0.1 or less fits closer. It is less
         on inputs or targets of smaller variance, and on fewer than 100 samples. "evidence" finds one penalty per layer
         during the fit, those of hidden intercepts included, by the Laplace approximation of the evidence;
         "evidence_per_input" one per input in the first layer, which switches irrelevant inputs off. See the user
@@ -140,7 +141,7 @@ class QNewtonRegressor(RegressorMixin, QNewtonBase):
     alpha_per_input_ : ndarray of shape (`n_features_in_`,)
         Penalty on the weights of each input; only with "evidence_per_input".
     log_evidence_ : float or None
-        Log probability density of the targets, parameters integrated out; None if `alpha` is a number.
+        Log probability density of the targets, parameters integrated out; None without "evidence".
     effective_parameters_ : float or None
         Number of parameters that the data determine; None without evidence or posterior.
     posterior_ : Posterior or None
@@ -278,6 +279,8 @@ class QNewtonRegressor(RegressorMixin, QNewtonBase):
         self, X: Any, y: Any, sample_weight: ArrayLike | None = None, X_val: Any = None, y_val: Any = None
     ) -> "QNewtonRegressor":
         """Take one pass over X from where the last call ended, more only until a step is accepted.
+
+        Under ``alpha="auto"`` the samples of a call are taken for all there are: give a number if they are not.
 
         Parameters
         ----------

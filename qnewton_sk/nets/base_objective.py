@@ -49,6 +49,9 @@ class BaseObjective(ABC):
     penalties: Array
     dtype: np.dtype[Any]
     _single: Any
+    shares_penalty = False
+    """Whether a batch has its share of the penalty, so that its step minimises the same sum; else it has all of it, as
+    in scikit-learn."""
 
     @abstractmethod
     def over_parts(self, work: Callable[..., float], out: Array | None = None, *arguments: Any) -> float:
@@ -102,13 +105,13 @@ class BaseObjective(ABC):
         other.penalties = self._penalties_of(alpha)
         return other
 
-    def variances(self) -> tuple[float, float]:
-        """Return the mean weighted variance of the columns of the inputs, and that of the targets."""
+    def variances(self) -> tuple[float, float, int]:
+        """Return the mean weighted variances of the columns of inputs and targets, and the number of weights above 0."""
         d, K = self.network.widths[0], self.network.widths[-1]
-        means, squares = np.zeros(d + K), np.zeros(d + K)
-        self.over_parts(_add_means, means)
-        self.over_parts(_add_squares, squares, means)
-        return float(squares[:d].mean()), float(squares[d:].mean())
+        sums, squares = np.zeros(d + K + 1), np.zeros(d + K)
+        self.over_parts(_add_means, sums)
+        self.over_parts(_add_squares, squares, sums[:-1])
+        return float(squares[:d].mean()), float(squares[d:].mean()), int(sums[-1])
 
     def _penalties_of(self, alpha: Any) -> Array:
         """Return what multiplies theta^2 / 2 in J, of shape (n_params,)."""
@@ -137,20 +140,29 @@ def _value_and_grad(p: Any, out: Array) -> float:
 
 def _add_means(part: Any, means: Array) -> float:
     for X, y, share in _moment_chunks(part):
-        means += np.concatenate([X.T @ share, y.T @ share])
+        means += np.concatenate([X.T @ share, y.T @ share, [np.count_nonzero(share)]])
     return 0.0
 
 
 def _add_squares(part: Any, squares: Array, means: Array) -> float:
-    """Add the squares of the distances from the means; those of sparse inputs by the difference of two sums."""
     d = part.network.widths[0]
     for X, y, share in _moment_chunks(part):
-        if sparse.issparse(X):
-            inputs = X.multiply(X).T @ share - share.sum() * means[:d] ** 2
-        else:
-            inputs = share @ (X - means[:d]) ** 2
-        squares += np.concatenate([inputs, share @ (y - means[d:]) ** 2])
+        of = _squares_of_sparse if sparse.issparse(X) else _squares_of_dense
+        squares += np.concatenate([of(X, share, means[:d]), share @ (y - means[d:]) ** 2])
     return 0.0
+
+
+def _squares_of_dense(X: Array, share: Array, means: Array) -> Array:
+    return share @ (X - means) ** 2
+
+
+def _squares_of_sparse(X: Any, share: Array, means: Array) -> Array:
+    """Return the squares of stored entries and of zeros apart; the difference of two sums could become negative."""
+    entries = sparse.coo_array(X)
+    distances = share[entries.row] * (entries.data - means[entries.col]) ** 2
+    stored = np.bincount(entries.col, distances, minlength=len(means))
+    weights = np.bincount(entries.col, share[entries.row], minlength=len(means))
+    return stored + np.maximum(share.sum() - weights, 0.0) * means**2
 
 
 def _moment_chunks(part: Any) -> Iterator[tuple[Any, Array, Array]]:
@@ -160,5 +172,5 @@ def _moment_chunks(part: Any) -> Iterator[tuple[Any, Array, Array]]:
     for rows in gen_even_slices(n, min(max(count, 1), n)):
         size = rows.stop - rows.start
         weight = np.ones(size) if part.weight is None else np.asarray(part.weight[rows], float)
-        X = part.X[rows] if sparse.issparse(part.X) else np.asarray(part.X[rows], float)
+        X = part.X[rows].astype(float) if sparse.issparse(part.X) else np.asarray(part.X[rows], float)
         yield X, np.asarray(part.targets[rows], float), weight / part.total_weight

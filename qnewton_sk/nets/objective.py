@@ -156,7 +156,11 @@ class Objective(BaseObjective):
     def batch(self, indices: Array) -> "Objective":
         """Return the objective on some of the samples, normalised by their weights."""
         weight = None if self.weight is None else self.weight[indices]
-        same = self.alpha, self.chunk_bytes, self.dtype, self.input_bytes
+        alpha = self.alpha
+        if self.shares_penalty:
+            total = len(indices) if weight is None else weight.sum(dtype=float)
+            alpha = np.asarray(alpha) * (total / self.total_weight)
+        same = alpha, self.chunk_bytes, self.dtype, self.input_bytes
         return Objective(self.network, self.X[indices], self.targets[indices], weight, *same)
 
     def with_loss(self, loss: Loss, targets: Array) -> "Objective":

@@ -153,6 +153,8 @@ class _Epochs:
         self.stages = Stages(settings.prepare, settings.scheduler, backends, self.control)
         size = settings.batch_size
         self.in_batches = size is not None and size < objective.n_samples
+        # a control that is not monotone would take gradient steps of constant length in an early phase
+        self.starts_with_newton = self.in_batches or not self.control.is_monotone
 
     def started(self, theta):
         """Return where a new run stands."""
@@ -180,7 +182,7 @@ class _Epochs:
         Data that change from call to call are treated as batches, between which quasi-Newton pairs do not carry over.
         """
         state = changed(resume.state.without_point(), theta=resume.last_theta, memory=SolveMemory())
-        policy = self.policy.initial(self.objective, self.in_batches or not self.closes)
+        policy = self.policy.initial(self.objective, self.starts_with_newton or not self.closes)
         state = changed(state, policy=policy, is_closing=False, saddle_steps=0)
         return _Here(state, math.nan, Watch(), state)
 
@@ -277,9 +279,7 @@ class _Epochs:
     def _with_policy(self, state, objective):
         if state.policy is not None:
             return state
-        # a control that is not monotone would take gradient steps of constant length in an early phase
-        starts_with_newton = self.in_batches or not self.control.is_monotone
-        return changed(state, policy=self.policy.initial(objective, starts_with_newton))
+        return changed(state, policy=self.policy.initial(objective, self.starts_with_newton))
 
     def _next_step(self, state):
         settings = self.settings
@@ -304,8 +304,8 @@ class _Epochs:
     def _without_improvement(self, here, before):
         """Hand over to a closing Newton step if there has been none yet; else the run ends.
 
-        Where the gradient is small, it goes on: the next Newton step finds out whether this is a minimum. So it does
-        while closing steps halve the gradient, as they do near a minimum.
+        Where the gradient is small, it goes on: the next Newton step finds out whether this is a minimum. It also
+        goes on while closing steps halve the gradient, as they do near a minimum.
         """
         state = here.state
         if not self.in_batches and state.point.has_gradient_below(self.settings.tol):

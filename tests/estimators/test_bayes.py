@@ -330,7 +330,7 @@ def test_memory_is_checked_before_the_fit(monkeypatch):
 
 
 def test_partial_fit_takes_numbers_alone():
-    with pytest.raises(ValueError, match="`alpha` must be a number for partial_fit"):
+    with pytest.raises(ValueError, match='`alpha` must be a number or "auto" for partial_fit'):
         QNewtonRegressor((3,), alpha="evidence").partial_fit(*wave())
 
 

