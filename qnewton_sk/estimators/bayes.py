@@ -98,16 +98,7 @@ def per_parameter(network, alpha):
 def fitted_penalty(network, setting, alpha, penalties):
     """Return the `alpha` of the objective of a fit: a number, or the penalty of each parameter.
 
-    Parameters
-    ----------
-    network : Network
-        The net.
-    setting : float or str
-        The setting of the fit.
-    alpha : ndarray of shape (n_layers,)
-        The penalties of the layers, `alpha_`.
-    penalties : Penalties or None
-        What the evidence has found.
+    It follows from the setting, the penalties of the layers (`alpha_`), and the `Penalties` that the evidence has found.
     """
     if penalties is not None:
         groups = penalty_groups(network, per_input=setting == EVIDENCE[1])

@@ -260,7 +260,9 @@ class _Epochs:
 
     def _evaluated(self, state, objective=None):
         objective = self.objective if objective is None else objective
-        return self._with_policy(state, objective).evaluated(objective)
+        if state.policy is None:
+            state = changed(state, policy=self.policy.initial(objective, self.starts_with_newton))
+        return state.evaluated(objective)
 
     def _with_smaller_start(self, state, objective):
         """Return the state at the first of theta / 2, theta / 4, theta / 16, .. with a finite objective and gradient.
@@ -275,11 +277,6 @@ class _Epochs:
             if smaller.point.is_finite:
                 return smaller
         return state
-
-    def _with_policy(self, state, objective):
-        if state.policy is not None:
-            return state
-        return changed(state, policy=self.policy.initial(objective, self.starts_with_newton))
 
     def _next_step(self, state):
         settings = self.settings
