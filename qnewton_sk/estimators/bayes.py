@@ -83,6 +83,9 @@ def automatic_alpha(objective):
     alpha[0] *= min(1.0, inputs)
     if network.loss.out_activation == "identity":
         alpha[:-1] *= min(1.0, targets)
+    alpha[alpha < np.finfo(objective.dtype).tiny * total] = (
+        0.0  # it would be zero in the objective, but not here
+    )
     # three digits of ten, so that the order in which the data are added up does not matter
     return np.array([float(f"{float(f'{value:.10g}'):.3g}") for value in alpha])
 
@@ -98,7 +101,7 @@ def per_parameter(network, alpha):
 def fitted_penalty(network, setting, alpha, penalties):
     """Return the `alpha` of the objective of a fit: a number, or the penalty of each parameter.
 
-    It follows from the setting, the penalties of the layers (`alpha_`), and the `Penalties` that the evidence has found.
+    It follows from the setting, the penalties of the layers (`alpha_`), and those that the evidence has found.
     """
     if penalties is not None:
         groups = penalty_groups(network, per_input=setting == EVIDENCE[1])

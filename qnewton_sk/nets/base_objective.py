@@ -106,7 +106,7 @@ class BaseObjective(ABC):
         return other
 
     def variances(self) -> tuple[float, float, int]:
-        """Return the mean weighted variances of the columns of inputs and targets, and how many weights are positive."""
+        """Return the mean weighted variances of inputs and of targets, and the number of weights above zero."""
         d, K = self.network.widths[0], self.network.widths[-1]
         sums, squares = np.zeros(d + K + 1), np.zeros(d + K)
         self.over_parts(_add_means, sums)

@@ -26,7 +26,7 @@ CLOSING_SHARE = 0.1
 step adds a fifth to the run."""
 
 MIN_CLOSING_PRODUCTS, MAX_CLOSING_SADDLE_STEPS = 5, 2
-"""Minimum number of products of such a step, and the number of such steps that try to leave a saddle."""
+"""Minimum number of products of such a step, and maximum number of such steps that try to leave a saddle."""
 
 START_EXPONENTS = 1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1000
 """Powers of two by which the parameters are divided, one after the other, until the start has a finite objective."""
@@ -301,13 +301,12 @@ class _Epochs:
     def _without_improvement(self, here, before):
         """Hand over to a closing Newton step if there has been none yet; else the run ends.
 
-        Where the gradient is small, it goes on: the next Newton step finds out whether this is a minimum. It also
-        goes on while closing steps halve the gradient, as they do near a minimum.
+        Where the gradient is small, it goes on: the next Newton step finds out whether this is a minimum. It also goes
+        on while closing steps halve the gradient.
         """
         state = here.state
-        if not self.in_batches and state.point.has_gradient_below(self.settings.tol):
-            return here, None
-        if state.is_closing and before is not None and 2 * state.point.max_gradient <= before.max_gradient:
+        halved = state.is_closing and before and 2 * state.point.max_gradient <= before.max_gradient
+        if halved or (not self.in_batches and state.point.has_gradient_below(self.settings.tol)):
             return here, None
         if not self.in_batches and self._is_first_order_by_choice(state):
             state = changed(state, policy=self.policy.exhausted(state.policy), is_closing=True, pairs=None)

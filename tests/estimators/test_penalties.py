@@ -129,6 +129,10 @@ def test_numbers_of_any_size_give_finite_penalties(size):
     assert np.isfinite(alpha).all() and (alpha >= 0).all() and alpha[-1] == 3.0
 
 
+def test_a_penalty_that_single_precision_cannot_hold_is_none():
+    assert regressor().fit((1e-23 * X).astype(np.float32), Y).alpha_.tolist() == [0.0, 3.0, 3.0]
+
+
 def test_the_hessian_holds_the_penalties_of_the_fit_whatever_data_it_is_asked_for():
     model = regressor().fit(X / 2, Y / 2)
     without = regressor(alpha=0.0).fit(X / 2, Y / 2)
