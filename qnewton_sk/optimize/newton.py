@@ -194,8 +194,7 @@ class _Epochs:
         else:
             here, record, end = self._step(here, is_last)
             records = (record,)
-        has_moved = any(record.accepted for record in records)
-        watch = here.watch.after(here.loss, has_moved, self.settings.tol)
+        watch = here.watch.after(here.loss, any(r.accepted for r in records), self.settings.tol)
         arrival_watch = here.arrival_watch if here.attempts else watch
         here = changed(here, watch=watch, arrival_watch=arrival_watch)
         if end is None and watch.stale >= self.settings.n_iter_no_change:
