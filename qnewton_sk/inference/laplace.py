@@ -80,7 +80,8 @@ class Local:
     def laplace(self, groups, penalties):
         """Return the `Laplace` for these penalties."""
         log_determinant, effective = self._factorised(groups, penalties)
-        squares, sizes = groups.sums(self.theta.astype(float) ** 2), groups.sizes
+        with np.errstate(over="ignore"):  # the evidence of parameters whose squares overflow is not finite
+            squares, sizes = groups.sums(self.theta.astype(float) ** 2), groups.sizes
         flat = len(self.theta) - int(sizes.sum())
         log_evidence = (
             log_likelihood(self.objective, self.deviance, penalties.beta)

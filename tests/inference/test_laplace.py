@@ -171,6 +171,14 @@ def evidence_along(objective, theta, groups, base, direction, x):
     return laplace(objective, theta, groups, penalties).log_evidence
 
 
+def test_parameters_whose_squares_overflow_have_no_evidence_and_no_warning():
+    X = np.linspace(-1.0, 1.0, 6)[:, None]
+    objective = Objective(net(1, 1), X, 1e-3 * X)
+    theta = np.array([1e155, 0.0])
+    with pytest.raises(linalg.LinAlgError, match="not finite"):
+        laplace(objective, theta, penalty_groups(objective.network), Penalties(np.array([1.0]), 1.0))
+
+
 @pytest.mark.parametrize("outputs, n", [(1, 40), (2, 40), (2, 8)])
 def test_updates_are_the_stationary_points_of_the_evidence_at_fixed_parameters(outputs, n):
     rng = np.random.default_rng(3)
