@@ -1,6 +1,6 @@
 """How long until the training loss at which L-BFGS ends: the default estimators against the usual alternatives.
 
-    python benchmarks/time_to_loss.py # everything: 108 fits per side, hours
+    python benchmarks/time_to_loss.py # everything: 108 fits per side, a quarter of an hour
     python benchmarks/time_to_loss.py --quick             # one seed, one alpha, (16, 16), minutes
     python benchmarks/time_to_loss.py --data digits wine --seeds 0 --peers adam
     python benchmarks/time_to_loss.py --test-set          # real data sets that no constant was chosen on

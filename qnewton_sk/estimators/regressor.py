@@ -48,11 +48,10 @@ class QNewtonRegressor(RegressorMixin, QNewtonBase):
     alpha : float, "auto", "evidence" or "evidence_per_input", default="auto"
         L2 penalty on the weights, divided by the number (or total weight) of the samples. "auto" is 3.0 on
         standardised data (1.0 for losses other than the squared error), which suits targets with noise; if there is
-        hardly any, 0.1 or less fits closer. It is less
-        on inputs or targets of smaller variance, and on fewer than 100 samples. "evidence" finds one penalty per layer
-        during the fit, those of hidden intercepts included, by the Laplace approximation of the evidence;
-        "evidence_per_input" one per input in the first layer, which switches irrelevant inputs off. See the user
-        guide on uncertainty.
+        hardly any, 0.1 or less fits closer. It is less on inputs or targets of smaller variance, and on fewer than 100
+        samples. "evidence" finds one penalty per layer during the fit, those of hidden intercepts included, by the
+        Laplace approximation of the evidence; "evidence_per_input" one per input in the first layer, which switches
+        irrelevant inputs off. See the user guide on uncertainty.
     curvature : {"auto", "hessian", "gauss_newton", "empirical_fisher"} or object, default="auto"
         Matrix of Newton's step. An object must have a method ``blocks(objective, theta)``.
     partition : {"full", "layer"}, default="full"
