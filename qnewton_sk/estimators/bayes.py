@@ -83,9 +83,8 @@ def automatic_alpha(objective):
     alpha[0] *= min(1.0, inputs)
     if network.loss.out_activation == "identity":
         alpha[:-1] *= min(1.0, targets)
-    alpha[alpha < np.finfo(objective.dtype).tiny * total] = (
-        0.0  # it would be zero in the objective, but not here
-    )
+    # a penalty that the objective's type cannot hold would be zero there, but not here
+    alpha[alpha < np.finfo(objective.dtype).tiny * total] = 0.0
     # three digits of ten, so that the order in which the data are added up does not matter
     return np.array([float(f"{float(f'{value:.10g}'):.3g}") for value in alpha])
 
