@@ -1,13 +1,15 @@
 """The paper's DNN on MNIST by SGD and by Newton's GD with the exact Hessian: Table III, Figures 1, 3, 6 and 8.
 
     python benchmarks/paper/dnn.py                  # 196-16-16-10 on images of 14 x 14, N = 3594
-    python benchmarks/paper/dnn.py --pixels 28      # 784-16-16-10, N = 13,002: minutes per Newton step
+    python benchmarks/paper/dnn.py --pixels 28      # 784-16-16-10, N = 13,002: half a minute per Newton step
+    python benchmarks/paper/dnn.py --steps 1000 --sgd-steps 1500        # the paper's numbers of steps
     python benchmarks/paper/dnn.py --sweeps         # adds Figure 1 left and Figure 8 (ten runs more)
     python benchmarks/paper/dnn.py --quick          # 7 x 7, a few steps
 
 Batches of 2048 images, drawn from the seed and the step, the same for both methods. Newton's GD is the paper's:
 first-order steps first, then theta - rate (H + eps I)^-1 g with a constant eps and rate; in a sweep, the matrix may
-be pruned to d entries per row. Both methods use the best of a few constant rates.
+be pruned to d entries per row. Both methods use the best of a few constant rates, Newton's GD by the loss after
+--rate-steps.
 
 Losses, accuracies and the seconds of the stages (gradient, Hessian, kappa and sparsity, LU solve) are measured. The
 explicit inverse (C N^3, three times LU's operations) and the quantum solve are modelled. An interrupted run
@@ -105,7 +107,7 @@ class Run:
     def advance(self, checkpoint=None, stop_at=None):
         """Continue, from the file if it exists, to the last step or to `stop_at`."""
         if checkpoint is not None and Path(checkpoint).exists():
-            self.theta, self.rows, self.sparsity = joblib.load(checkpoint)
+            self._continue(*joblib.load(checkpoint))
         last = self.settings.steps if stop_at is None else stop_at
         while len(self.rows) < last and not self.diverged:
             self._step(len(self.rows))
@@ -113,6 +115,14 @@ class Run:
                 joblib.dump((self.theta, self.rows, self.sparsity), f"{checkpoint}.part")
                 os.replace(f"{checkpoint}.part", checkpoint)
         return self
+
+    def after(self, run):
+        """Continue where a shorter run of the same settings has ended."""
+        self._continue(run.theta, list(run.rows), list(run.sparsity))
+        return self
+
+    def _continue(self, theta, rows, sparsity):
+        self.theta, self.rows, self.sparsity = theta, rows, sparsity
 
     @property
     def diverged(self):
@@ -248,8 +258,9 @@ def sweep(data, settings, run_to_end):
 def study(data, options):
     """Run everything that is requested and write the tables; return the rows of Table III."""
 
-    def run_to_end(data, settings, sparsity_steps=()):
+    def run_to_end(data, settings, sparsity_steps=(), shorter=None):
         run = Run(data, settings, sparsity_steps)
+        run = run if shorter is None else run.after(shorter)
         name = f"dnn-n{run.network.n_params}-" + "-".join(str(value) for value in vars(settings).values())
         options.checkpoints.mkdir(parents=True, exist_ok=True)
         start = time.perf_counter()
@@ -260,11 +271,13 @@ def study(data, options):
     batch = min(options.batch, len(data[0][0]))
     sgd = _best(run_to_end(data, Settings("sgd", options.sgd_steps, rate, batch=batch)) for rate in SGD_RATES)
     first = {"first_order_rate": sgd.settings.rate, "measure_every": options.measure_every}
+    steps = min(options.rate_steps, options.steps)
     newton = _best(
-        run_to_end(data, Settings("newton", options.steps, rate, batch=batch, **first), (0, 10))
+        run_to_end(data, Settings("newton", steps, rate, batch=batch, **first), (0, 10))
         for rate in NEWTON_RATES
     )
-    newton_settings = newton.settings
+    newton_settings = replace(newton.settings, steps=options.steps)
+    newton = run_to_end(data, newton_settings, (0, 10), shorter=newton)
     about = {"sgd_rate": str(sgd.settings.rate), "newton": str(newton_settings)}
     table = table_iii(sgd, newton)
     tables = {"steps": newton.rows, "sgd": sgd.rows, "sparsity": newton.sparsity, "times": table}
@@ -286,6 +299,9 @@ def main(argv=None):
     parser.add_argument("--pixels", type=int, choices=(7, 14, 28), default=14, help="side of the images")
     parser.add_argument("--steps", type=int, default=60, help="steps of Newton's GD (default 60)")
     parser.add_argument("--sgd-steps", type=int, default=300, help="steps of SGD (default 300)")
+    parser.add_argument(
+        "--rate-steps", type=int, default=60, help="steps by which a rate is chosen (default 60)"
+    )
     parser.add_argument("--batch", type=int, default=2048)
     parser.add_argument("--measure-every", type=int, default=5, help="steps between two looks at kappa (5)")
     parser.add_argument("--sweeps", action="store_true", help="Figure 1 left and Figure 8 too")

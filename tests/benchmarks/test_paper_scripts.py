@@ -79,6 +79,8 @@ def test_dnn_runs_on_digits_and_an_interrupted_run_continues(folders, tmp_path):
         "--digits",
         "--steps",
         "14",
+        "--rate-steps",
+        "12",
         "--sgd-steps",
         "20",
         "--sweeps",
@@ -90,6 +92,8 @@ def test_dnn_runs_on_digits_and_an_interrupted_run_continues(folders, tmp_path):
     table = dnn.main([*sizes, *folders])
     per_step = {row["method"]: row["seconds_per_step"] for row in table}
     assert per_step["Quantum only, paper's assumptions"] < per_step["Quantum only, end to end"]
+    steps, about = results.read(tmp_path / "results" / "dnn_digits_steps.csv")
+    assert [row["step"] for row in steps] == list(range(14)) and "steps=14" in about["newton"]
     sweeps, _ = results.read(tmp_path / "results" / "dnn_digits_sweeps.csv")
     kappas = [row["kappa"] for row in sweeps if row["eps"] in (1.0, 10.0, 100.0)]
     assert kappas == sorted(kappas, reverse=True)
