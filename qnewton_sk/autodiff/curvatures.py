@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Callable
-from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -131,7 +130,7 @@ class AutogradAuto(AutoCurvature):
             return AutoState("hessian")
         start = start_of("hessian", newton_step_cost(objective))
         penalty = 0.5 * float(objective.penalties.sum())
-        return replace(start, floor=penalty if objective.n_samples <= objective.n_params else math.inf)
+        return start._replace(floor=penalty if objective.n_samples <= objective.n_params else math.inf)
 
     def next_curvature(self, state: AutoState) -> Curvature | None:
         """Return the curvature of the next step, or None if it is a first-order step."""

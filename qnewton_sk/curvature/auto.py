@@ -1,8 +1,7 @@
 """The policy of "auto": it chooses the kind of the next step by the progress that each kind has made for its cost."""
 
 import math
-from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 from numpy.typing import NDArray
 
@@ -75,8 +74,7 @@ GAUSS_NEWTON_WINDOW = 10
 """Number of Gauss-Newton steps over which the mean decrease is taken."""
 
 
-@dataclass(frozen=True)
-class AutoState:
+class AutoState(NamedTuple):
     """What the policy remembers from step to step.
 
     Parameters
@@ -172,7 +170,7 @@ class AutoCurvature(Curvature):
         # merged samples count as often as they occurred: there may be others with the same input and another class
         numbers = max(n, objective.total_weight) * network.widths[-1]
         floor = 0.5 * float(objective.penalties.sum()) if numbers <= network.n_params else math.inf
-        return replace(start, floor=floor)
+        return start._replace(floor=floor)
 
     def next_curvature(self, state: AutoState) -> Curvature | None:
         """Return the curvature of the next step, or None if it is a first-order step."""
@@ -206,9 +204,9 @@ class AutoCurvature(Curvature):
         if state.kind == "first_order":
             first = before if state.first_loss is None else state.first_loss
             spent, total = state.spent + gradients, state.total + gradients
-            state = replace(state, gained=gained, spent=spent, total=total, first_loss=first)
+            state = state._replace(gained=gained, spent=spent, total=total, first_loss=first)
             return _judged(state, value, PLATEAU_SHARE * first)
-        state = replace(state, gained=gained, spent=state.spent + 1)
+        state = state._replace(gained=gained, spent=state.spent + 1)
         if state.spent < GAUSS_NEWTON_WINDOW:
             return state
         poor = state.poor + 1 if gained < MIN_GAUSS_NEWTON_GAIN * GAUSS_NEWTON_WINDOW else 0
@@ -242,7 +240,7 @@ def _judged(state: AutoState, value: float, low: float) -> AutoState:
         is_over = (is_due and gain < SLOW_GAIN) or (is_poor and state.poor + 1 >= MAX_POOR_WINDOWS)
     if is_over:
         return AutoState(state.next_kind)
-    return replace(state, gained=0.0, spent=0.0, poor=state.poor + 1 if is_poor else 0)
+    return state._replace(gained=0.0, spent=0.0, poor=state.poor + 1 if is_poor else 0)
 
 
 def _window(step_cost: float, is_squares: bool, is_high: bool) -> float:

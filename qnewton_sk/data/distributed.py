@@ -54,6 +54,7 @@ class Part(Objective):
         empty: dict[str, Any] = {
             "_inputs": [None] * self.n_chunks,
             "_last": None,
+            "_memory": [None] * self.n_chunks,
             "_single": None,
             "memo": {},
         }

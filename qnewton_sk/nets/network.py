@@ -49,6 +49,7 @@ class Network:
         self.loss = loss
         ends = np.cumsum([0] + [(i + 1) * o for i, o in zip(self.widths, self.widths[1:])]).tolist()
         self.layer_slices = tuple(slice(a, b) for a, b in zip(ends, ends[1:]))
+        self._shapes = tuple((i + 1, o) for i, o in zip(self.widths, self.widths[1:]))
         self.n_params: int = ends[-1]
 
     @property
@@ -58,8 +59,7 @@ class Network:
 
     def layers(self, theta: Array) -> list[Array]:
         """Return [Wbar_1, .., Wbar_L], views of theta."""
-        shapes = zip(self.widths, self.widths[1:])
-        return [theta[part].reshape(i + 1, o) for part, (i, o) in zip(self.layer_slices, shapes)]
+        return [theta[part].reshape(shape) for part, shape in zip(self.layer_slices, self._shapes)]
 
     def unpack(self, theta: Array) -> tuple[list[Array], list[Array]]:
         """Return (coefs, intercepts), copies in scikit-learn's shapes."""

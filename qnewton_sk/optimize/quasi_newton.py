@@ -1,11 +1,9 @@
 """Limited-memory quasi-Newton (L-BFGS): curvature pairs, the direction that they give, and a Wolfe line search."""
 
 import math
-from copy import copy
-from functools import cache
+from copy import deepcopy
 
 import numpy as np
-from scipy.linalg.lapack import dtrtrs
 
 PAIRS = 20
 """Number of pairs kept; Liu and Nocedal (1989) recommend 3 to 20. With 10, breast cancer, digits and wine took 5 to
@@ -33,51 +31,43 @@ class CurvaturePairs:
 
     def __init__(self, n, dtype, size=PAIRS):
         self.size, self.count, self.next = size, 0, 0
-        self.rows = np.zeros(
-            (2 * size, n), dtype
-        )  # steps above, changes of the gradient below: one product for both
-        self.products = np.zeros((2, size, size))  # S^T Y and Y^T Y
+        # steps above, changes of the gradient below: one product for both
+        self.rows = np.zeros((2 * size, n), dtype)
+        # R is the upper triangle of S^T Y, from the oldest pair to the newest; its inverse loses the oldest pair with
+        # a row and a column, and gains the newest with a column, wherever the pairs stand
+        self.inverse_of_R = np.zeros((size, size))
+        self.diagonal_of_R = np.zeros(size)
+        self.YY = np.zeros((size, size))
+        self.gamma = 1.0
 
     def add(self, s, y):
         """Store a step and the change of the gradient along it if its curvature is positive and no square vanishes."""
-        sy, yy = float(s @ y), float(y @ y)
-        if not (sy > MIN_CURVATURE * math.sqrt(float(s @ s) * yy) and yy > np.finfo(y.dtype).tiny):
+        sy, yy, tiny = float(s @ y), float(y @ y), np.finfo(y.dtype).tiny
+        if not (sy > max(MIN_CURVATURE * math.sqrt(float(s @ s) * yy), tiny) and yy > tiny):
             return
         k, size = self.next, self.size  # the oldest pair is overwritten where it stands
+        self.next, self.count, self.gamma = (k + 1) % size, min(self.count + 1, size), sy / yy
         self.rows[k], self.rows[size + k] = s, y
-        self.next, self.count = (k + 1) % size, min(self.count + 1, size)
-        with_y, (SY, YY) = self.rows @ y, self.products
-        SY[:, k], SY[k] = with_y[:size], self.rows[size:] @ s
-        YY[:, k] = YY[k] = with_y[size:]
+        with_y, inverse = self.rows @ y, self.inverse_of_R
+        inverse[k] = inverse[:, k] = 0.0
+        inverse[:, k] = (inverse @ with_y[:size]) / -sy
+        inverse[k, k], self.diagonal_of_R[k] = 1.0 / sy, sy
+        self.YY[:, k] = self.YY[k] = with_y[size:]
 
     def copy(self):
         """Return pairs of the same contents in memory of their own."""
-        other = copy(self)
-        other.rows, other.products = self.rows.copy(), self.products.copy()
-        return other
+        return deepcopy(self)
 
     def direction(self, gradient):
         """Return minus the inverse Hessian times the gradient; the scaled steepest descent without pairs."""
         if not self.count:
             return -gradient / max(math.sqrt(gradient @ gradient), 1.0)
-        rows, entries = _places(self.size, self.count, self.next if self.count == self.size else 0)
-        R, YY = self.products.reshape(2, -1).take(entries, axis=1)
-        gamma = R[-1, -1] / YY[-1, -1]
-        with_s, with_y = (self.rows @ gradient).take(rows)
-        u = dtrtrs(R, with_s)[0]
-        w = dtrtrs(R, R.diagonal() * u + gamma * (YY @ u - with_y), trans=1)[0]
-        weights = np.zeros(2 * self.size, gradient.dtype)
-        weights[rows] = -w, gamma * u
-        direction = weights @ self.rows
+        with_rows, size, gamma = self.rows @ gradient, self.size, self.gamma
+        u = self.inverse_of_R @ with_rows[:size]
+        w = (self.diagonal_of_R * u + gamma * (self.YY @ u - with_rows[size:])) @ self.inverse_of_R
+        direction = np.concatenate([-w, gamma * u], dtype=gradient.dtype) @ self.rows
         direction -= gamma * gradient
         return direction
-
-
-@cache
-def _places(size, count, start):
-    """Return where the pairs stand from the oldest to the newest: their rows, (2, k), and their products, (k, k)."""
-    order = (start + np.arange(count)) % size
-    return np.stack([order, size + order]), order[:, None] * size + order
 
 
 SUFFICIENT_DECREASE, SUFFICIENT_CURVATURE = 1e-4, 0.9
@@ -104,7 +94,7 @@ def wolfe_search(objective, theta, value, gradient, direction):
         return None, 0.0
     low, high, length, cost, best = (0.0, value, slope), math.inf, 1.0, 0.0, None
     for _ in range(MAX_TRIALS):
-        new = theta + length * direction
+        new = theta + (direction if length == 1.0 else length * direction)
         if length < 1 and np.array_equal(new, theta):
             break  # too short to change any parameter
         new_value, new_gradient = objective.value_and_grad(new)  # nearly every first trial needs both

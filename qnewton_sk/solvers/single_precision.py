@@ -91,20 +91,24 @@ class SinglePrecision(Solver):
 
     def solve(self, system):
         """Return the `Solution` of a `LinearSystem`."""
-        solution = None
+        solution = shift = None
         with np.errstate(over="ignore", under="ignore", invalid="ignore"):
             size = euclidean_norm(system.rhs)
             if 0 < size < math.inf:
-                solution = self._solve(system, size)
+                solution, shift = self._solve(system, size)
         if solution is not None:
             return solution
         reason = self.solver.rejection_reason(system.facts)
         if reason is not None:  # such as too little memory for entries of twice the size
             return failure(system, SolveStatus.FAILED, reason=reason)
-        return self.solver.solve(system)
+        if shift is None:
+            return self.solver.solve(system)
+        # the search in double precision starts at the shift that single precision has found
+        solution = self.solver.solve(replace(system, matrix=system.matrix.shifted(shift)))
+        return _for_shift(solution, system.matrix.shift, shift)
 
     def _solve(self, system, size):
-        """The solution, or None if single precision does not suffice."""
+        """The solution, None if single precision does not suffice, and the shift that the solver has chosen or None."""
         single = system.matrix.single()
         facts = in_single_precision(system.facts)
         if (
@@ -112,21 +116,28 @@ class SinglePrecision(Solver):
         ):  # relative to the right-hand side, whose length becomes one: no square underflows
             facts = replace(facts, radius=facts.radius / size)
             if not 1 / MAX_RELATIVE_RADIUS < facts.radius < MAX_RELATIVE_RADIUS:
-                return None
+                return None, None
         rhs = (system.rhs / size).astype(np.float32)
         found = self.solver.solve(replace(system, matrix=single, rhs=rhs, facts=facts))
         if found.status not in (SolveStatus.SUCCESS, SolveStatus.INACCURATE):
-            return None
+            return None, None
         x, shift = size * found.x.astype(float), found.shift
         if shift is None:
-            return _refined(system, system.matrix, single, x, min(system.tol, MAX_RESIDUAL))
+            return _refined(system, system.matrix, single, x, min(system.tol, MAX_RESIDUAL)), None
         if found.cut_at_radius:
-            return _checked(system, x, found)
+            return _checked(system, x, found), shift
         solution = _refined(system, system.matrix.shifted(shift), single.shifted(shift), x, system.tol)
         if solution is None:
-            return None
-        image = solution.image + (system.matrix.shift - shift) * solution.x
-        return replace(solution, image=image, shift=shift, info={**found.info, **solution.info})
+            return None, shift
+        solution = replace(solution, shift=shift, info={**found.info, **solution.info})
+        return _for_shift(solution, system.matrix.shift, shift), shift
+
+
+def _for_shift(solution, shift, solved):
+    """The solution of a system with the shift `solved`, its image that of the matrix with `shift`."""
+    if solution.image is None:
+        return solution
+    return replace(solution, image=solution.image + (shift - solved) * solution.x)
 
 
 @lru_cache(maxsize=2)  # several backends ask for the same facts in a row

@@ -119,13 +119,16 @@ class _Search:
 
     def run(self):
         """Return the `Solution`."""
-        scale = float(np.abs(self.H.entries().diagonal()).max())
+        diagonal = self.H.entries().diagonal()
+        scale, lowest = float(np.abs(diagonal).max()), float(diagonal.min())
         if not (math.isfinite(self.size) and math.isfinite(scale)):
             return failure(self.system, SolveStatus.NON_FINITE)
-        default = max(
-            self.system.matrix.shift, 1e-3 * scale, 1e-3 * self.size / self.radius, np.finfo(float).tiny
-        )
-        shift = self.secular.guess(self.radius, self.system.matrix.shift)
+        if lowest <= 0.0:  # no smaller shift makes the diagonal positive
+            self.secular.indefinite = max(self.secular.indefinite, -lowest)
+        # no shift on the boundary exceeds ||b|| / R + ||H||, of which the damping of the last step knows nothing
+        usual = min(self.system.matrix.shift, self.size / self.radius + scale)
+        default = max(usual, 1e-3 * scale, 1e-3 * self.size / self.radius, np.finfo(float).tiny)
+        shift = self.secular.guess(self.radius, usual)
         while self.taken < MAX_FACTORISATIONS:
             solution = self._try(shift)
             if solution is not None:

@@ -1,7 +1,6 @@
 """When "auto" goes from one kind of step to the next."""
 
 import math
-from dataclasses import replace
 
 import autograd.numpy as anp
 import cases
@@ -182,7 +181,7 @@ def test_progress_keeps_the_kind(state, gain, window):
 def test_a_good_window_between_poor_ones_forgives(state, window, patience):
     poor, good = [0.0] * window, [0.5] * window
     *_, last = follow(state, poor * (patience - 1) + good + poor)
-    assert replace(last, total=0.0) == replace(state, poor=1)
+    assert last._replace(total=0.0) == state._replace(poor=1)
     *_, last = follow(state, poor * (patience - 1) + good + poor * patience)
     assert last.kind == "hessian"
 
@@ -224,7 +223,7 @@ def test_gains_do_not_depend_on_the_unit_of_the_loss(scale, fall):
     here, there = (
         AUTO.after(AutoState("first_order"), value, value * math.exp(-fall), 1.0) for value in (1.0, scale)
     )
-    assert there == replace(here, gained=there.gained, first_loss=scale)
+    assert there == here._replace(gained=there.gained, first_loss=scale)
     assert there.gained == pytest.approx(here.gained)
 
 

@@ -143,6 +143,28 @@ def test_exact_trust_region_steps_are_as_good_as_in_double(seed, n, radius, scal
     )
 
 
+def test_the_search_in_double_precision_starts_at_the_shift_of_single_precision():
+    """The entries in single precision are too far from the others here for corrections to converge."""
+    rng = np.random.default_rng(0)
+    for seed in range(20):
+        H, b = spectrum_matrix(seed, rng.standard_normal(20)), rng.standard_normal(20)
+        noise = rng.standard_normal((20, 20)) * 0.01
+        single = (H + noise + noise.T).astype(np.float32)
+
+        def matrix(single=single, H=H):
+            made = SystemMatrix(20, assemble=lambda: single, dtype=np.float32)
+            return SystemMatrix(
+                20, assemble=lambda: H, product=lambda v: H @ v, single=lambda: made, assembly_flops=1e6
+            )
+
+        system = system_of(matrix(), b, 1e-9, 30.0, radius=1.0)
+        solution = SinglePrecision(MoreSorensen()).solve(system)
+        alone = MoreSorensen().solve(system_of(matrix(), b, 1e-9, 30.0, radius=1.0))
+        assert solution.info["factorisations"] == 1 <= alone.info["factorisations"]
+        assert solution.relative_residual < 1e-9 and abs(np.linalg.norm(solution.x) - 1) <= 0.26
+        np.testing.assert_allclose(solution.image, H @ solution.x + 30.0 * solution.x, atol=1e-9)
+
+
 @given(
     st.integers(0, 10**6),
     st.integers(2, 40),

@@ -122,6 +122,17 @@ def test_few_factorisations_do_where_the_shift_is_a_good_guess():
     assert np.mean(counts) < 3
 
 
+@pytest.mark.parametrize("shift", [1e-3, 1e3])
+@pytest.mark.parametrize("scale", [1e-9, 1.0])
+def test_few_do_for_a_matrix_of_any_size_whatever_the_damping_of_earlier_steps(scale, shift):
+    counts = []
+    for seed in range(40):
+        H, b = problem(seed, 20, "indefinite")
+        H, b = H / np.abs(H).max(), b / np.linalg.norm(b)
+        counts.append(solve(scale * H, scale * b, 1.0, shift)[0].info["factorisations"])
+    assert np.mean(counts) < 3.5 and max(counts) <= 8
+
+
 def test_a_limit_on_the_factorisations_still_gives_a_step_that_descends(monkeypatch):
     monkeypatch.setattr(more_sorensen, "MAX_FACTORISATIONS", 3)
     for seed in range(30):
