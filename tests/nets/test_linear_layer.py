@@ -4,6 +4,8 @@ import autograd.numpy as anp
 import numpy as np
 import pytest
 from autograd import grad, hessian
+from hypothesis import given
+from hypothesis import strategies as st
 
 from qnewton_sk.nets import linear_layer, parameter_leaves, sample_gradients
 
@@ -77,14 +79,28 @@ def test_a_layer_can_be_differentiated_twice():
     np.testing.assert_allclose(H, 2 * X.T @ X, rtol=1e-13)
 
 
-def test_a_weight_that_is_used_elsewhere_is_refused(problem):
+@pytest.mark.parametrize("factor", [100.0, 1.0, 0.05])
+def test_a_weight_that_is_used_elsewhere_is_refused(problem, factor):
     params, X, y = problem
 
     def tied(p, X, y):
-        return attention_losses(p, X, y) + anp.sum(p["in"][0] ** 2)
+        return attention_losses(p, X, y) + factor * anp.sum(p["in"][0] ** 2)
 
     with pytest.raises(ValueError, match=r"\('in', 0\).*`linear_layer` alone"):
         sample_gradients(tied, params, X, y)
+
+
+@given(st.integers(0, 10**6), st.integers(1, 200), st.integers(1, 200), st.integers(1, 40))
+def test_rounding_in_single_precision_is_no_other_use(seed, n_in, n_out, n):
+    rng = np.random.default_rng(seed)
+    X, W = (rng.standard_normal(shape).astype(np.float32) for shape in ((n, 5, n_in), (n_in, n_out)))
+
+    def losses(p, X):
+        return anp.mean(anp.tanh(0.1 * linear_layer(X, p["w"])) ** 2, axis=(1, 2))
+
+    _, gradient, samples = sample_gradients(losses, {"w": W}, X)
+    mean = samples["w",].mean(axis=0).reshape(W.shape)
+    np.testing.assert_allclose(mean, gradient["w"], atol=1e-4 * np.abs(mean).max())
 
 
 def test_a_transformed_weight_is_left_out(problem):
