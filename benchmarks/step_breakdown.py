@@ -1,7 +1,8 @@
 """Where the time of a step goes: gradient, Hessian, solve, rest (Figure 3 of arXiv:2405.00252).
 
     python benchmarks/step_breakdown.py            # MNIST 784-16-16-10 and digits 64-16-16-10
-    python benchmarks/step_breakdown.py --quick # only digits
+    python benchmarks/step_breakdown.py --quick    # only digits
+    python benchmarks/step_breakdown.py --floors   # Newton steps of N = 1000 to 13,000 beside their floors
 
 The fits are those of the paper's net on MNIST, with a batch of 2048 samples, and of a net on all digits; each uses
 the paper's classical solver, LU on the whole Hessian, and the defaults. Stages are measured inside the fit: "choose"
@@ -9,18 +10,24 @@ is the measurement of the condition number and the scheduler's choice, "rest" is
 losses, the update of the parameters, records). A matrix-free solve computes its products with the Hessian inside
 "solve".
 
+The floor of a Newton step is one matrix product with as many operations as those of the assembly, and one Cholesky
+factorisation by LAPACK. Both are measured in turns with the steps of a fit by Gauss-Newton and Cholesky.
+
 MNIST comes from the file that QNEWTON_MNIST names (an npz with X_train, y_train), or else from openml.org.
 """
 
 import statistics
 
 import numpy as np
-from _common import Stamps, limit_threads, mnist, parser, print_table, quiet, write_csv
+from _common import Stamps, limit_threads, mnist, parser, print_table, quiet, timed, write_csv
+from hessian import one_product
+from scipy.linalg.lapack import dpotrf
 from sklearn.datasets import load_digits
 from sklearn.preprocessing import StandardScaler
 
 from qnewton_sk import Backend, QNewtonClassifier, Scheduler
-from qnewton_sk.solvers.dense import LU, DirectCost
+from qnewton_sk.nets import Network, Objective, SoftmaxCrossEntropy, resolve_activation
+from qnewton_sk.solvers.dense import LU, Cholesky, DirectCost
 
 STAGES = ("gradient", "hessian", "schedule", "solve")
 BATCH = 2048
@@ -38,10 +45,20 @@ SETTINGS = {
 """Curvature and scheduler."""
 
 
-def fit(X, y, settings, steps):
+WIDTHS = (12, 24, 40)
+"""Hidden layers of the nets on digits whose Newton steps are compared with their floors: N of 1066 to 4650."""
+
+BY_CHOLESKY = dict(
+    curvature="gauss_newton",
+    scheduler=Scheduler([Backend("cholesky", Cholesky(), DirectCost("cholesky"))]),
+    condition_number="products",
+)
+
+
+def fit(X, y, settings, steps, hidden=(16, 16)):
     """Return the history of a fit and the seconds of each of its steps."""
     stamps = Stamps()
-    net = QNewtonClassifier((16, 16), alpha=1e-4, max_iter=steps, tol=0.0, random_state=0, **settings)
+    net = QNewtonClassifier(hidden, alpha=1e-4, max_iter=steps, tol=0.0, random_state=0, **settings)
     net.set_callbacks(stamps).fit(X, y)
     return net.history_, np.diff(stamps.seconds, prepend=0.0)
 
@@ -82,13 +99,51 @@ def problems(options):
         yield f"MNIST 784-16-16-10, {BATCH} samples", X[:BATCH], y[:BATCH], steps
 
 
+def against_floors(label, X, y, hidden, steps):
+    """Return a row: seconds of a Newton step, and of the product and the factorisation that it cannot do without."""
+    K = int(y.max()) + 1
+    network = Network((X.shape[1], *hidden, K), [resolve_activation("tanh")] * 2, SoftmaxCrossEntropy())
+    product = one_product(Objective(network, X, np.eye(K)[y]), exact=False)
+    factor = np.eye(network.n_params, order="F")  # potrf takes as long for it as for any other
+    times = {"product": [], "cholesky": [], "step": []}
+    for _ in range(3):
+        times["product"].append(timed(product)[1])
+        times["cholesky"].append(timed(lambda: dpotrf(factor, lower=1, overwrite_a=1))[1])
+        history, whole = fit(X, y, BY_CHOLESKY, steps, hidden)
+        solved = (history["phase"] == "newton") & history["accepted"]
+        times["step"] += whole[1:][solved[1:]].tolist()  # the first one fills caches
+    row = {name: statistics.median(taken) for name, taken in times.items()}
+    floor = row["product"] + row["cholesky"]
+    return dict(data=label, parameters=network.n_params, **row, ratio=row["step"] / floor)
+
+
+def report_floors(options):
+    """Print and write the Newton steps beside their floors."""
+    X, y = load_digits(return_X_y=True)
+    X = StandardScaler().fit_transform(X)
+    cases = [("digits", X, y, (h, h), options.steps) for h in (WIDTHS[:1] if options.quick else WIDTHS)]
+    if not options.quick:
+        X, y = mnist()
+        cases.append(("MNIST", np.ascontiguousarray(X[:BATCH]), y[:BATCH].astype(int), (16, 16), 3))
+    with quiet():
+        rows = [against_floors(*case) for case in cases]
+    write_csv(options.csv, rows)
+    header = ["data", "N", "product s", "Cholesky s", "step s", "step / floor"]
+    title = f"Newton steps by Gauss-Newton and Cholesky, {options.threads} thread(s)"
+    print_table(title, header, [list(row.values()) for row in rows])
+
+
 def main():
     arguments = parser(__doc__)
     arguments.add_argument(
         "--steps", type=int, default=20, help="steps of each fit (default 20; LU on MNIST 2)"
     )
+    arguments.add_argument("--floors", action="store_true", help="Newton steps beside their floors")
     options = arguments.parse_args()
     limit_threads(options.threads)
+    if options.floors:
+        report_floors(options)
+        return
     rows, lines = [], []
     with quiet():
         for label, X, y, settings in problems(options):
