@@ -278,6 +278,10 @@ def study(data, options):
     )
     newton_settings = replace(newton.settings, steps=options.steps)
     newton = run_to_end(data, newton_settings, (0, 10), shorter=newton)
+    if newton.diverged:
+        raise SystemExit(
+            f"the rate {newton_settings.rate}, the better one after {steps} steps, diverges later; raise --rate-steps"
+        )
     about = {"sgd_rate": str(sgd.settings.rate), "newton": str(newton_settings)}
     table = table_iii(sgd, newton)
     tables = {"steps": newton.rows, "sgd": sgd.rows, "sparsity": newton.sparsity, "times": table}
@@ -300,7 +304,7 @@ def main(argv=None):
     parser.add_argument("--steps", type=int, default=60, help="steps of Newton's GD (default 60)")
     parser.add_argument("--sgd-steps", type=int, default=300, help="steps of SGD (default 300)")
     parser.add_argument(
-        "--rate-steps", type=int, default=60, help="steps by which a rate is chosen (default 60)"
+        "--rate-steps", type=int, default=60, help="steps after which the rate is chosen (60)"
     )
     parser.add_argument("--batch", type=int, default=2048)
     parser.add_argument("--measure-every", type=int, default=5, help="steps between two looks at kappa (5)")
@@ -311,6 +315,10 @@ def main(argv=None):
     parser.add_argument("--results", type=Path, default=FOLDER)
     parser.add_argument("--checkpoints", type=Path, default=Path("checkpoints"))
     options = parser.parse_args(sys.argv[1:] if argv is None else argv)
+    if options.rate_steps <= Settings.first_order:
+        parser.error(
+            f"--rate-steps must exceed the {Settings.first_order} first-order steps; got {options.rate_steps}"
+        )
     threadpool_limits(1)
     if options.quick:
         options.pixels, options.sgd_steps, options.sweep_steps = 7, 60, 14

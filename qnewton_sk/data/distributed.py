@@ -54,7 +54,6 @@ class Part(Objective):
         empty: dict[str, Any] = {
             "_inputs": [None] * self.n_chunks,
             "_last": None,
-            "_memory": [None] * self.n_chunks,
             "_single": None,
             "memo": {},
         }

@@ -13,13 +13,12 @@ from autograd.extend import defvjp, primitive
 from autograd.tracer import isbox
 
 RELATIVE_SLACK = 1e-3
-"""By how much of its norm the mean of the gradients per sample may differ from the gradient of the batch, beside
-rounding: far below what another use of the weight contributes."""
+"""Relative difference, in the norm, up to which the gradients per sample are taken to add up to the gradient of the
+batch, beside rounding: far below what another use of the weight contributes."""
 
 ROUNDING_SLACK = 100.0
 """Units of machine epsilon by which the two may differ, relative to the norms of the factors: sums of 10^4 rounded
-terms differ by about 10^2 units."""
-
+terms differ by about 10^2 units, and longer ones by less, since they are added in pieces or in double precision."""
 
 SKETCHES = 8
 """Number of random pairs (u, v) for which u^T G v of two gradients G of a weight is compared. It costs a share of about
@@ -174,16 +173,18 @@ class SampleGradients(Mapping):
         """Return the number of entries of the parameter at `path`."""
         return self._uses[path][0].size
 
-    def sketch(self, path):
-        """Return a few linear functions of the sum over the samples, cheaper than the sum where it is large."""
-        return sum(use.sketch() for use in self._uses[path])
+    def compared(self, path, total):
+        """Return linear functions of the sum over the samples, and the same functions of an array `total`.
 
-    def sketch_of(self, path, total):
-        """Return the same functions of an array of the parameter's shape."""
-        return self._uses[path][0].sketch_of(total)
+        For a weight they are a few sketches; a bias is compared entry by entry.
+        """
+        uses = self._uses[path]
+        if all(isinstance(use, _WeightUse) for use in uses):
+            return sum(use.sketch() for use in uses), _sketch(total)
+        return sum(use.total() for use in uses), np.ravel(total)
 
     def rounding(self, path):
-        """Return the rounding error that `sketch` may have, in the norm."""
+        """Return the rounding error that the linear functions may have, in the norm."""
         return sum(use.rounding() for use in self._uses[path])
 
 
@@ -208,15 +209,15 @@ class _WeightUse(NamedTuple):
     def sketch(self):
         a, e = (array.reshape(-1, array.shape[-1]) for array in self)
         U, V = _directions(a.shape[1], e.shape[1], e.dtype)
-        return ((a @ U) * (e @ V)).sum(axis=0)
+        return ((a @ U) * (e @ V)).sum(axis=0, dtype=float)
 
-    def sketch_of(self, total):
-        U, V = _directions(*total.shape, total.dtype)
-        return ((total.T @ U) * V).sum(axis=0)
+    def total(self):
+        a, e = (array.reshape(-1, array.shape[-1]) for array in self)
+        return (a.T @ e).ravel()
 
     def rounding(self):
-        eps = math.sqrt(SKETCHES) * np.finfo(self.output_gradient.dtype).eps
-        return ROUNDING_SLACK * eps * np.linalg.norm(self.inputs) * np.linalg.norm(self.output_gradient)
+        slack = ROUNDING_SLACK * math.sqrt(SKETCHES) * np.finfo(self.output_gradient.dtype).eps
+        return slack * np.linalg.norm(self.inputs) * np.linalg.norm(self.output_gradient)
 
 
 class _BiasUse(NamedTuple):
@@ -236,11 +237,8 @@ class _BiasUse(NamedTuple):
         e = self.output_gradient
         return e.reshape(len(e), -1, e.shape[-1]).sum(axis=1)
 
-    def sketch(self):
-        return self.output_gradient.reshape(-1, self.size).sum(axis=0)
-
-    def sketch_of(self, total):
-        return total
+    def total(self):
+        return self.output_gradient.reshape(-1, self.size).sum(axis=0, dtype=float)
 
     def rounding(self):
         e = self.output_gradient
@@ -251,6 +249,11 @@ def _directions(n_in, n_out, dtype):
     """Return the vectors u and v of the sketches, of shapes (n_in, SKETCHES) and (n_out, SKETCHES)."""
     both = np.random.default_rng(0).standard_normal((n_in + n_out, SKETCHES)).astype(dtype, copy=False)
     return both[:n_in], both[n_in:]
+
+
+def _sketch(gradient):
+    U, V = _directions(*gradient.shape, gradient.dtype)
+    return ((gradient.T @ U) * V).sum(axis=0, dtype=float)
 
 
 class _Recorder:
@@ -327,7 +330,7 @@ def _check_means(gradients, gradient, n_samples):
     """Raise ValueError if the records of a parameter's linear layers do not make up its gradient."""
     whole = dict(parameter_leaves(gradient))
     for path in gradients:
-        found, wanted = gradients.sketch(path), gradients.sketch_of(path, n_samples * whole[path])
+        found, wanted = gradients.compared(path, n_samples * whole[path])
         size = max(np.linalg.norm(found), np.linalg.norm(wanted))
         if np.linalg.norm(found - wanted) > RELATIVE_SLACK * size + gradients.rounding(path):
             raise ValueError(

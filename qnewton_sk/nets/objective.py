@@ -32,10 +32,6 @@ CACHE_BYTES = 2**24
 """Memory for the activations of one chunk of samples: half of a usual last-level cache, so that the elementwise passes
 over them need not go to memory."""
 
-REUSE_BYTES = 2**20
-"""Size of all passes above which the next ones take over their memory. The C library returns larger blocks to the
-system, and memory that is new takes longer to touch than to compute on; smaller ones it hands out again itself."""
-
 INPUT_BYTES = 2**31
 """Memory up to which the inputs of the first layer are kept, a copy of X with units first: every pass needs them."""
 
@@ -126,7 +122,6 @@ class Objective(BaseObjective):
         self._slices = self._cut()
         self._inputs: list[Any] = [None] * len(self._slices)
         self._last: Any = None
-        self._memory: list[Workspace | None] = [None] * len(self._slices)
         self._single: Objective | None = None
         self.memo: dict[Any, Any] = {}
         self.penalties = self._penalties_of(alpha)
@@ -136,7 +131,6 @@ class Objective(BaseObjective):
         if not self.keeps_inputs:  # a pass then holds a copy of its own
             per_sample += self.dtype.itemsize * (self.network.widths[0] + 1)
         self._keeps_passes = per_sample * self.n_samples <= self.chunk_bytes * self.share
-        self._reuses_memory = self._keeps_passes and per_sample * self.n_samples > REUSE_BYTES
         size = max(min(self.n_samples, int(min(CACHE_BYTES, self.chunk_bytes) // per_sample)), 1)
         return list(gen_even_slices(self.n_samples, -(-self.n_samples // size)))
 
@@ -169,22 +163,12 @@ class Objective(BaseObjective):
         same = alpha, self.chunk_bytes, self.dtype, self.input_bytes
         return Objective(self.network, self.X[indices], self.targets[indices], weight, *same)
 
-    def with_alpha(self, alpha: Any) -> "Objective":
-        """Return the objective with another penalty, which shares the data and the passes over them."""
-        self._memory = [None] * len(
-            self._slices
-        )  # both may go on from the same passes, and neither overwrites them
-        other = super().with_alpha(alpha)
-        assert isinstance(other, Objective)
-        other._memory = [None] * len(self._slices)
-        return other
-
     def with_loss(self, loss: Loss, targets: Array) -> "Objective":
         """Return the objective of another loss of the same outputs, with other targets, which shares X and its copy."""
         other = copy.copy(self)
         other.network = Network(self.network.widths, self.network.activations, loss)
         other.targets = np.asfortranarray(targets)
-        other._last, other._single, other._memory = None, None, [None] * len(self._slices)
+        other._last, other._single = None, None
         return other
 
     def single(self) -> "Objective":
@@ -218,22 +202,12 @@ class Objective(BaseObjective):
         _, layers, passes = found
         if passes[index] is not None:
             return passes[index]
-        if self._reuses_memory:
-            if self._memory[index] is None:
-                self._memory[index] = Workspace(self.dtype)
-            workspace = self._memory[index]
         rows = self._slices[index]
         weight = self._weight[rows] if isinstance(self._weight, np.ndarray) else self._weight
         inputs, targets = self._chunk_inputs(index), self.targets[rows]
         p = Pass.forward(self.network, layers, inputs, targets, weight, rows.start, workspace)
         if self._keeps_passes:
             passes[index] = p
-        return p
-
-    def _pass_to_keep(self, index: int, found: Any, workspace: Workspace | None = None) -> Pass:
-        """Return a pass that the caller may hold on to: the next one takes other memory."""
-        p = self._pass(index, found, workspace)
-        self._memory[index] = None
         return p
 
     def over_chunks(
@@ -268,16 +242,15 @@ class Objective(BaseObjective):
         found, count = self._at(theta), len(chunks)
         if count == 0:
             return 0.0
-        a_pass = self._pass if transient else self._pass_to_keep
         if self.n_chunks == 1:
-            return work(a_pass(0, found), out)
+            return work(self._pass(0, found), out)
         groups = list(gen_even_slices(count, min(count, PARTIAL_SUMS)))
         parts = [None if out is None else np.zeros_like(out) for _ in groups]
         values = [0.0] * len(groups)
 
         def task(group: int, workspace: Workspace | None) -> None:
             for index in chunks[groups[group]]:
-                values[group] += work(a_pass(index, found, workspace), parts[group])
+                values[group] += work(self._pass(index, found, workspace), parts[group])
 
         flops = 6.0 * self.n_samples * self.n_params * count / self.n_chunks
         shared = transient and not self._keeps_passes
@@ -305,6 +278,6 @@ class Objective(BaseObjective):
         found = self._at(theta)
         for index in range(self.n_chunks):
             with np.errstate(over="ignore", invalid="ignore"):
-                p = self._pass_to_keep(index, found)
+                p = self._pass(index, found)
                 p.backward()
             yield p

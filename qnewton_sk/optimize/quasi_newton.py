@@ -33,8 +33,8 @@ class CurvaturePairs:
         self.size, self.count, self.next = size, 0, 0
         # steps above, changes of the gradient below: one product for both
         self.rows = np.zeros((2 * size, n), dtype)
-        # R is the upper triangle of S^T Y, from the oldest pair to the newest; its inverse loses the oldest pair with
-        # a row and a column, and gains the newest with a column, wherever the pairs stand
+        # R is the upper triangle of S^T Y, from the oldest pair to the newest. Dropping the oldest pair clears a row
+        # and a column of its inverse, and adding one fills a column, wherever the pairs stand
         self.inverse_of_R = np.zeros((size, size))
         self.diagonal_of_R = np.zeros(size)
         self.YY = np.zeros((size, size))

@@ -108,7 +108,7 @@ class SinglePrecision(Solver):
         return _for_shift(solution, system.matrix.shift, shift)
 
     def _solve(self, system, size):
-        """The solution, None if single precision does not suffice, and the shift that the solver has chosen or None."""
+        """Return (solution, shift): no solution if single precision does not suffice, no shift if none was chosen."""
         single = system.matrix.single()
         facts = in_single_precision(system.facts)
         if (
@@ -133,11 +133,11 @@ class SinglePrecision(Solver):
         return _for_shift(solution, system.matrix.shift, shift), shift
 
 
-def _for_shift(solution, shift, solved):
-    """The solution of a system with the shift `solved`, its image that of the matrix with `shift`."""
+def _for_shift(solution, shift, used):
+    """The solution of a system with the shift `used`, its image that of the matrix with `shift`."""
     if solution.image is None:
         return solution
-    return replace(solution, image=solution.image + (shift - solved) * solution.x)
+    return replace(solution, image=solution.image + (shift - used) * solution.x)
 
 
 @lru_cache(maxsize=2)  # several backends ask for the same facts in a row

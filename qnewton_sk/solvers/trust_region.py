@@ -9,6 +9,7 @@ import math
 from dataclasses import dataclass, field
 
 import numpy as np
+from scipy.linalg import get_lapack_funcs
 
 from qnewton_sk.machine import FLOPS, REFERENCE_RATES
 from qnewton_sk.systems import (
@@ -125,10 +126,11 @@ class _Search:
             return failure(self.system, SolveStatus.NON_FINITE)
         if lowest <= 0.0:  # no smaller shift makes the diagonal positive
             self.secular.indefinite = max(self.secular.indefinite, -lowest)
-        # no shift on the boundary exceeds ||b|| / R + ||H||, of which the damping of the last step knows nothing
-        usual = min(self.system.matrix.shift, self.size / self.radius + scale)
-        default = max(usual, 1e-3 * scale, 1e-3 * self.size / self.radius, np.finfo(float).tiny)
-        shift = self.secular.guess(self.radius, usual)
+        # the damping of earlier steps may be far above the largest shift that can be right, ||b|| / R + ||H||
+        largest = self.size / self.radius + _norm_bound(self.H.entries())
+        hint = min(self.system.matrix.shift, largest)
+        default = max(hint, 1e-3 * min(largest, np.finfo(float).max), np.finfo(float).tiny)
+        shift = self.secular.guess(self.radius, hint)
         while self.taken < MAX_FACTORISATIONS:
             solution = self._try(shift)
             if solution is not None:
@@ -177,6 +179,12 @@ class _Search:
             cut_at_radius=carried,
             factorisations=self.taken,
         )
+
+
+def _norm_bound(entries):
+    """Largest absolute row sum, which bounds the spectral norm; it may overflow to inf."""
+    lange = get_lapack_funcs("lange", (entries,))
+    return float(lange("1", entries.T))
 
 
 def _distance(length, radius):

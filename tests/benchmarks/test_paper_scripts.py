@@ -97,6 +97,8 @@ def test_dnn_runs_on_digits_and_an_interrupted_run_continues(folders, tmp_path):
     sweeps, _ = results.read(tmp_path / "results" / "dnn_digits_sweeps.csv")
     kappas = [row["kappa"] for row in sweeps if row["eps"] in (1.0, 10.0, 100.0)]
     assert kappas == sorted(kappas, reverse=True)
+    with pytest.raises(SystemExit):  # no Newton step would choose the rate
+        dnn.main([*sizes, *folders, "--rate-steps", "10"])
     data, settings = dnn.digits(), dnn.Settings("newton", 13, 1.0, batch=100)
     whole = dnn.Run(data, settings).advance()
     dnn.Run(data, settings).advance(tmp_path / "run", stop_at=11)

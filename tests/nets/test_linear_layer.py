@@ -103,6 +103,30 @@ def test_rounding_in_single_precision_is_no_other_use(seed, n_in, n_out, n):
     np.testing.assert_allclose(mean, gradient["w"], atol=1e-4 * np.abs(mean).max())
 
 
+def test_long_sums_in_single_precision_are_no_other_use():
+    """Most pixels of a page are white, so that all terms of the sums have one sign."""
+    rng = np.random.default_rng(0)
+    X = (rng.uniform(size=(400, 784, 9)) > 0.05).astype(np.float32)
+    W = rng.standard_normal((9, 8)).astype(np.float32)
+
+    def losses(p, X):
+        return anp.mean(anp.tanh(linear_layer(X, p["w"])), axis=(1, 2))
+
+    assert ("w",) in sample_gradients(losses, {"w": W}, X)[2]
+
+
+def test_one_array_may_be_the_weight_of_a_layer_and_the_bias_of_another():
+    rng = np.random.default_rng(0)
+    X, params = rng.standard_normal((5, 1)), {"w": rng.standard_normal((1, 3)), "v": np.ones((3, 3))}
+
+    def losses(p, X):
+        return anp.sum(linear_layer(anp.tanh(linear_layer(X, p["w"])), p["v"], p["w"]) ** 2, axis=1)
+
+    samples = sample_gradients(losses, params, X)[2]
+    truth = [grad(lambda p, x=x: losses(p, x[None])[0])(params)["w"].ravel() for x in X]
+    np.testing.assert_allclose(samples["w",], truth, rtol=1e-12)
+
+
 def test_a_transformed_weight_is_left_out(problem):
     _, X, _ = problem
     params = {"w": np.ones((1, 3))}

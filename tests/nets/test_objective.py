@@ -1,33 +1,27 @@
-"""The memory of passes: it is used again, and never that of a pass which somebody holds."""
+"""The objective keeps the passes of one point; whoever holds them, and whatever is evaluated next, gets right numbers."""
 
 import numpy as np
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from qnewton_sk.nets import Network, Objective, SoftmaxCrossEntropy, objective, resolve_activation
-
-
-@pytest.fixture(autouse=True)
-def reused(monkeypatch):
-    monkeypatch.setattr(objective, "REUSE_BYTES", 0)
-
-
-def problem(chunks=1, n=30):
-    rng = np.random.default_rng(0)
-    network = Network((4, 5, 3), [resolve_activation("tanh")], SoftmaxCrossEntropy())
-    X, targets = rng.standard_normal((n, 4)), np.eye(3)[rng.integers(0, 3, n)]
-    thetas = rng.standard_normal((3, network.n_params))
-    made = Objective(network, X, targets, None, 0.1)
-    if chunks > 1:
-        made._slices = [slice(i * n // chunks, (i + 1) * n // chunks) for i in range(chunks)]
-        made._inputs, made._memory = [None] * chunks, [None] * chunks
-    return made, thetas
-
+from qnewton_sk.nets import Network, Objective, SoftmaxCrossEntropy, resolve_activation
 
 OPERATIONS = st.lists(
     st.tuples(st.sampled_from(["value", "gradient", "passes"]), st.integers(0, 2)), max_size=12
 )
+
+
+def problem(chunks=1, n=30):
+    """An objective whose samples are cut into chunks, and three points; the first two begin with the same number."""
+    rng = np.random.default_rng(0)
+    network = Network((4, 5, 3), [resolve_activation("tanh")], SoftmaxCrossEntropy())
+    X, targets = rng.standard_normal((n, 4)), np.eye(3)[rng.integers(0, 3, n)]
+    thetas = rng.standard_normal((3, network.n_params))
+    thetas[1, 0] = thetas[0, 0]
+    made = Objective(network, X, targets, None, 0.1)
+    made._slices = [slice(i * n // chunks, (i + 1) * n // chunks) for i in range(chunks)]
+    made._inputs = [None] * chunks
+    return made, thetas
 
 
 @given(OPERATIONS, st.integers(1, 3))
@@ -51,22 +45,14 @@ def test_any_order_of_calls_gives_what_a_new_objective_gives(operations, chunks)
                     np.testing.assert_array_equal(array, other)
 
 
-def test_gradients_one_after_the_other_use_the_same_memory():
-    made, thetas = problem()
+@given(st.integers(2, 4))
+def test_an_evaluation_elsewhere_does_not_disturb_passes_that_are_still_to_come(chunks):
+    made, thetas = problem(chunks)
+    truth = list(problem(chunks)[0].passes(thetas[0]))
     made.value_and_grad(thetas[0])
-    memory = made._memory[0]
-    buffers = dict(memory._buffers)
-    made.value_and_grad(thetas[1])
-    assert made._memory[0] is memory and all(
-        memory._buffers[name] is array for name, array in buffers.items()
-    )
-
-
-def test_small_passes_take_new_memory(monkeypatch):
-    monkeypatch.setattr(objective, "REUSE_BYTES", 2**20)
-    made, thetas = problem()
-    made.value_and_grad(thetas[0])
-    assert made._memory == [None]
+    for p, expected in zip(made.passes(thetas[0]), truth):
+        made.value_and_grad(thetas[1])
+        np.testing.assert_array_equal(p.deltas[0], expected.deltas[0])
 
 
 def test_objectives_of_two_penalties_share_passes_and_overwrite_none():

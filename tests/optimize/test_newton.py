@@ -192,7 +192,8 @@ def test_a_saddle_is_left_behind(control):
         lambda x: np.diag([2.0, -2 + 12 * x[1] ** 2]),
         2,
     )
-    progress, _ = run(f, np.array([1.0, 1e-3]), control)
+    # at smaller gradients than this the constant 3 hides the decrease of the loss
+    progress, _ = run(f, np.array([1.0, 1e-3]), control, tol=1e-7)
     assert progress[-1].converged
     np.testing.assert_allclose(np.abs(progress[-1].theta), [0, math.sqrt(0.5)], atol=1e-5)
 

@@ -133,6 +133,17 @@ def test_few_do_for_a_matrix_of_any_size_whatever_the_damping_of_earlier_steps(s
     assert np.mean(counts) < 3.5 and max(counts) <= 8
 
 
+def test_a_shift_far_above_the_diagonal_is_a_good_guess_if_the_matrix_is_large():
+    rng = np.random.default_rng(0)
+    B = rng.standard_normal((40, 40))
+    H = (B + B.T) / 2
+    np.fill_diagonal(H, 1e-3)
+    b = rng.standard_normal(40)
+    shift = -1.5 * np.linalg.eigvalsh(H)[0]
+    radius = np.linalg.norm(np.linalg.solve(H + shift * np.eye(40), b))
+    assert solve(H, b, radius, shift)[0].info["factorisations"] == 1
+
+
 def test_a_limit_on_the_factorisations_still_gives_a_step_that_descends(monkeypatch):
     monkeypatch.setattr(more_sorensen, "MAX_FACTORISATIONS", 3)
     for seed in range(30):
