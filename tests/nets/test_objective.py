@@ -1,4 +1,4 @@
-"""The objective keeps the passes of one point; whoever holds them, and whatever is evaluated next, gets right numbers."""
+"""The objective keeps the passes of one point: whoever holds them, and whatever comes next, gets right numbers."""
 
 import numpy as np
 from hypothesis import given
