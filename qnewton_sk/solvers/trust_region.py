@@ -9,7 +9,6 @@ import math
 from dataclasses import dataclass, field
 
 import numpy as np
-from scipy.linalg import get_lapack_funcs
 
 from qnewton_sk.machine import FLOPS, REFERENCE_RATES
 from qnewton_sk.systems import (
@@ -127,7 +126,7 @@ class _Search:
         if lowest <= 0.0:  # no smaller shift makes the diagonal positive
             self.secular.indefinite = max(self.secular.indefinite, -lowest)
         # the damping of earlier steps may be far above the largest shift that can be right, ||b|| / R + ||H||
-        largest = self.size / self.radius + _norm_bound(self.H.entries())
+        largest = self.size / self.radius + self.H.one_norm()
         hint = min(self.system.matrix.shift, largest)
         default = max(hint, 1e-3 * min(largest, np.finfo(float).max), np.finfo(float).tiny)
         shift = self.secular.guess(self.radius, hint)
@@ -179,12 +178,6 @@ class _Search:
             cut_at_radius=carried,
             factorisations=self.taken,
         )
-
-
-def _norm_bound(entries):
-    """Largest absolute row sum, which bounds the spectral norm; it may overflow to inf."""
-    lange = get_lapack_funcs("lange", (entries,))
-    return float(lange("1", entries.T))
 
 
 def _distance(length, radius):

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 from scipy import sparse
+from sklearn.utils import gen_batches
 
 from .arrays import max_abs, scale_for, symmetric_product
 from .checks import checked_symmetric, fault_of
@@ -22,6 +23,8 @@ FACTORISATIONS = {
 }
 """Kinds of factorisation by name; of several that exist, the first here is the cheapest to solve with."""
 
+SLICE_ROWS = 256
+"""Rows of a dense matrix whose absolute values are formed at once."""
 
 MAKER = "the functions of a SystemMatrix, which the `curvature` of a fit has made"
 """What is at fault if entries, a factor or a product cannot be computed."""
@@ -293,7 +296,10 @@ class SystemMatrix:
         """Return ||A||_1, the largest absolute column sum."""
         H = self.entries()
         diagonal = H.diagonal()
-        sums = np.asarray(abs(H).sum(axis=0)).ravel()
+        if isinstance(H, np.ndarray):  # symmetric: rows in slices take no memory of the size of H
+            sums = np.concatenate([np.abs(H[rows]).sum(axis=1) for rows in gen_batches(self.n, SLICE_ROWS)])
+        else:
+            sums = np.asarray(abs(H).sum(axis=0)).ravel()
         return float((sums - np.abs(diagonal) + np.abs(diagonal + self.shift)).max())
 
     def factor(self) -> Any:
