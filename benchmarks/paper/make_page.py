@@ -33,8 +33,8 @@ def page(folder=FOLDER):
     """Return the text of the page."""
     tables = Tables(folder)
     lines = ["| " + " | ".join(FIELDS) + " |", "|" + "---|" * len(FIELDS)]
-    for row in ROWS:
-        lines.append("| " + " | ".join(_cell(cell) for cell in row(tables)) + " |")
+    for cells in filter(None, (row(tables) for row in ROWS)):
+        lines.append("| " + " | ".join(_cell(cell) for cell in cells) + " |")
     text = TEMPLATE.read_text(encoding="utf-8")
     parts = {"@TABLE@": "\n".join(lines), "@CURVES@": _curves(tables), "@SOURCES@": _sources(tables)}
     for mark, part in parts.items():

@@ -27,14 +27,20 @@ class Tables:
         """Return the pixels of the largest run of the DNN that has a file: "28", "14" or "7", None without any."""
         return next((label for label in ("28", "14", "7") if self.get(f"dnn_{label}_{name}")), None)
 
+    def longest_dnn(self):
+        """Return the pixels of the run of the DNN with the most steps of Newton's GD that has times, None without."""
+        found = {label: self.get(f"dnn_{label}_steps") for label in ("28", "14", "7")}
+        timed = [label for label, rows in found.items() if rows and self.get(f"dnn_{label}_times")]
+        return max(timed, key=lambda label: len(found[label]), default=None)
+
     def dnn(self, name):
         """Return the rows of a file of the largest run of the DNN that has it, None without any."""
         label = self.dnn_label(name)
         return self.get(f"dnn_{label}_{name}") if label else None
 
-    def dnn_size(self, name):
-        """Return the size of that run as text."""
-        label = self.dnn_label(name)
+    def dnn_size(self, name=None, label=None):
+        """Return the size of that run as text, or that of the run with these pixels."""
+        label = self.dnn_label(name) if label is None else label
         rows = label and (self.get(f"dnn_{label}_times") or self.get(f"dnn_{label}_sparsity"))
         return f"$N$ = {int(rows[0]['n']):,}, {label} x {label} pixels" if rows else "MNIST, small images"
 
