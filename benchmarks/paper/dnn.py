@@ -64,6 +64,8 @@ class Settings:
     batch: int = 2048
     measure_every: int = 1
     seed: int = 0
+    cholesky: bool = False
+    """Whether a matrix that is positive definite is solved by Cholesky: the same step in half the operations."""
 
 
 def images(pixels):
@@ -162,13 +164,20 @@ class Run:
         if s.pruned_share is not None:
             H = prune_symmetric(H, max(1, round(s.pruned_share * n)))
         H[np.diag_indices(n)] += s.eps
-        if (step - s.first_order) % s.measure_every == 0:
+        if (s.steps - 1 - step) % s.measure_every == 0:  # the last step among them
             self._measure(H, row)
         start = time.perf_counter()
-        factor = linalg.lu_factor(H, overwrite_a=True, check_finite=False)
-        direction = linalg.lu_solve(factor, g, check_finite=False)
+        direction = self._solution(H, g)
         row["solve_seconds"] = time.perf_counter() - start
         return direction
+
+    def _solution(self, H, g):
+        if self.settings.cholesky:
+            try:
+                return linalg.cho_solve(linalg.cho_factor(H.T, lower=True, check_finite=False), g)
+            except linalg.LinAlgError:
+                pass  # the matrix is indefinite
+        return linalg.lu_solve(linalg.lu_factor(H, overwrite_a=True, check_finite=False), g)
 
     def _measure(self, H, row):
         """Record what the scheduler depends on: kappa, sparsity, and the cost of either solver."""
@@ -242,14 +251,20 @@ def _median(rows, key):
 
 
 def sweep(data, settings, run_to_end):
-    """Return a row per eps (Figure 8) and per pruned share (Figure 1, left): accuracy, loss, kappa at the end."""
+    """Return a row per eps (Figure 8) and per pruned share (Figure 1, left): accuracy, loss, kappa at the last step."""
     rows = []
     variants = [{"eps": eps} for eps in EPS_SWEEP] + [{"pruned_share": share} for share in SHARE_SWEEP]
     for changed in variants:
         run = run_to_end(data, replace(settings, **changed))
         last = [row for row in run.rows if "kappa" in row][-1]
         rows.append(
-            {**changed, "accuracy": run.accuracy(), "loss": run.rows[-1]["loss"], "kappa": last["kappa"]}
+            {
+                **changed,
+                "steps": len(run.rows),
+                "accuracy": run.accuracy(),
+                "loss": run.rows[-1]["loss"],
+                "kappa": last["kappa"],
+            }
         )
         print_table("Sweep", rows[-1:])
     return rows
@@ -288,7 +303,8 @@ def study(data, options):
     scores = {"sgd": sgd.accuracy(), "newton": newton.accuracy()}
     tables["accuracy"] = [{"method": name, "accuracy": value} for name, value in scores.items()]
     if options.sweeps:
-        short = replace(newton_settings, steps=min(options.sweep_steps, options.steps), measure_every=5)
+        length = min(options.sweep_steps, options.steps)
+        short = replace(newton_settings, steps=length, measure_every=length, cholesky=True)
         tables["sweeps"] = sweep(data, short, run_to_end)
     for name, rows in tables.items():
         write(options.results / f"dnn_{options.label}_{name}.csv", rows, about)

@@ -12,6 +12,7 @@ from .auto import (
 from .base import Curvature
 from .low_rank import curvature_rank, jacobian_factors, jacobian_rows
 from .matrices import CURVATURES, EmpiricalFisher, GaussNewton, Hessian, resolve_curvature
+from .products import product_flops
 
 __all__ = [
     "assembly_flops",
@@ -28,6 +29,7 @@ __all__ = [
     "MAX_STEP_COST",
     "jacobian_factors",
     "jacobian_rows",
+    "product_flops",
     "resolve_curvature",
     "start_of",
 ]

@@ -1,20 +1,18 @@
 """The summary of the Hessian that a fit leaves, within the share of its cost that `diagnostics` allows."""
 
-import math
 from dataclasses import dataclass
 
 from qnewton_sk.conditioning import EXACT_FLOPS, hessian_summary
-from qnewton_sk.curvature import Hessian, assembly_flops, gradient_flops, newton_step_cost
+from qnewton_sk.curvature import Hessian, assembly_flops, gradient_flops, newton_step_cost, product_flops
 from qnewton_sk.machine import available_memory_bytes
 
-SHARE_OF_FIT = 0.2
-"""Share of the gradients of the fit that the summary may cost under diagnostics="auto"."""
+SHARE_OF_FIT, SHARE_FOR_PRODUCTS = 0.2, 0.1
+"""Share of the gradients of the fit that a summary from the entries may cost under diagnostics="auto", and that of one
+from products, since the products of the closing Newton step cost as much again."""
 
-GRADIENTS_PER_PRODUCT = 2.0
-"""A product with the Hessian passes over the data twice forward and twice backward."""
-
-MAX_PRODUCTS = 200
-"""Products of a summary without a budget, if the entries do not fit into memory."""
+MIN_PRODUCTS, MAX_PRODUCTS = 3, 200
+"""Minimum number of products of a summary, for fits of fewer than some 50 gradients, and their number without a budget
+if the entries do not fit into memory."""
 
 
 @dataclass(frozen=True)
@@ -46,12 +44,17 @@ def summarise(diagnostics, objective, theta, spent):
     matrix = Hessian().blocks(objective, theta)[0].matrix
     network, n_samples = objective.network, objective.n_samples
     gradients = spent.gradients + spent.newton_steps * newton_step_cost(network, n_samples)
-    budget = math.inf if diagnostics is True else SHARE_OF_FIT * gradients
-    flops = assembly_flops(network, n_samples) + EXACT_FLOPS * float(matrix.n) ** 3
-    exact = flops <= budget * gradient_flops(network, n_samples) and _fits_into_memory(matrix)
-    return hessian_summary(
-        matrix, exact=exact, products=int(min(budget / GRADIENTS_PER_PRODUCT, MAX_PRODUCTS))
-    )
+    per_gradient = gradient_flops(network, n_samples)
+    exact_cost = (assembly_flops(network, n_samples) + EXACT_FLOPS * float(matrix.n) ** 3) / per_gradient
+    is_affordable = diagnostics is True or exact_cost <= SHARE_OF_FIT * gradients
+    if is_affordable and _fits_into_memory(matrix):
+        return hessian_summary(matrix, exact=True)
+    if diagnostics is True:
+        return hessian_summary(matrix, exact=False, products=MAX_PRODUCTS)
+    # a pass over the data, of a gradient's cost, precedes the first product
+    affordable = (SHARE_FOR_PRODUCTS * gradients - 1) / (product_flops(network, n_samples) / per_gradient)
+    products = int(min(max(affordable, MIN_PRODUCTS), MAX_PRODUCTS))
+    return hessian_summary(matrix, exact=False, products=products)
 
 
 def _fits_into_memory(matrix):

@@ -21,11 +21,11 @@ from .solve import Stages
 from .state import CONVERGED, Ending, LoopState, SolveMemory, ending
 from .steps import GradientStep, NewtonStep, QuasiNewtonStep, record_of
 
-CLOSING_SHARE = 0.1
-"""Products of a closing Newton step per gradient that the run has computed. A product costs two gradients, so that the
-step adds a fifth to the run."""
+CLOSING_SHARE = 0.08
+"""Products of a closing Newton step per gradient that the run has computed: a large net's first product costs about
+two gradients and each further one 1.2, so that the step adds a tenth to the run."""
 
-MIN_CLOSING_PRODUCTS, MAX_CLOSING_SADDLE_STEPS = 5, 2
+MIN_CLOSING_PRODUCTS, MAX_CLOSING_SADDLE_STEPS = 3, 2
 """Minimum number of products of such a step, and maximum number of such steps that try to leave a saddle."""
 
 START_EXPONENTS = 1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1000
@@ -278,8 +278,7 @@ class _Epochs:
         return state
 
     def _next_step(self, state):
-        settings = self.settings
-        curvature = self.policy.next_curvature(state.policy)
+        settings, curvature = self.settings, self.policy.next_curvature(state.policy)
         is_early = state.step <= settings.first_order_steps
         if is_early or curvature is None:
             if not self.control.is_monotone:
@@ -308,7 +307,8 @@ class _Epochs:
         if halved or (not self.in_batches and state.point.has_gradient_below(self.settings.tol)):
             return here, None
         if not self.in_batches and self._is_first_order_by_choice(state):
-            state = changed(state, policy=self.policy.exhausted(state.policy), is_closing=True, pairs=None)
+            policy = self.policy.exhausted(state.policy)
+            state = changed(state.without_pairs(), policy=policy, is_closing=True)
             watch = changed(here.watch, stale=self.settings.n_iter_no_change - 1)
             arrived = dict(arrival=changed(state, blocks=None), arrival_watch=watch, attempts=0)
             return changed(here, state=state, watch=watch, **arrived), None

@@ -133,6 +133,12 @@ class SolveMemory:
         """Products that an iterative solve is expected to take, raised if the last ones gained nothing."""
         return self.block(index).products * self.price
 
+    def with_norm(self, norm):
+        """Return the memory with a norm that was seen in first-order steps; that of several blocks stays as it is."""
+        if norm is None or len(self.blocks) > 1:
+            return self
+        return changed(self, blocks=(changed(self.block(0), norm=norm, age=0),))
+
     def after(self, solves):
         """Return the memory after the solves of a step, one per block."""
         blocks = (
@@ -235,6 +241,12 @@ class LoopState:
     def billed(self):
         """Return the state with no measured time left, since a record holds it: a retry pays neither again."""
         return changed(self, gradient_seconds=0.0, hessian_seconds=0.0)
+
+    def without_pairs(self):
+        """Return the state for Newton steps; the norm of the curvature that the quasi-Newton pairs have seen stays."""
+        if self.pairs is None:
+            return self
+        return changed(self, pairs=None, memory=self.memory.with_norm(self.pairs.norm()))
 
     def without_point(self):
         """Return the state for another objective, such as the next mini-batch; pairs of two objectives do not mix."""

@@ -119,7 +119,7 @@ class QuasiNewtonStep:
         """No quasi-Newton step helps any more: drop the pairs; if the policy is free to choose, Newton steps finish."""
         small = state.point.has_gradient_below(self.tol)
         policy = self.policy.exhausted(state.policy)
-        after = changed(state.billed(), pairs=None, policy=policy, is_closing=small)
+        after = changed(state.billed().without_pairs(), policy=policy, is_closing=small)
         arrived = self.may_end and small
         return after, record_of(state, after, "first_order", False, 0.0), CONVERGED if arrived else None
 
@@ -182,7 +182,7 @@ class NewtonStep:
             blocks = self.curvature.blocks(objective, state.theta)
         blocks = checked_blocks(blocks, state.point.gradient)
         seconds = state.hessian_seconds + time.perf_counter() - start
-        return changed(state, blocks=blocks, hessian_seconds=seconds, pairs=None)
+        return changed(state.without_pairs(), blocks=blocks, hessian_seconds=seconds)
 
     def _forcing(self, state):
         """Relative residual asked of the solves: the scheduler's own, or one that tightens as the gradient falls."""

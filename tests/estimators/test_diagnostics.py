@@ -9,6 +9,9 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.preprocessing import StandardScaler
 
 from qnewton_sk import QNewtonClassifier, QNewtonRegressor
+from qnewton_sk.curvature import gradient_flops, product_flops
+from qnewton_sk.curvature.products import CurvatureProduct
+from qnewton_sk.nets import Network, SoftmaxCrossEntropy
 
 SETS = {
     "iris": (QNewtonClassifier, *load_iris(return_X_y=True)),
@@ -38,6 +41,25 @@ def test_every_default_fit_ends_with_a_newton_step_and_a_summary(name):
     assert summary["smallest_eigenvalue"] >= truth[0] - 1e-6 * truth[-1]
     assert summary["n_negative"] <= (truth < 0).sum()
     assert model.converged_ == (model.stop_reason_ == "converged")
+
+
+@pytest.mark.parametrize("max_iter", [10, 50, 200])
+def test_closing_step_and_summary_of_a_large_net_cost_a_fifth_of_the_gradients(max_iter, monkeypatch):
+    rng = np.random.default_rng(0)
+    X, y = rng.standard_normal((500, 200)), rng.integers(0, 3, 500)
+    products = []
+    product = CurvatureProduct.__call__
+    monkeypatch.setattr(CurvatureProduct, "__call__", lambda self, v: products.append(0) or product(self, v))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        net = QNewtonClassifier((100, 100), alpha=1e-4, tol=1e-12, max_iter=max_iter, random_state=0)
+        model = net.fit(X, y)
+    assert list(model.history_["phase"]) == ["first_order"] * (max_iter - 1) + ["newton"]
+    network = Network([200, 100, 100, 3], [], SoftmaxCrossEntropy())
+    per_product = product_flops(network, len(X)) / gradient_flops(network, len(X))
+    cost = 2 + len(products) * per_product  # a pass over the data comes before either one's first product
+    # three products each at least; the norm comes from the quasi-Newton pairs
+    assert len(products) == 6 if max_iter == 10 else cost <= 0.21 * max_iter
 
 
 def test_a_summary_on_request_is_exact():
