@@ -5,6 +5,7 @@ from .auto import (
     MAX_STEP_COST,
     AutoCurvature,
     AutoState,
+    gauss_newton_step_cost,
     gradient_flops,
     newton_step_cost,
     start_of,
@@ -12,11 +13,11 @@ from .auto import (
 from .base import Curvature
 from .low_rank import curvature_rank, jacobian_factors, jacobian_rows
 from .matrices import CURVATURES, EmpiricalFisher, GaussNewton, Hessian, resolve_curvature
-from .products import product_flops
 
 __all__ = [
     "assembly_flops",
     "curvature_rank",
+    "gauss_newton_step_cost",
     "gradient_flops",
     "newton_step_cost",
     "AutoCurvature",
@@ -29,7 +30,6 @@ __all__ = [
     "MAX_STEP_COST",
     "jacobian_factors",
     "jacobian_rows",
-    "product_flops",
     "resolve_curvature",
     "start_of",
 ]
