@@ -90,7 +90,7 @@ class Newton(BaseEstimator):
         self.n_iter_no_change = n_iter_no_change
         self.shuffle = shuffle
 
-    def run(self, objective, theta, random_state, resume=None, *, first_epoch=1, closes=True):
+    def run(self, objective, theta, random_state, resume=None, *, before=None, first_epoch=1, closes=True):
         """Minimise; yield a `Progress` after every epoch, the last one with its `stop_reason`.
 
         Parameters
@@ -104,13 +104,15 @@ class Newton(BaseEstimator):
         resume : Resume, default=None
             `Progress.resume` of an earlier run; the run goes on from there, and `theta` is not used. On the same
             objective it takes the steps that the earlier run would have taken, to the last bit.
+        before : LoopState, default=None
+            State of a run on a similar objective, such as one with other penalties, whose damping and norm it takes.
         first_epoch : int, default=1
             Number of the first epoch, if earlier ones count towards `max_iter`.
         closes : bool, default=True
             Whether the last epoch is a Newton step even if the policy would take a first-order step.
         """
         epochs = _Epochs(self, objective, random_state, closes)
-        here = epochs.started(theta) if resume is None else epochs.resumed(resume)
+        here = epochs.started(theta, before) if resume is None else epochs.resumed(resume)
         for epoch in range(first_epoch, self.max_iter + 1):
             here, records, end = epochs.next(here, is_last=closes and epoch == self.max_iter)
             if end is None and epoch == self.max_iter:
@@ -156,9 +158,11 @@ class _Epochs:
         # a control that is not monotone would take gradient steps of constant length in an early phase
         self.starts_with_newton = self.in_batches or not self.control.is_monotone
 
-    def started(self, theta):
+    def started(self, theta, before=None):
         """Return where a new run stands."""
-        state = LoopState(theta.copy(), self.control.initial(), rate=self.settings.first_order_rate)
+        control = before.control if before else self.control.initial()
+        memory = before.memory if before else SolveMemory()
+        state = LoopState(theta.copy(), control, memory=memory, rate=self.settings.first_order_rate)
         return _Here(state, math.nan, Watch(), state)
 
     def resumed(self, resume):
@@ -269,10 +273,7 @@ class _Epochs:
         Inputs of 1e100 or the exponential of a Poisson mean overflow at parameters drawn for inputs of size one.
         """
         for exponent in START_EXPONENTS:
-            smaller = changed(
-                state, theta=np.ldexp(state.theta, -exponent), point=None, scale=None, policy=None
-            )
-            smaller = self._evaluated(smaller, objective)
+            smaller = self._evaluated(state.scaled_down(exponent), objective)
             if smaller.point.is_finite:
                 return smaller
         return state

@@ -242,6 +242,11 @@ class LoopState:
         """Return the state with no measured time left, since a record holds it: a retry pays neither again."""
         return changed(self, gradient_seconds=0.0, hessian_seconds=0.0)
 
+    def scaled_down(self, exponent):
+        """Return the state of a run that starts at the parameters divided by two to the `exponent`."""
+        theta = np.ldexp(self.theta, -exponent)
+        return changed(self, theta=theta, point=None, scale=None, policy=None)
+
     def without_pairs(self):
         """Return the state for Newton steps; the norm of the curvature that the quasi-Newton pairs have seen stays."""
         if self.pairs is None:

@@ -8,7 +8,7 @@ import pytest
 from qnewton_sk import QNewtonRegressor
 from qnewton_sk.inference import Penalties, laplace, natural_penalties, penalty_groups
 from qnewton_sk.inference.scales import TargetUnits
-from qnewton_sk.inference.search import NEGLIGIBLE, Search
+from qnewton_sk.inference.search import NEGLIGIBLE, RELAXATION, Search, updated
 from qnewton_sk.nets import Network, Objective, resolve_activation, resolve_loss
 
 
@@ -54,8 +54,6 @@ def test_evidence_in_the_user_s_units_is_that_of_the_user_s_objective():
 class NoSteps:
     """In place of a loop, for searches that take no step."""
 
-    step_control = None
-
 
 def test_a_start_keeps_its_best_and_refines_it():
     objective = objective_on(np.sin(np.arange(40.0)))
@@ -91,6 +89,22 @@ def test_accepted_steps_do_not_drift_below_the_best(monkeypatch):
         search.theta = theta + step * direction
         search.accept()
     assert search.log_evidence >= best - NEGLIGIBLE
+
+
+@pytest.mark.parametrize("loss, factor", [("poisson", RELAXATION), ("squared_error", 1.0)])
+def test_penalties_go_beyond_the_fixed_point_s_only_where_there_is_no_noise(loss, factor):
+    labels = (np.sin(np.arange(40.0)) > 0).astype(float)
+    objective = objective_on(labels, loss)
+    groups = penalty_groups(objective.network)
+    natural = natural_penalties(objective, groups)
+    theta = objective.network.initial(np.random.RandomState(0))
+    search = Search(NoSteps(), objective, groups, natural, theta, natural)
+    wanted, *_ = updated(objective, groups, natural, laplace(objective, theta, groups, natural))
+    search.update()
+    moved = np.log(search.penalties.alpha / natural.alpha)
+    asked = np.log(wanted.alpha / natural.alpha)
+    np.testing.assert_allclose(moved, np.clip(factor * asked, -np.log(10), np.log(10)), rtol=1e-9)
+    assert np.abs(moved).max() > 0.1
 
 
 def test_natural_penalties_follow_the_scales_of_the_data():

@@ -18,6 +18,7 @@ from qnewton_sk import Backend, QNewtonClassifier, QNewtonRegressor, Scheduler, 
 from qnewton_sk.conditioning.prepare import prepare
 from qnewton_sk.curvature.auto import AutoCurvature
 from qnewton_sk.curvature.matrices import GaussNewton, Hessian
+from qnewton_sk.nets.activations import resolve_activation
 from qnewton_sk.nets.losses import LogisticCrossEntropy, SoftmaxCrossEntropy, resolve_loss
 from qnewton_sk.nets.network import Network
 from qnewton_sk.nets.objective import Objective
@@ -88,6 +89,26 @@ exactly = partial(prepare, condition_number="exact")
 def linear(X, Y, loss, alpha):
     """The objective of a linear model."""
     return Objective(Network((X.shape[1], Y.shape[1]), (), loss), X, Y, alpha=alpha)
+
+
+# -- runs one after the other --------------------------------------------------------------------------------
+
+
+def test_a_run_can_begin_with_damping_and_norm_of_another_one():
+    X, y = load_diabetes(return_X_y=True)
+    X, y = StandardScaler().fit_transform(X), y[:, None] / y.std()
+    objective = Objective(
+        Network((10, 4, 1), [resolve_activation("tanh")], resolve_loss("squared_error")), X, y
+    )
+    theta = objective.network.initial(np.random.RandomState(0))
+    newton = loop(TrustRegion(), GaussNewton(), max_iter=4)
+    first = list(newton.run(objective.with_alpha(1.0), theta, np.random.RandomState(0)))[-1]
+    state = first.resume.state
+    with_other_penalty = objective.with_alpha(2.0)
+    alone = next(newton.run(with_other_penalty, first.theta, np.random.RandomState(0)))
+    after = next(newton.run(with_other_penalty, first.theta, np.random.RandomState(0), before=state))
+    assert after.steps[0].damping == state.control.damping != alone.steps[0].damping
+    assert state.memory.block(0).norm_hint is not None
 
 
 # -- known optima --------------------------------------------------------------------------------------------
