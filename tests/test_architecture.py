@@ -27,7 +27,7 @@ ALLOWED = {
     "nets": {"machine"},
     "data": {"machine", "nets"},
     "solvers": {"machine", "systems"},
-    "conditioning": {"machine", "systems"},
+    "conditioning": {"machine", "solvers", "systems"},
     "curvature": {"machine", "nets", "systems"},
     "quantum": {"machine", "solvers", "systems"},
     "scheduling": {"machine", "quantum", "solvers", "systems"},

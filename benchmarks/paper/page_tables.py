@@ -27,11 +27,17 @@ class Tables:
         """Return the pixels of the largest run of the DNN that has a file: "28", "14" or "7", None without any."""
         return next((label for label in ("28", "14", "7") if self.get(f"dnn_{label}_{name}")), None)
 
-    def longest_dnn(self):
-        """Return the pixels of the run of the DNN with the most steps of Newton's GD that has times, None without."""
-        found = {label: self.get(f"dnn_{label}_steps") for label in ("28", "14", "7")}
-        timed = [label for label, rows in found.items() if rows and self.get(f"dnn_{label}_times")]
-        return max(timed, key=lambda label: len(found[label]), default=None)
+    def longest_dnn(self, kind):
+        """Return the pixels of the run of the DNN with the most steps that has "times" or "sweeps", None without.
+
+        Images of 7 x 7 pixels are for quick runs.
+        """
+        steps = {}
+        for label in ("28", "14"):
+            rows = self.get(f"dnn_{label}_{kind}")
+            if rows:
+                steps[label] = rows[0]["steps"] if kind == "sweeps" else len(self.get(f"dnn_{label}_steps"))
+        return max(steps, key=steps.get, default=None)
 
     def dnn(self, name):
         """Return the rows of a file of the largest run of the DNN that has it, None without any."""

@@ -5,6 +5,7 @@ import math
 import numpy as np
 from scipy import linalg
 
+from qnewton_sk.solvers import kept_path
 from qnewton_sk.systems import FACTORISATIONS, SolveStatus
 
 from .bounds import ShiftCondition, factorised
@@ -155,22 +156,37 @@ class NormOverShift(ConditionEstimator):
     ----------
     norm_hint : float, default=None
         Spectral norm of H if it is known; saves the products.
+    rhs : ndarray of shape (n,), default=None
+        Right-hand side of a system that a radius bounds. Without entries, the norm then comes from the path of
+        conjugate gradients, which need the same products.
     """
 
-    def __init__(self, norm_hint=None):
+    def __init__(self, norm_hint=None, rhs=None):
         self.norm_hint = norm_hint
+        self.rhs = rhs
 
     def estimate(self, matrix):
         """Return an estimate for at most 6 products."""
-        flops, shift = 0.0, matrix.shift
-        if self.norm_hint is None:
+        shift = matrix.shift
+        norm, products = (None, 0) if self.norm_hint is None else (self.norm_hint + shift, 0)
+        if norm is None and self.rhs is not None and not matrix.assembled:
+            norm, products = self._along_path(matrix)
+        if norm is None:
             ritz = self._lanczos(matrix)
-            norm, flops = ritz.largest_magnitude, ritz.products * matrix.product_flops
-        else:
-            norm = self.norm_hint + shift
+            norm, products = ritz.largest_magnitude, ritz.products
+        flops = products * matrix.product_flops
         known = norm if math.isfinite(norm) else None
         definite = True if matrix.semidefinite else None
         return ConditionNumber(ratio(norm, shift), "estimate", "shift", flops, known, definite)
+
+    def _along_path(self, matrix):
+        """Return (norm, products); no norm if the right-hand side is zero or its first product not positive."""
+        H = matrix.shifted(0.0)
+        path = kept_path(H, self.rhs)
+        before = path.products
+        path.cut(H.product, math.inf, 0.0, PATH_STEPS[matrix.n > LARGE_ORDER])
+        norm = path.norm()
+        return None if norm is None else norm + matrix.shift, path.products - before
 
     @staticmethod
     def _lanczos(matrix):
@@ -189,6 +205,10 @@ class NormOverShift(ConditionEstimator):
 NORM_STEPS = {False: 5, True: 2}
 """Lanczos products for the norm, by whether the order is above `LARGE_ORDER`; one more if there are no entries.
 A product costs 1 % of an LU solve at N = 4000."""
+
+PATH_STEPS = {False: 4, True: 3}
+"""The same for the path of conjugate gradients, which starts from the gradient: at the end of fits of seven data sets,
+three products gave 0.94 of the norm in the geometric mean and at least 0.66, four 0.99 and 0.91."""
 
 LARGE_ORDER = 1500
 """Order above which a product is expensive beside the overhead of a Lanczos step."""
@@ -220,13 +240,13 @@ class AutoCondition(ConditionEstimator):
         self.exact_up_to = exact_up_to
         self.steps = steps
 
-    def choose(self, matrix, *, in_fit=False, norm_hint=None, has_radius=False):
+    def choose(self, matrix, *, in_fit=False, norm_hint=None, has_radius=False, rhs=None):
         """Return the estimator that `estimate`, or with `in_fit` that `estimate_in_fit`, uses."""
         if not FACTORISATIONS.keys().isdisjoint(matrix.factorised):
             return self._quick(matrix)
         known = matrix.semidefinite or not matrix.assembled or (has_radius and norm_hint is not None)
         if in_fit and matrix.shift > 0 and known:
-            return NormOverShift(norm_hint)
+            return NormOverShift(norm_hint, rhs if has_radius else None)
         if not matrix.assembled:
             return ProductsCondition()
         if matrix.semidefinite and matrix.shift > 0:
@@ -241,7 +261,7 @@ class AutoCondition(ConditionEstimator):
         """Return the result of the chosen estimator."""
         return self.choose(matrix).estimate(matrix)
 
-    def estimate_in_fit(self, matrix, norm_hint=None, has_radius=False):
+    def estimate_in_fit(self, matrix, norm_hint=None, has_radius=False, rhs=None):
         """Return the result of the chosen estimator for the matrix of a step."""
-        chosen = self.choose(matrix, in_fit=True, norm_hint=norm_hint, has_radius=has_radius)
+        chosen = self.choose(matrix, in_fit=True, norm_hint=norm_hint, has_radius=has_radius, rhs=rhs)
         return chosen.estimate(matrix)

@@ -80,7 +80,7 @@ def prepare(
     estimator = as_estimator(condition_number)
     base = matrix if oracle_sparsity is None else pruned(matrix, oracle_sparsity)
     A = base.shifted(shift)
-    found = _measured(A, estimator, norm_hint, radius is not None)
+    found = _measured(A, estimator, norm_hint, radius is not None, rhs)
     if oracle_sparsity is not None:
         found["row_nonzeros"] = resolve_row_limit(oracle_sparsity, A.n, "oracle_sparsity")
     facts = known_facts(A) | found | {"iterations": iterations, "radius": radius}
@@ -130,10 +130,10 @@ def known_facts(A):
     }
 
 
-def _measured(A, estimator, norm_hint, has_radius):
+def _measured(A, estimator, norm_hint, has_radius, rhs):
     """Measured facts: kappa and its kind, norm, largest entry, sparsity, definiteness."""
     with np.errstate(over="ignore", invalid="ignore"):  # a norm that overflows is reported as inf
-        kappa = estimator.estimate_in_fit(A, norm_hint, has_radius)
+        kappa = estimator.estimate_in_fit(A, norm_hint, has_radius, rhs)
     norm = kappa.norm
     if norm is None and norm_hint is not None:
         norm = norm_hint + A.shift

@@ -97,7 +97,7 @@ class ConditionEstimator(BaseEstimator):
         """Return the `ConditionNumber` of a `SystemMatrix`."""
         raise NotImplementedError(f"{type(self).__name__} must define estimate(matrix)")
 
-    def estimate_in_fit(self, matrix, norm_hint=None, has_radius=False):
+    def estimate_in_fit(self, matrix, norm_hint=None, has_radius=False, rhs=None):
         """Return the `ConditionNumber` of the matrix of a step; by default as `estimate` does.
 
         Parameters
@@ -108,6 +108,8 @@ class ConditionEstimator(BaseEstimator):
             Spectral norm, without the shift, that an earlier step has met.
         has_radius : bool, default=False
             Whether a radius bounds the step, so that solvers may leave the shift out.
+        rhs : ndarray of shape (n,), default=None
+            The right-hand side, for products that conjugate gradients can use again.
         """
         return self.estimate(matrix)
 

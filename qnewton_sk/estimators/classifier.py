@@ -94,7 +94,7 @@ class QNewtonClassifier(ClassifierMixin, QNewtonBase):
         fit that was not interrupted. Checkpoints are pickles: load only those that you trust.
     diagnostics : bool or "auto", default="auto"
         What `hessian_summary_` may cost: nothing (False), whatever it takes (True), or at most a fifth of the
-        gradients that the fit took ("auto"; counted, not timed), but three matvecs for the shortest fits. partial_fit
+        gradients that the fit took ("auto"; counted, not timed), but at least three matvecs. partial_fit
         makes a summary only if True.
     shuffle : bool, default=True
         Draw new batches in each epoch. It has an effect only if `batch_size` is an int.

@@ -6,6 +6,7 @@ from qnewton_sk.conditioning import EXACT_FLOPS, hessian_summary
 from qnewton_sk.curvature import (
     Hessian,
     assembly_flops,
+    curvature_rank,
     gauss_newton_step_cost,
     gradient_flops,
     newton_step_cost,
@@ -17,19 +18,20 @@ SHARE_OF_FIT, SHARE_FOR_PRODUCTS = 0.2, 0.1
 from products, since the products of the closing Newton step cost as much again."""
 
 GRADIENTS_PER_PRODUCT = 1.25
-"""Cost of a product with the Hessian: 0.7 to 1.1 gradients for nets of widths 16 to 100, and the Lanczos step's own."""
+"""Cost of a product with the Hessian: 0.7 to 1.1 gradients for nets of widths 16 to 100, and the Lanczos step."""
 
 MIN_PRODUCTS, MAX_PRODUCTS = 3, 200
-"""Minimum number of products of a summary, for fits of fewer than some 50 gradients, and their number without a budget
-if the entries do not fit into memory."""
+"""Minimum number of products of a summary, which fits of fewer than some 50 gradients get, and their maximum, which a
+summary without a budget gets if the entries do not fit into memory."""
 
 
 @dataclass(frozen=True)
 class Spent:
-    """What a fit has cost, as of a `LoopState`: gradients computed and Newton steps taken."""
+    """What a fit has cost, as of a `LoopState`: gradients, Newton steps by factorisation, products of all others."""
 
     gradients: float
     newton_steps: int
+    products: int = 0
 
 
 def summarise(diagnostics, objective, theta, spent):
@@ -38,9 +40,10 @@ def summarise(diagnostics, objective, theta, spent):
     Parameters
     ----------
     diagnostics : bool or "auto"
-        Whether there is a summary; "auto" allows it a fifth of the gradients that the fit took. It is counted and not
-        timed, so that it is the same in every process. A Newton step counts as the gradients that its operations are
-        worth, with the cheaper one of Hessian and Gauss-Newton.
+        Whether there is a summary; "auto" allows it a fifth of the gradients that the fit took if it can be exact, and
+        otherwise a tenth, but at least three products. It is counted and not timed, so that it is the same in every
+        process. A Newton step by factorisation counts as the gradients that its operations are worth, with the cheapest
+        of Hessian, Gauss-Newton and a factor of low rank; of all others, the products count.
     objective : Objective
         The training objective.
     theta : ndarray of shape (n_params,)
@@ -52,12 +55,15 @@ def summarise(diagnostics, objective, theta, spent):
         return None
     matrix = Hessian().blocks(objective, theta)[0].matrix
     network, n_samples = objective.network, objective.n_samples
-    step_cost = min(cost(network, n_samples) for cost in (newton_step_cost, gauss_newton_step_cost))
-    gradients = spent.gradients + spent.newton_steps * step_cost
-    flops = assembly_flops(network, n_samples) + EXACT_FLOPS * float(matrix.n) ** 3
-    is_affordable = diagnostics is True or flops <= SHARE_OF_FIT * gradients * gradient_flops(
-        network, n_samples
+    per_gradient = gradient_flops(network, n_samples)
+    rank = float(n_samples * curvature_rank(network))
+    low_rank = (rank**2 * matrix.n + rank**3 / 3) / per_gradient  # Woodbury's identity
+    step_cost = min(
+        newton_step_cost(network, n_samples), gauss_newton_step_cost(network, n_samples), low_rank
     )
+    gradients = spent.gradients + spent.newton_steps * step_cost + spent.products * GRADIENTS_PER_PRODUCT
+    exact_cost = (assembly_flops(network, n_samples) + EXACT_FLOPS * float(matrix.n) ** 3) / per_gradient
+    is_affordable = diagnostics is True or exact_cost <= SHARE_OF_FIT * gradients
     if is_affordable and _fits_into_memory(matrix):
         return hessian_summary(matrix, exact=True)
     if diagnostics is True:

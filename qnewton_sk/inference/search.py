@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.linalg import LinAlgError
 
-from qnewton_sk.optimize import LoopState
+from qnewton_sk.optimize import ControlState
 
 from .groups import Groups
 from .laplace import Local, Penalties, laplace
@@ -137,7 +137,9 @@ class Search:
     epochs: int = 0
     waited: int = 0
     peak: float = -math.inf  # the highest evidence, which small falls that are accepted do not lower
-    before: LoopState | None = None  # of the loop, for the next of its runs
+    control: ControlState | None = (
+        None  # damping and radius at the end of the last run, where the next one begins
+    )
 
     def __post_init__(self):
         has_noise = self.objective.network.loss.is_sum_of_squares
@@ -155,11 +157,11 @@ class Search:
             self.penalised(),
             self.theta,
             random_state,
-            before=self.before,
+            control=self.control,
             first_epoch=self.newton.max_iter + 1 - max_iter,
         )
         for progress in run:
-            self.theta, self.before = progress.theta, progress.resume.state
+            self.theta, self.control = progress.theta, progress.resume.state.control
             self.epochs += 1
             yield progress
             accepted -= sum(step.accepted for step in progress.steps)
@@ -232,7 +234,7 @@ class Search:
 
     def rewind(self):
         """Go back to the best point, with the step control as at the start."""
-        self.theta, self.penalties, self.before = self.best.theta, self.best.penalties, None
+        self.theta, self.penalties, self.control = self.best.theta, self.best.penalties, None
 
     def accept(self):
         """Whether the evidence at theta, with the penalties of the best, has not fallen; it is then the best."""

@@ -4,7 +4,6 @@ from .controls import FixedStep, LineSearch, TrustRegion, resolve_step_control
 from .epochs import Journal, Stopping, drive, extend
 from .newton import Newton
 from .records import COLUMNS, Progress, StepRecord, history_table
-from .state import LoopState
 from .step_control import ControlState, Direction, StepControl, Trial
 from .steps import SADDLE_ADVICE
 
@@ -16,7 +15,6 @@ __all__ = [
     "FixedStep",
     "Journal",
     "LineSearch",
-    "LoopState",
     "Newton",
     "Progress",
     "StepControl",

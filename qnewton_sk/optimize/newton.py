@@ -90,7 +90,7 @@ class Newton(BaseEstimator):
         self.n_iter_no_change = n_iter_no_change
         self.shuffle = shuffle
 
-    def run(self, objective, theta, random_state, resume=None, *, before=None, first_epoch=1, closes=True):
+    def run(self, objective, theta, random_state, resume=None, *, control=None, first_epoch=1, closes=True):
         """Minimise; yield a `Progress` after every epoch, the last one with its `stop_reason`.
 
         Parameters
@@ -104,15 +104,15 @@ class Newton(BaseEstimator):
         resume : Resume, default=None
             `Progress.resume` of an earlier run; the run goes on from there, and `theta` is not used. On the same
             objective it takes the steps that the earlier run would have taken, to the last bit.
-        before : LoopState, default=None
-            State of a run on a similar objective, such as one with other penalties, whose damping and norm it takes.
+        control : ControlState, default=None
+            Damping and radius to begin with, such as those of a run with other penalties.
         first_epoch : int, default=1
             Number of the first epoch, if earlier ones count towards `max_iter`.
         closes : bool, default=True
             Whether the last epoch is a Newton step even if the policy would take a first-order step.
         """
         epochs = _Epochs(self, objective, random_state, closes)
-        here = epochs.started(theta, before) if resume is None else epochs.resumed(resume)
+        here = epochs.started(theta, control) if resume is None else epochs.resumed(resume)
         for epoch in range(first_epoch, self.max_iter + 1):
             here, records, end = epochs.next(here, is_last=closes and epoch == self.max_iter)
             if end is None and epoch == self.max_iter:
@@ -158,11 +158,10 @@ class _Epochs:
         # a control that is not monotone would take gradient steps of constant length in an early phase
         self.starts_with_newton = self.in_batches or not self.control.is_monotone
 
-    def started(self, theta, before=None):
+    def started(self, theta, control):
         """Return where a new run stands."""
-        control = before.control if before else self.control.initial()
-        memory = before.memory if before else SolveMemory()
-        state = LoopState(theta.copy(), control, memory=memory, rate=self.settings.first_order_rate)
+        control = self.control.initial() if control is None else control
+        state = LoopState(theta.copy(), control, rate=self.settings.first_order_rate)
         return _Here(state, math.nan, Watch(), state)
 
     def resumed(self, resume):
@@ -308,8 +307,7 @@ class _Epochs:
         if halved or (not self.in_batches and state.point.has_gradient_below(self.settings.tol)):
             return here, None
         if not self.in_batches and self._is_first_order_by_choice(state):
-            policy = self.policy.exhausted(state.policy)
-            state = changed(state.without_pairs(), policy=policy, is_closing=True)
+            state = changed(state, policy=self.policy.exhausted(state.policy), is_closing=True, pairs=None)
             watch = changed(here.watch, stale=self.settings.n_iter_no_change - 1)
             arrived = dict(arrival=changed(state, blocks=None), arrival_watch=watch, attempts=0)
             return changed(here, state=state, watch=watch, **arrived), None

@@ -58,17 +58,6 @@ class CurvaturePairs:
         """Return pairs of the same contents in memory of their own."""
         return deepcopy(self)
 
-    def norm(self):
-        """Return an estimate of the Hessian's spectral norm, without any product with it; None without pairs.
-
-        It is the largest y.y / s.y, the Rayleigh quotient of the Hessian H, averaged along a step s, at the square root
-        of H times s: a lower bound of the averaged norm if H is positive semidefinite there.
-        """
-        if not self.count:
-            return None
-        kept = slice(self.count)
-        return float((self.YY.diagonal()[kept] / self.diagonal_of_R[kept]).max())
-
     def direction(self, gradient):
         """Return minus the inverse Hessian times the gradient; the scaled steepest descent without pairs."""
         if not self.count:

@@ -95,6 +95,12 @@ class StepSolve:
         return any(s.facts.positive_definite is False for s in self.blocks)
 
     @property
+    def products(self):
+        """Products that iterative solves have taken; None if some block was factorised."""
+        taken = [s.solution.products for s in self.blocks if s.solution is not None]
+        return None if None in taken else sum(taken)
+
+    @property
     def proves_indefinite(self):
         """Whether some solve has proved the curvature to be indefinite."""
         return any(s.is_indefinite for s in self.blocks)

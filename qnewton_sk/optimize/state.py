@@ -133,12 +133,6 @@ class SolveMemory:
         """Products that an iterative solve is expected to take, raised if the last ones gained nothing."""
         return self.block(index).products * self.price
 
-    def with_norm(self, norm):
-        """Return the memory with a norm that was seen in first-order steps; that of several blocks stays as it is."""
-        if norm is None or len(self.blocks) > 1:
-            return self
-        return changed(self, blocks=(changed(self.block(0), norm=norm, age=0),))
-
     def after(self, solves):
         """Return the memory after the solves of a step, one per block."""
         blocks = (
@@ -178,7 +172,9 @@ class LoopState:
     scale : tuple of float
         Norm of the gradient and absolute objective at the start, None before they are known.
     newton_steps : int
-        Number of steps that solved a linear system.
+        Number of steps that solved a linear system by a factorisation.
+    products : int
+        Products with the curvature that the iterative solves of all other Newton steps have taken.
     saddle_steps : int
         Number of steps in a row that began at a small gradient and an indefinite matrix.
     is_closing : bool
@@ -204,6 +200,7 @@ class LoopState:
     gradients: float = 0.0
     scale: tuple[float, float] | None = None
     newton_steps: int = 0
+    products: int = 0
     saddle_steps: int = 0
     is_closing: bool = False
     point: Point | None = None
@@ -246,12 +243,6 @@ class LoopState:
         """Return the state of a run that starts at the parameters divided by two to the `exponent`."""
         theta = np.ldexp(self.theta, -exponent)
         return changed(self, theta=theta, point=None, scale=None, policy=None)
-
-    def without_pairs(self):
-        """Return the state for Newton steps; the norm of the curvature that the quasi-Newton pairs have seen stays."""
-        if self.pairs is None:
-            return self
-        return changed(self, pairs=None, memory=self.memory.with_norm(self.pairs.norm()))
 
     def without_point(self):
         """Return the state for another objective, such as the next mini-batch; pairs of two objectives do not mix."""

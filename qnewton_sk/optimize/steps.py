@@ -119,7 +119,7 @@ class QuasiNewtonStep:
         """No quasi-Newton step helps any more: drop the pairs; if the policy is free to choose, Newton steps finish."""
         small = state.point.has_gradient_below(self.tol)
         policy = self.policy.exhausted(state.policy)
-        after = changed(state.billed().without_pairs(), policy=policy, is_closing=small)
+        after = changed(state.billed(), pairs=None, policy=policy, is_closing=small)
         arrived = self.may_end and small
         return after, record_of(state, after, "first_order", False, 0.0), CONVERGED if arrived else None
 
@@ -153,6 +153,7 @@ class NewtonStep:
 
     def take(self, objective, state):
         """Return the next state, the record and the ending."""
+        is_retry = state.blocks is not None  # which uses the products of the first try again
         state = self._with_blocks(objective, state)
         solve = solve_step(self.stages, state, self._forcing(state), self.max_products)
         state = changed(
@@ -160,7 +161,8 @@ class NewtonStep:
             memory=state.memory.after(solve.blocks),
             indefinite=state.indefinite or solve.proves_indefinite,
             hessian_seconds=state.hessian_seconds + solve.assembly_seconds,
-            newton_steps=state.newton_steps + 1,
+            newton_steps=state.newton_steps + (solve.products is None),
+            products=state.products + (0 if is_retry else solve.products or 0),
         )
         if not solve.is_usable:
             return self._fall_back(objective, state, solve)
@@ -182,7 +184,7 @@ class NewtonStep:
             blocks = self.curvature.blocks(objective, state.theta)
         blocks = checked_blocks(blocks, state.point.gradient)
         seconds = state.hessian_seconds + time.perf_counter() - start
-        return changed(state.without_pairs(), blocks=blocks, hessian_seconds=seconds)
+        return changed(state, blocks=blocks, hessian_seconds=seconds, pairs=None)
 
     def _forcing(self, state):
         """Relative residual asked of the solves: the scheduler's own, or one that tightens as the gradient falls."""

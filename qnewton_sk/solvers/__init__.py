@@ -2,6 +2,7 @@
 
 from .conjugate_gradients import CG, CGCost
 from .dense import LDL, LU, Cholesky, DirectCost
+from .krylov import kept_path
 from .single_precision import SinglePrecision, SinglePrecisionCost
 from .sparse import SparseCG, SparseCGCost, SparseLU, SparseLUCost
 from .trust_region import MoreSorensen, MoreSorensenCost
@@ -24,4 +25,5 @@ __all__ = [
     "SparseLUCost",
     "Woodbury",
     "WoodburyCost",
+    "kept_path",
 ]

@@ -7,7 +7,7 @@ import numpy as np
 from qnewton_sk.machine import REFERENCE_RATES
 from qnewton_sk.systems import CostEstimate, CostModel, Solver, SolveStatus, failure, scale_of, solution_of
 
-from .krylov import KrylovPath
+from .krylov import KrylovPath, kept_path
 
 
 class CG(Solver):
@@ -57,9 +57,7 @@ class CG(Solver):
 
     def _bounded(self, system, limit):
         matrix = system.matrix.shifted(0.0)
-        path = matrix.shared("krylov", lambda: KrylovPath(system.rhs))
-        if path.b is not system.rhs and not np.array_equal(path.b, system.rhs):
-            path = KrylovPath(system.rhs)
+        path = kept_path(matrix, system.rhs)
         before = path.products
         cut = path.cut(matrix.product, system.facts.radius, system.tol, limit)
         residual = system.rhs - cut.image

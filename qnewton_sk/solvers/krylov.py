@@ -143,6 +143,12 @@ class KrylovPath:
         return x, image
 
 
+def kept_path(matrix, rhs):
+    """Return the path of H x = rhs that a `SystemMatrix` keeps, whatever its shift; a new one for another rhs."""
+    path = matrix.shared("krylov", lambda: KrylovPath(rhs))
+    return path if path.b is rhs or np.array_equal(path.b, rhs) else KrylovPath(rhs)
+
+
 def _step_to_the_boundary(x, d, radius):
     """The step t >= 0 with ||x + t d|| = radius."""
     if radius > 0 and scale_for(radius, x.size, x.dtype) != 1.0:  # in units of the radius and of d

@@ -57,8 +57,29 @@ def test_closing_step_and_summary_of_a_large_net_cost_a_fifth_of_the_gradients(m
     cost = 2 + GRADIENTS_PER_PRODUCT * len(
         products
     )  # a pass over the data comes before either one's first product
-    # three products each at least; the norm comes from the quasi-Newton pairs
+    # three products each at least; the norm comes from those of the closing step
     assert len(products) == 6 if max_iter == 10 else cost <= 0.22 * max_iter
+
+
+def test_closing_steps_by_products_count_as_their_products():
+    rng = np.random.default_rng(0)
+    X, y = rng.standard_normal((200, 100)), 1000 * rng.standard_normal(200)
+    counts = []
+    product = CurvatureProduct.__call__
+    with warnings.catch_warnings(), pytest.MonkeyPatch.context() as patch:
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        patch.setattr(CurvatureProduct, "__call__", lambda self, v: counts.append(0) or product(self, v))
+        for diagnostics in (False, "auto"):
+            counts.clear()
+            net = QNewtonRegressor(
+                (60, 60), tol=1e-2, n_iter_no_change=3, random_state=0, diagnostics=diagnostics
+            )
+            net.set_params(alpha=1.0).fit(X, y)
+            if diagnostics is False:
+                taken = len(counts)
+    assert net.stop_reason_ == "no_improvement" and set(net.history_["backend"]) == {"", "cg", "woodbury"}
+    fit = net.n_iter_ + GRADIENTS_PER_PRODUCT * taken + 80  # the steps by Woodbury's identity are cheap
+    assert 3 <= len(counts) - taken <= max(3, 0.15 * fit)
 
 
 def test_a_summary_on_request_is_exact():

@@ -5,11 +5,14 @@ import warnings
 import numpy as np
 import pytest
 
-from qnewton_sk import QNewtonRegressor
+from qnewton_sk import QNewtonRegressor, Scheduler
+from qnewton_sk.conditioning import prepare
+from qnewton_sk.curvature import GaussNewton
 from qnewton_sk.inference import Penalties, laplace, natural_penalties, penalty_groups
 from qnewton_sk.inference.scales import TargetUnits
 from qnewton_sk.inference.search import NEGLIGIBLE, RELAXATION, Search, updated
 from qnewton_sk.nets import Network, Objective, resolve_activation, resolve_loss
+from qnewton_sk.optimize import Newton, TrustRegion
 
 
 def objective_on(y, loss="squared_error", seed=0):
@@ -73,6 +76,27 @@ def test_a_start_keeps_its_best_and_refines_it():
     assert search.log_evidence == refined
     search.rewind()
     assert search.accept()
+
+
+def test_damping_goes_on_from_update_to_update_and_is_initial_again_after_a_rewind():
+    objective = objective_on(np.sin(np.arange(40.0)))
+    groups = penalty_groups(objective.network)
+    natural = natural_penalties(objective, groups)
+    newton = Newton(GaussNewton(), Scheduler(), TrustRegion(), prepare)
+    search = Search(
+        newton, objective, groups, natural, objective.network.initial(np.random.RandomState(0)), natural
+    )
+    initial = newton.step_control.initial()
+
+    def first_damping():
+        return next(search.steps(np.random.RandomState(0), 1, 5)).steps[0].damping
+
+    assert first_damping() == initial.damping
+    search.update()
+    learnt = search.control
+    assert learnt.damping != initial.damping and first_damping() == learnt.damping
+    search.rewind()
+    assert first_damping() == initial.damping
 
 
 def test_accepted_steps_do_not_drift_below_the_best(monkeypatch):

@@ -94,21 +94,19 @@ def linear(X, Y, loss, alpha):
 # -- runs one after the other --------------------------------------------------------------------------------
 
 
-def test_a_run_can_begin_with_damping_and_norm_of_another_one():
+def test_a_run_can_begin_with_the_damping_of_another_one():
     X, y = load_diabetes(return_X_y=True)
     X, y = StandardScaler().fit_transform(X), y[:, None] / y.std()
-    objective = Objective(
-        Network((10, 4, 1), [resolve_activation("tanh")], resolve_loss("squared_error")), X, y
-    )
-    theta = objective.network.initial(np.random.RandomState(0))
+    network = Network((10, 4, 1), [resolve_activation("tanh")], resolve_loss("squared_error"))
+    objective = Objective(network, X, y)
+    theta = network.initial(np.random.RandomState(0))
     newton = loop(TrustRegion(), GaussNewton(), max_iter=4)
     first = list(newton.run(objective.with_alpha(1.0), theta, np.random.RandomState(0)))[-1]
-    state = first.resume.state
+    control = first.resume.state.control
     with_other_penalty = objective.with_alpha(2.0)
     alone = next(newton.run(with_other_penalty, first.theta, np.random.RandomState(0)))
-    after = next(newton.run(with_other_penalty, first.theta, np.random.RandomState(0), before=state))
-    assert after.steps[0].damping == state.control.damping != alone.steps[0].damping
-    assert state.memory.block(0).norm_hint is not None
+    after = next(newton.run(with_other_penalty, first.theta, np.random.RandomState(0), control=control))
+    assert after.steps[0].damping == control.damping != alone.steps[0].damping
 
 
 # -- known optima --------------------------------------------------------------------------------------------
