@@ -9,7 +9,10 @@ from scipy import sparse
 
 from qnewton_sk import SystemFacts, prune_symmetric
 from qnewton_sk.conditioning.condition_number import ConditionNumber
+from qnewton_sk.conditioning.estimators import LARGE_ORDER, PATH_STEPS
 from qnewton_sk.conditioning.prepare import known_facts, prepare
+from qnewton_sk.solvers import CG
+from qnewton_sk.systems import SolveStatus
 from qnewton_sk.systems.system_matrix import SystemMatrix
 
 prepare_module = import_module("qnewton_sk.conditioning.prepare")  # the room has a function of that name
@@ -252,3 +255,29 @@ def test_sparse_entries():
 def test_float32():
     facts = facts_of(SystemMatrix.from_entries(symmetric().astype(np.float32)))
     assert facts.itemsize == 4 and facts.kappa > 1
+
+
+@pytest.mark.parametrize("n, least", [(80, 0.9), (1600, 0.6)])
+def test_the_norm_takes_products_that_conjugate_gradients_use_again(n, least):
+    rng = np.random.default_rng(0)
+    eigenvalues = np.concatenate([np.linspace(0.0, 1.0, n - 3), [5.0, 20.0, 40.0]])
+    taken = []
+
+    def product(v):
+        taken.append(0)
+        return eigenvalues * v
+
+    H = SystemMatrix(n, product=product, product_flops=2.0 * n)
+    rhs = eigenvalues * rng.standard_normal(n)  # as the gradient of a quadratic function
+    system = prepare(H, rhs, 1e-6, 0.1, radius=100.0)
+    assert len(taken) == PATH_STEPS[n > LARGE_ORDER]
+    assert least * 40.1 <= system.facts.norm <= 40.1 * (1 + 1e-9)
+    assert system.facts.kappa == pytest.approx(system.facts.norm / 0.1)
+    solution = CG().solve(system)
+    assert solution.status is SolveStatus.SUCCESS and len(taken) == solution.products
+
+
+def test_a_right_hand_side_that_shows_no_norm_leaves_it_to_random_vectors():
+    H = SystemMatrix(50, product=lambda v: -3.0 * v, product_flops=100.0)
+    for rhs in (np.zeros(50), np.ones(50)):
+        assert prepare(H, rhs, 1e-6, 0.5, radius=1.0).facts.norm == pytest.approx(2.5)
