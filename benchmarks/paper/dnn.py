@@ -173,7 +173,7 @@ class Run:
 
     def _solution(self, H, g):
         if self.settings.cholesky:
-            try:
+            try:  # H.T is in Fortran's order, which LAPACK takes without a copy in another order
                 return linalg.cho_solve(linalg.cho_factor(H.T, lower=True, check_finite=False), g)
             except linalg.LinAlgError:
                 pass  # the matrix is indefinite

@@ -132,10 +132,8 @@ def _sweep_size(t, label):
 
 
 def figure_1_right(t):
-    claim, whole = (
-        "Figure 1, right: neither solver always wins",
-        t.longest_dnn("times"),
-    )  # of a whole training
+    claim = "Figure 1, right: neither solver always wins"
+    whole = t.longest_dnn("times")  # of a whole training
     rows = t.get(f"dnn_{whole}_steps")
     paper = "the cheaper solver alternates"
     if not rows:

@@ -166,21 +166,21 @@ class NormOverShift(ConditionEstimator):
         self.rhs = rhs
 
     def estimate(self, matrix):
-        """Return an estimate for at most 6 products."""
+        """Return an estimate for at most 7 products."""
         shift = matrix.shift
         norm, products = (None, 0) if self.norm_hint is None else (self.norm_hint + shift, 0)
         if norm is None and self.rhs is not None and not matrix.assembled:
             norm, products = self._along_path(matrix)
         if norm is None:
             ritz = self._lanczos(matrix)
-            norm, products = ritz.largest_magnitude, ritz.products
+            norm, products = ritz.largest_magnitude, products + ritz.products
         flops = products * matrix.product_flops
         known = norm if math.isfinite(norm) else None
         definite = True if matrix.semidefinite else None
         return ConditionNumber(ratio(norm, shift), "estimate", "shift", flops, known, definite)
 
     def _along_path(self, matrix):
-        """Return (norm, products); no norm if the right-hand side is zero or its first product not positive."""
+        """Return (norm, products); no norm if the right-hand side is zero or the curvature along it not positive."""
         H = matrix.shifted(0.0)
         path = kept_path(H, self.rhs)
         before = path.products

@@ -61,7 +61,7 @@ gradients the progress is erratic."""
 
 MAX_STEP_COST = 120.0
 """Maximum cost of a Newton step in gradients. Conjugate gradients bound it: three truncated solves of 20 products, each
-of which costs two gradients, lower the loss as far as one exact step."""
+counted as two gradients at most, lower the loss as far as one exact step."""
 
 GRADIENT_OVERHEAD_FLOPS, ASSEMBLY_OVERHEAD_FLOPS = 2.5e6, 1.5e7
 """Operations in the time of the Python code around a gradient and around an assembly, 0.05 and 0.3 ms."""

@@ -137,9 +137,8 @@ class Search:
     epochs: int = 0
     waited: int = 0
     peak: float = -math.inf  # the highest evidence, which small falls that are accepted do not lower
-    control: ControlState | None = (
-        None  # damping and radius at the end of the last run, where the next one begins
-    )
+    # damping and radius at the end of the last run, where the next one begins
+    control: ControlState | None = None
 
     def __post_init__(self):
         has_noise = self.objective.network.loss.is_sum_of_squares

@@ -54,9 +54,8 @@ def test_closing_step_and_summary_of_a_large_net_cost_a_fifth_of_the_gradients(m
         net = QNewtonClassifier((100, 100), alpha=1e-4, tol=1e-12, max_iter=max_iter, random_state=0)
         model = net.fit(X, y)
     assert list(model.history_["phase"]) == ["first_order"] * (max_iter - 1) + ["newton"]
-    cost = 2 + GRADIENTS_PER_PRODUCT * len(
-        products
-    )  # a pass over the data comes before either one's first product
+    # a pass over the data comes before either one's first product
+    cost = 2 + GRADIENTS_PER_PRODUCT * len(products)
     # three products each at least; the norm comes from those of the closing step
     assert len(products) == 6 if max_iter == 10 else cost <= 0.22 * max_iter
 
