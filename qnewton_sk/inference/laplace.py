@@ -8,7 +8,7 @@ from scipy import linalg
 from qnewton_sk.curvature import GaussNewton, curvature_rank, jacobian_factors
 
 from .precision import DensePrecision
-from .sample_space import SampleSpace
+from .sample_space import LayerRows, SampleSpace
 
 
 @dataclass(frozen=True)
@@ -71,9 +71,10 @@ class Local:
         self.objective, self.theta = objective, theta
         self.scale = data.network.loss.likelihood_scale(outputs)
         self.deviance = 2.0 * self.scale * data.total_weight * float(data.value(theta))
-        self._factors = self._entries = None
+        self._layers = self._entries = None
         if data.n_samples * curvature_rank(data.network) < data.n_params:
-            self._factors = [tuple(a.astype(float) for a in pair) for pair in jacobian_factors(data, theta)]
+            factors = jacobian_factors(data, theta)
+            self._layers = [LayerRows(*(a.astype(float, copy=False) for a in pair)) for pair in factors]
         else:
             self._entries = GaussNewton().blocks(data, theta)[0].matrix.entries().astype(float, copy=False)
 
@@ -99,12 +100,12 @@ class Local:
         """Return log det A and the effective number of parameters of each group."""
         prior, network = groups.spread(penalties.alpha), self.objective.network
         scale = penalties.beta * self.scale * self.objective.total_weight
-        if self._factors is None:
+        if self._layers is None:
             precision = DensePrecision(scale * self._entries, prior)
             return precision.log_determinant, groups.sizes - penalties.alpha * groups.sums(
                 precision.variances()
             )
-        samples = SampleSpace(self._factors, scale, [W[:, 0].copy() for W in network.layers(prior)])
+        samples = SampleSpace(self._layers, scale, [W[:, 0].copy() for W in network.layers(prior)])
         effective = np.zeros_like(prior)
         for W, determined in zip(network.layers(effective), samples.effective()):
             W[:, 0] = determined

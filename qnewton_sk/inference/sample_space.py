@@ -1,9 +1,34 @@
 """The Laplace posterior in the space of samples: determinant and effective parameters, without a large matrix."""
 
+from dataclasses import dataclass
+from functools import cached_property
+
 import numpy as np
 from scipy import linalg
 
 from .precision import cholesky_with_jitter
+
+
+@dataclass(frozen=True)
+class LayerRows:
+    """The columns of G that belong to one layer; every row is the outer product of inputs and derivatives.
+
+    Parameters
+    ----------
+    inputs : ndarray of shape (h_{l-1} + 1, n)
+        Inputs of the layer, with the constant one.
+    derivatives : ndarray of shape (h_l, R, n)
+        Derivatives with respect to what the units add up.
+    """
+
+    inputs: np.ndarray
+    derivatives: np.ndarray
+
+    @cached_property
+    def gram(self):
+        """Gram matrix of the derivatives, shape (R n, R n); penalties do not change it."""
+        flat = self.derivatives.reshape(len(self.derivatives), -1)
+        return flat.T @ flat
 
 
 class SampleSpace:
@@ -18,7 +43,7 @@ class SampleSpace:
 
     Parameters
     ----------
-    factors : list of (ndarray of shape (h_{l-1} + 1, n), ndarray of shape (h_l, R, n))
+    layers : list of LayerRows
         Inputs and derivatives of each layer.
     scale : float
         Factor on G^T G.
@@ -31,37 +56,37 @@ class SampleSpace:
         If G is not finite, or parameters without a prior are not determined.
     """
 
-    def __init__(self, factors, scale, prior):
-        self._factors, self._scale, self._prior = factors, scale, prior
+    def __init__(self, layers, scale, prior):
+        self._layers, self._scale, self._prior = layers, scale, prior
         C = self._gram()
-        self._capacitance, _ = cholesky_with_jitter(C, np.zeros(len(C)))
+        self._capacitance, _ = cholesky_with_jitter(C, np.ones(len(C)))
         self._half = linalg.solve_triangular(self._capacitance, self._free_columns(), lower=True)
         schur = self._half.T @ self._half
         self._schur, _ = cholesky_with_jitter(schur, np.zeros(len(schur)))
 
     def _gram(self):
-        """Return C; its elements are ordered by output and sample."""
-        R, n = self._factors[0][1].shape[1:]
-        C = np.eye(R * n)
-        for (inputs, derivatives), prior in zip(self._factors, self._prior):
-            variance = self._scale * np.divide(1, prior, out=np.zeros_like(prior), where=prior > 0)
-            term = _gram(derivatives)
-            term.reshape(R, n, R, n)[...] *= (inputs.T @ (variance[:, None] * inputs))[:, None]
-            C += term
-        return C
+        """Return C - I; its elements are ordered by output and sample."""
+        R, n = self._layers[0].derivatives.shape[1:]
+        C, term, outer = np.zeros((R, n, R, n)), np.empty((R, n, R, n)), np.empty((n, n))
+        for layer, prior in zip(self._layers, self._prior):
+            variance = np.divide(self._scale, prior, out=np.zeros_like(prior), where=prior > 0)
+            scaled = np.sqrt(variance)[:, None] * layer.inputs
+            np.matmul(scaled.T, scaled, out=outer)
+            C += np.multiply(layer.gram.reshape(C.shape), outer[:, None], out=term)
+        return C.reshape(R * n, R * n)
 
     def _free_columns(self):
         """Return the columns of G of the parameters without a prior, shape (R n, number of them)."""
         columns = [np.empty((0, self._capacitance.shape[0]))]
-        for (inputs, derivatives), prior in zip(self._factors, self._prior):
-            for row in inputs[prior == 0]:
-                columns.append((derivatives * row).reshape(len(derivatives), -1))
+        for layer, prior in zip(self._layers, self._prior):
+            for row in layer.inputs[prior == 0]:
+                columns.append((layer.derivatives * row).reshape(len(layer.derivatives), -1))
         return np.sqrt(self._scale) * np.concatenate(columns).T
 
     @property
     def log_determinant(self):
         """log det A."""
-        widths = (len(derivatives) for _, derivatives in self._factors)
+        widths = (len(layer.derivatives) for layer in self._layers)
         of_prior = sum(h * np.log(p[p > 0]).sum() for h, p in zip(widths, self._prior))
         halves = (np.log(factor.diagonal()).sum() for factor in (self._capacitance, self._schur))
         return float(of_prior + 2.0 * sum(halves))
@@ -73,30 +98,24 @@ class SampleSpace:
         leave, and G_j the columns of the weights of input j.
         """
         inverse, _ = linalg.lapack.dpotri(self._capacitance, lower=1)  # its upper triangle is zero
-        diagonal = inverse.diagonal().copy()
+        inverse = inverse.T  # rows in memory are rows, as those of the Gram matrices are
         whitened = linalg.solve_triangular(self._schur, self._half.T, lower=True)
         seen = linalg.solve_triangular(self._capacitance, whitened.T, lower=True, trans="T")
+        work = np.empty_like(inverse)
         return [
-            np.divide(
-                self._traces(inputs, derivatives, inverse, diagonal, seen),
-                prior,
-                where=prior > 0,
-                out=0 * prior,
-            )
-            for (inputs, derivatives), prior in zip(self._factors, self._prior)
+            np.divide(self._traces(layer, inverse, seen, work), prior, where=prior > 0, out=0 * prior)
+            for layer, prior in zip(self._layers, self._prior)
         ]
 
-    def _traces(self, inputs, derivatives, inverse, diagonal, seen):
-        """Return tr(M G_j G_j^T) for the inputs j of a layer."""
-        h, R, n = derivatives.shape
-        lower = (_gram(derivatives) * inverse).reshape(R, n, R, n).sum(axis=(0, 2))
-        doubled = (np.einsum("hkn,hkn->kn", derivatives, derivatives) * diagonal.reshape(R, n)).sum(axis=0)
-        whole = 2.0 * np.einsum("jn,jn->j", inputs @ lower, inputs) - inputs**2 @ doubled
-        projected = np.einsum("hkn,knf->nhf", derivatives, seen.reshape(R, n, -1)).reshape(n, -1)
+    def _traces(self, layer, inverse, seen, work):
+        """Return tr(M G_j G_j^T) for the inputs j of a layer; one triangle of the inverse of C is given."""
+        inputs, (h, R, n) = layer.inputs, layer.derivatives.shape
+        products = np.multiply(layer.gram, inverse, out=work)
+        doubled = products.diagonal().reshape(R, n).sum(axis=0)
+        # over pairs of outputs; reductions over axes of length one are slow
+        triangle = products if R == 1 else products.reshape(R, n, R, n).sum(axis=0).sum(axis=1)
+        whole = 2.0 * np.einsum("jn,jn->j", inputs @ triangle, inputs) - inputs**2 @ doubled
+        if not seen.shape[1]:
+            return self._scale * whole
+        projected = np.einsum("hkn,knf->nhf", layer.derivatives, seen.reshape(R, n, -1)).reshape(n, -1)
         return self._scale * (whole - ((inputs @ projected) ** 2).sum(axis=1))
-
-
-def _gram(derivatives):
-    """Return the Gram matrix of the derivatives, shape (R n, R n)."""
-    flat = derivatives.reshape(len(derivatives), -1)
-    return flat.T @ flat

@@ -18,7 +18,8 @@ from qnewton_sk.systems import (
 class Woodbury(Solver):
     """(G^T G + D)^-1 for G of few rows and a positive diagonal D, by an m x m Cholesky.
 
-    x = D^-1 (v - G^T (I + G D^-1 G^T)^-1 G D^-1 v) (Woodbury 1950; Golub and Van Loan, section 2.1.4).
+    x = D^-1 (v - G^T (I + G D^-1 G^T)^-1 G D^-1 v) (Woodbury 1950; Golub and Van Loan, section 2.1.4), with
+    D^-1/2 drawn into G, so that the small matrix is a product of one array with itself.
     """
 
     needs = "factor"
@@ -42,14 +43,17 @@ class Woodbury(Solver):
         diagonal = np.asarray(matrix.factor_diagonal + matrix.shift, dtype=G.dtype)
         if not is_finite(G) or not np.all(diagonal > 0):
             return failure(system, SolveStatus.NON_FINITE if np.all(diagonal > 0) else SolveStatus.SINGULAR)
-        scaled = G / diagonal
-        core = np.eye(len(G), dtype=G.dtype) + scaled @ G.T
+        root = np.sqrt(diagonal)
+        scaled = G / root
+        core = scaled @ scaled.T  # of one array with itself: half the operations
+        core.reshape(-1)[:: len(core) + 1] += 1
         try:
             c = linalg.cho_factor(core, lower=True, overwrite_a=True, check_finite=False)
         except linalg.LinAlgError:
             return failure(system, SolveStatus.NOT_POSITIVE_DEFINITE)
-        inner = linalg.cho_solve(c, scaled @ rhs, check_finite=False)
-        return solution_of(system, rhs / diagonal - scaled.T @ inner)
+        right = rhs / root
+        inner = linalg.cho_solve(c, scaled @ right, check_finite=False)
+        return solution_of(system, (right - scaled.T @ inner) / root)
 
 
 class WoodburyCost(CostModel):
@@ -63,7 +67,7 @@ class WoodburyCost(CostModel):
         rates, m = self.rates or REFERENCE_RATES, facts.rank
         terms = {
             "factor_seconds": rates.seconds("gemm", facts.factor_flops, facts.n),
-            "gram_seconds": rates.seconds("gemm", 2.0 * m**2 * facts.n, m),
+            "gram_seconds": rates.seconds("gemm", float(m**2 * facts.n), m),
             "cholesky_seconds": rates.seconds("cholesky", FLOPS["cholesky"] * m**3, m),
             "scaling_seconds": 3 * facts.itemsize * m * facts.n / rates.bytes_per_second,
             "call_seconds": 2 * rates.call_seconds,
