@@ -11,7 +11,7 @@ from .auto import (
     start_of,
 )
 from .base import Curvature
-from .low_rank import curvature_rank, jacobian_factors, jacobian_rows
+from .low_rank import LayerRows, curvature_rank, jacobian_factors, jacobian_rows
 from .matrices import CURVATURES, EmpiricalFisher, GaussNewton, Hessian, resolve_curvature
 
 __all__ = [
@@ -27,6 +27,7 @@ __all__ = [
     "EmpiricalFisher",
     "GaussNewton",
     "Hessian",
+    "LayerRows",
     "MAX_STEP_COST",
     "jacobian_factors",
     "jacobian_rows",

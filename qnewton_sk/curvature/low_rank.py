@@ -4,7 +4,8 @@ They are built as G^T, parameters first and rows last, so that every operation r
 """
 
 from collections.abc import Callable, Iterator
-from functools import partial
+from dataclasses import dataclass
+from functools import cached_property, partial
 from threading import Lock
 from typing import Any
 
@@ -20,6 +21,37 @@ Array = NDArray[Any]
 TEMPORARY_BYTES = 2**26
 """Memory for the columns of G^T that exist at a time for a Gram matrix, in bytes: at N = 10^4 these are still 10^3
 columns, with which the product runs at full speed."""
+
+
+@dataclass(frozen=True)
+class LayerRows:
+    """The columns of G that belong to one layer, where every row is the outer product of inputs and derivatives.
+
+    Parameters
+    ----------
+    inputs : ndarray of shape (h_{l-1} + 1, n)
+        Inputs of the layer, with a row of ones for the intercepts.
+    derivatives : ndarray of shape (h_l, R, n)
+        Derivatives of R functions of each sample with respect to what the units add up.
+    """
+
+    inputs: Array
+    derivatives: Array
+
+    @cached_property
+    def gram(self) -> Array:
+        """Gram matrix of the derivatives, shape (R n, R n); penalties do not change it."""
+        flat = self.derivatives.reshape(len(self.derivatives), -1)
+        return flat.T @ flat
+
+    def samples(self, rows: slice) -> "LayerRows":
+        """Return the rows of some samples."""
+        return LayerRows(self.inputs[:, rows], self.derivatives[..., rows])
+
+    def columns(self) -> Array:
+        """Return the columns, one row of the result each: shape (size of the layer, R n)."""
+        h, R, n = self.derivatives.shape
+        return (self.inputs[:, None, None] * self.derivatives).reshape(-1, R * n)
 
 
 def gradient_rows(objective: BaseObjective, theta: Array, layer: int | None = None) -> Array:
@@ -87,7 +119,7 @@ def curvature_rank(network: Network) -> int:
     return network.widths[-1] - int(network.loss.is_shift_invariant)
 
 
-def jacobian_factors(objective: Objective, theta: Array) -> list[tuple[Array, Array]]:
+def jacobian_factors(objective: Objective, theta: Array) -> list[LayerRows]:
     """Return what the rows of `jacobian_rows` are outer products of, layer by layer.
 
     The row of output j and sample n is, for the weights of layer l, the outer product of the layer's inputs and of row
@@ -103,12 +135,12 @@ def jacobian_factors(objective: Objective, theta: Array) -> list[tuple[Array, Ar
 
     Returns
     -------
-    list of (ndarray of shape (h_{l-1} + 1, n), ndarray of shape (h_l, R, n))
-        Inputs with a row of ones for the intercepts, and derivatives.
+    list of LayerRows
+        In double precision.
     """
     n, widths, rank = objective.n_samples, objective.network.widths, curvature_rank(objective.network)
-    inputs = [np.empty((h + 1, n), objective.dtype) for h in widths[:-1]]
-    derivatives = [np.empty((h, rank, n), objective.dtype) for h in widths[1:]]
+    inputs = [np.empty((h + 1, n)) for h in widths[:-1]]
+    derivatives = [np.empty((h, rank, n)) for h in widths[1:]]
     with np.errstate(over="ignore", invalid="ignore"):
         for p in objective.passes(theta):
             rows = slice(0, p.n_samples)
@@ -118,7 +150,7 @@ def jacobian_factors(objective: Objective, theta: Array) -> list[tuple[Array, Ar
             for j, root in enumerate(_loss_roots(p, rows)[:rank]):
                 for l, u in _carried_back(p, rows, root):
                     derivatives[l][:, j, place] = u
-    return list(zip(inputs, derivatives))
+    return [LayerRows(*pair) for pair in zip(inputs, derivatives)]
 
 
 def gradient_gram(

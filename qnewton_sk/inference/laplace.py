@@ -8,7 +8,7 @@ from scipy import linalg
 from qnewton_sk.curvature import GaussNewton, curvature_rank, jacobian_factors
 
 from .precision import DensePrecision
-from .sample_space import LayerRows, SampleSpace
+from .sample_space import SampleSpace
 
 
 @dataclass(frozen=True)
@@ -73,8 +73,7 @@ class Local:
         self.deviance = 2.0 * self.scale * data.total_weight * float(data.value(theta))
         self._layers = self._entries = None
         if data.n_samples * curvature_rank(data.network) < data.n_params:
-            factors = jacobian_factors(data, theta)
-            self._layers = [LayerRows(*(a.astype(float, copy=False) for a in pair)) for pair in factors]
+            self._layers = jacobian_factors(data, theta)
         else:
             self._entries = GaussNewton().blocks(data, theta)[0].matrix.entries().astype(float, copy=False)
 

@@ -1,23 +1,23 @@
 """The posterior of the parameters around a fit, and what it says of the outputs."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from sklearn.utils import gen_batches
 
-from qnewton_sk.curvature import GaussNewton, jacobian_rows
+from qnewton_sk.curvature import GaussNewton, jacobian_factors, jacobian_rows
 from qnewton_sk.nets import Network, Objective, resolve_loss
 
 from .expected import expected_objective
-from .precision import DensePrecision, LowRankPrecision
+from .precision import DensePrecision, LowRankPrecision, jacobian
 from .search import MIN_FREEDOM
 
 KINDS = "full", "layer", "last_layer"
 """Which parameters are taken as uncertain, and which as correlated."""
 
 CHUNK_BYTES = 2**26
-"""Jacobians of this size are held at once in a prediction."""
+"""What Jacobians are made of, and those of draws, of this size are held at once in a prediction."""
 
 SETTLING, MAX_AVERAGES = 1e4, 8
 """The curvature of classes is averaged again while the largest variance of a parameter falls by this factor, at most so
@@ -66,10 +66,10 @@ class Posterior:
         K = network.widths[-1]
         mean = network.raw(X, self.theta)
         out = np.zeros((X.shape[0], K, K))
-        for rows in _chunks(network, X):
+        for rows in gen_batches(X.shape[0], _chunk_size(_row_numbers(network))):
+            layers = output_rows(network, X[rows], self.theta)
             for layer, precision in self.blocks:
-                J = output_jacobian(network, X[rows], self.theta, layer)
-                out[rows] += precision.covariances(J)
+                out[rows] += precision.covariances(layers if layer is None else layers[layer : layer + 1])
         return mean, self.covariance_scale * out
 
     def draws(self, network, X, count, random_state):
@@ -77,30 +77,34 @@ class Posterior:
         K = network.widths[-1]
         out = np.repeat(network.raw(X, self.theta)[:, :, None].astype(float), count, axis=2)
         deltas = [precision.draw(random_state, count) for _, precision in self.blocks]
-        for rows in _chunks(network, X):
+        for rows in gen_batches(X.shape[0], _chunk_size(K * network.n_params)):
+            layers = output_rows(network, X[rows], self.theta)
             for (layer, _), delta in zip(self.blocks, deltas):
-                J = output_jacobian(network, X[rows], self.theta, layer)
-                for k in range(K):
-                    out[rows, k] += np.sqrt(self.covariance_scale) * (J[k] @ delta)
+                J = jacobian(layers if layer is None else layers[layer : layer + 1])
+                change = (J @ delta).reshape(K, -1, count)
+                out[rows] += np.sqrt(self.covariance_scale) * change.swapaxes(0, 1)
         return out
 
 
-def _chunks(network, X):
-    """Return slices of samples whose Jacobians fit `CHUNK_BYTES`."""
-    size = CHUNK_BYTES // (8 * network.widths[-1] * network.n_params)
-    return gen_batches(X.shape[0], max(int(size), 1))
+def _chunk_size(numbers):
+    """Return the number of samples, of so many numbers each, that fit `CHUNK_BYTES`."""
+    return max(CHUNK_BYTES // (8 * numbers), 1)
 
 
-def output_jacobian(network, X, theta, layer=None):
-    """Return the derivatives of the raw outputs in the parameters, shape (K, n, n_params) or of the layer's size.
+def _row_numbers(network):
+    """Return how many numbers `output_rows` holds for a sample."""
+    return sum(h + 1 for h in network.widths[:-1]) + network.widths[-1] * sum(network.widths[1:])
+
+
+def output_rows(network, X, theta):
+    """Return the Jacobians of the raw outputs in the parameters, as one `LayerRows` per layer.
 
     Those are Gauss-Newton's rows for squared errors, whose Hessian in the outputs is the same everywhere.
     """
     K, n = network.widths[-1], X.shape[0]
     squares = Network(network.widths, network.activations, resolve_loss("squared_error"))
-    objective = Objective(squares, X, np.zeros((n, K), theta.dtype))
-    rows = jacobian_rows(objective, theta, layer)
-    return (np.sqrt(n * K) * rows.astype(float)).reshape(K, n, -1)
+    rows = jacobian_factors(Objective(squares, X, np.zeros((n, K), theta.dtype)), theta)
+    return [replace(layer, derivatives=np.sqrt(n * K) * layer.derivatives) for layer in rows]
 
 
 def posterior_of(objective, theta, prior, kind, beta=None):

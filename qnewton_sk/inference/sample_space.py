@@ -1,34 +1,9 @@
 """The Laplace posterior in the space of samples: determinant and effective parameters, without a large matrix."""
 
-from dataclasses import dataclass
-from functools import cached_property
-
 import numpy as np
 from scipy import linalg
 
 from .precision import cholesky_with_jitter
-
-
-@dataclass(frozen=True)
-class LayerRows:
-    """The columns of G that belong to one layer; every row is the outer product of inputs and derivatives.
-
-    Parameters
-    ----------
-    inputs : ndarray of shape (h_{l-1} + 1, n)
-        Inputs of the layer, with the constant one.
-    derivatives : ndarray of shape (h_l, R, n)
-        Derivatives with respect to what the units add up.
-    """
-
-    inputs: np.ndarray
-    derivatives: np.ndarray
-
-    @cached_property
-    def gram(self):
-        """Gram matrix of the derivatives, shape (R n, R n); penalties do not change it."""
-        flat = self.derivatives.reshape(len(self.derivatives), -1)
-        return flat.T @ flat
 
 
 class SampleSpace:

@@ -39,6 +39,9 @@ REFINED, MAX_REFINEMENTS = 0.01, 30
 """Rise of the log evidence below which the updates at the best point end, and their maximum number; each takes one
 factorisation and no pass over the data."""
 
+MEMORY = 3
+"""Earlier points from which an update at the best point is extrapolated."""
+
 PATIENCE, MAX_FALL = 8, 20.0
 """A start ends if the log evidence has not risen for so many updates, or has fallen this far below its best: the net
 has then begun to overfit. On the functions that the search was tuned on, a patience of 20 takes a fifth more epochs for
@@ -119,6 +122,39 @@ def updated(objective, groups, penalties, found):
         smallest = 4 * freedom * np.finfo(float).tiny  # where residuals vanish, beta stays finite
         beta = freedom / max(found.deviance, smallest)
     return Penalties(alpha, beta), float(change), math.log(beta / penalties.beta)
+
+
+def _logarithms(penalties):
+    return np.log(np.append(penalties.alpha, penalties.beta))
+
+
+class FixedPoint:
+    """Points of a fixed-point iteration and their images; Anderson's acceleration goes on from them.
+
+    The next point is the combination of the last images for which the residuals, image less point, would be smallest
+    if they were linear (Anderson 1965; Walker and Ni 2011, "Anderson acceleration for fixed-point iterations").
+    """
+
+    def __init__(self):
+        self._points, self._images = [], []
+
+    @property
+    def image(self):
+        """The last image, where the iteration itself would go on."""
+        return self._images[-1]
+
+    def add(self, point, image):
+        """Add a point and its image; only the last ones are kept."""
+        self._points, self._images = [*self._points[-MEMORY:], point], [*self._images[-MEMORY:], image]
+
+    def extrapolated(self):
+        """Return where to go on."""
+        images = np.array(self._images)
+        residuals = images - np.array(self._points)
+        weights, *_ = np.linalg.lstsq(np.diff(residuals, axis=0).T, residuals[-1], rcond=1e-6)
+        change = images[-1] - weights @ np.diff(images, axis=0) - self._points[-1]
+        limit = np.log(MAX_ALPHA_CHANGE)
+        return self._points[-1] + np.clip(change, -limit, limit)
 
 
 @dataclass
@@ -214,22 +250,30 @@ class Search:
     def refine(self):
         """Go back to the best point, and update penalties and noise alone as long as the evidence rises."""
         self.rewind()
-        local = Local(self.objective, self.theta)
+        local, path = Local(self.objective, self.theta), FixedPoint()
         found = local.laplace(self.groups, self.penalties)
         for _ in range(MAX_REFINEMENTS):
             wanted, *_ = updated(self.objective, self.groups, self.penalties, found)
-            penalties = self._bounded(wanted)
-            try:
-                refined = local.laplace(self.groups, penalties)
-            except LinAlgError:
+            path.add(_logarithms(self.penalties), _logarithms(self._bounded(wanted)))
+            refined = self._risen(local, path.extrapolated(), found) or self._risen(local, path.image, found)
+            if refined is None:
                 return
-            rise = refined.log_evidence - found.log_evidence
-            if rise <= 0:
-                return
-            self.penalties, found = penalties, refined
+            rise, found = refined.log_evidence - found.log_evidence, refined
             self._keep(found)
             if rise < REFINED:
                 return
+
+    def _risen(self, local, logarithms, found):
+        """Take penalties if the evidence is higher with them; return what it is, or None."""
+        penalties = self._bounded(Penalties(np.exp(logarithms[:-1]), float(np.exp(logarithms[-1]))))
+        try:
+            refined = local.laplace(self.groups, penalties)
+        except LinAlgError:
+            return None
+        if refined.log_evidence <= found.log_evidence:
+            return None
+        self.penalties = penalties
+        return refined
 
     def rewind(self):
         """Go back to the best point, with the step control as at the start."""

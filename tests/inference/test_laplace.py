@@ -19,7 +19,7 @@ from qnewton_sk.inference import (
     objective_alpha,
     penalty_groups,
 )
-from qnewton_sk.inference.sample_space import LayerRows, SampleSpace
+from qnewton_sk.inference.sample_space import SampleSpace
 from qnewton_sk.inference.search import updated
 from qnewton_sk.nets import (
     LogisticCrossEntropy,
@@ -309,7 +309,7 @@ def test_evidence_in_the_space_of_samples_is_that_of_the_matrix_of_parameters(lo
     dense = DensePrecision(scale * curvature_of(objective, theta), prior)
     effective = groups.sizes - penalties.alpha * groups.sums(dense.variances())
     np.testing.assert_allclose(found.effective, effective, rtol=1e-8)
-    layers = [LayerRows(*factors) for factors in jacobian_factors(objective, theta)]
+    layers = jacobian_factors(objective, theta)
     samples = SampleSpace(layers, scale, [W[:, 0].copy() for W in network.layers(prior)])
     assert samples.log_determinant == pytest.approx(dense.log_determinant, rel=1e-10)
 
