@@ -3,7 +3,7 @@
 from functools import lru_cache
 
 import numpy as np
-from scipy.special import expit, log_softmax, logit, ndtri
+from scipy.special import expit, logit, ndtri
 from scipy.stats import qmc
 from sklearn.utils import gen_batches
 
@@ -23,7 +23,10 @@ MAX_SIZE = 1e150
 """Maximum standard deviation of outputs that is averaged over; beyond it, all classes are taken as equally likely."""
 
 CHUNK_BYTES = 2**24
-"""Memory for the covariances of the samples that are averaged at a time, and for each of the arrays made of them."""
+"""Memory for the covariances of the samples whose curvatures are averaged at a time."""
+
+PROBABILITY_BYTES = 2**21
+"""Memory for the outputs of some samples at all points; a few arrays of that size fit into a cache."""
 
 
 class OutputCurvature(Loss):
@@ -87,28 +90,38 @@ def log_averaged_softmax(mean, covariance):
         Their covariances.
     """
     out = np.empty(mean.shape)
-    for rows in gen_batches(len(mean), _batch_size(mean.shape[1])):
+    for rows in gen_batches(len(mean), _batch_size(mean.shape[1] * 2**LOG2_POINTS, PROBABILITY_BYTES)):
         centre, root, _ = _softmax_roots(mean[rows], covariance[rows], MAX_SIZE)
-        total, top = np.zeros(centre.shape), np.full(centre.shape, -np.inf)
-        points = normal_points(mean.shape[1])
-        for point in points:
-            log_p = log_softmax(centre + root @ point, axis=1)
-            total += np.exp(log_p)
-            np.maximum(top, log_p, out=top)
-        underflown = total < np.finfo(float).tiny
-        log_total = np.log(total, out=top, where=~underflown)
-        out[rows] = log_total - np.log(len(points))
+        z, p, total = _softmax_at_points(centre, root)
+        average = p.mean(axis=2)
+        underflown = average < np.finfo(float).tiny
+        largest = (z - np.log(total)).max(axis=2) - np.log(z.shape[2]) if underflown.any() else average
+        out[rows] = np.where(underflown, largest, np.log(np.where(underflown, 1.0, average)))
     return out
 
 
-def expected_softmax_curvature(loss, mean, covariance):
+def expected_softmax_curvature(mean, covariance):
     """Return the Hessian of the softmax's cross-entropy, averaged over N(mean, covariance), shape (n, K, K)."""
-    centre, root, size = _softmax_roots(mean, covariance, WIDE)
-    total, targets = np.zeros(covariance.shape), np.zeros_like(mean)
-    points = normal_points(mean.shape[1])
-    for point in points:
-        total += loss.full_hessian(centre + root @ point, targets)
-    return total / len(points) * (WIDE / np.maximum(size, WIDE))[:, None, None]
+    out = np.empty(covariance.shape)
+    for rows in gen_batches(len(mean), _batch_size(mean.shape[1] * 2**LOG2_POINTS, PROBABILITY_BYTES)):
+        centre, root, size = _softmax_roots(mean[rows], covariance[rows], WIDE)
+        _, p, _ = _softmax_at_points(centre, root)
+        H = -(p @ p.swapaxes(1, 2)) / p.shape[2]
+        np.einsum("nkk->nk", H)[...] = 0.0
+        np.einsum("nkk->nk", H)[...] = -H.sum(axis=1)  # p (1 - p) without cancellation: rows sum to zero
+        out[rows] = H * (WIDE / np.maximum(size, WIDE))[:, None, None]
+    return out
+
+
+def _softmax_at_points(centre, root):
+    """Return outputs less the largest of each point, their softmax, both (n, K, points), and the exponentials' sums."""
+    z = root @ normal_points(centre.shape[1]).T
+    z += centre[:, :, None]
+    z -= z.max(axis=1, keepdims=True)
+    p = np.exp(z)
+    total = p.sum(axis=1, keepdims=True)
+    p /= total
+    return z, p, total
 
 
 def expected_logistic_curvature(mean, variance):
@@ -153,16 +166,15 @@ def expected_objective(part, posterior):
     Objective
         Of the same net and data; only its curvature has a meaning.
     """
-    loss, K = part.network.loss, part.network.widths[-1]
-    diagonal = loss.has_diagonal_hessian
+    K, diagonal = part.network.widths[-1], part.network.loss.has_diagonal_hessian
     targets = np.empty((part.n_samples, K if diagonal else K * K), part.dtype)
-    for rows in gen_batches(part.n_samples, _batch_size(K)):
+    for rows in gen_batches(part.n_samples, _batch_size(K * K, CHUNK_BYTES)):
         mean, covariance = posterior.covariances(part.network, part.X[rows])
         mean = mean.astype(float)
         if diagonal:
             targets[rows] = expected_logistic_curvature(mean, np.einsum("nkk->nk", covariance))
         else:
-            targets[rows] = expected_softmax_curvature(loss, mean, covariance).reshape(-1, K * K)
+            targets[rows] = expected_softmax_curvature(mean, covariance).reshape(-1, K * K)
     return part.with_loss(OutputCurvature(diagonal), targets)
 
 
@@ -189,6 +201,6 @@ def _softmax_roots(mean, covariance, limit):
     return centre, root, np.where(known, size, MAX_SIZE)
 
 
-def _batch_size(K):
-    """Return the number of samples whose covariances fit into `CHUNK_BYTES`."""
-    return max(CHUNK_BYTES // (8 * K * K), 1)
+def _batch_size(numbers, limit):
+    """Return how many samples of so many numbers fit into so many bytes."""
+    return max(limit // (8 * numbers), 1)

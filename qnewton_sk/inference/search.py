@@ -42,16 +42,16 @@ factorisation and no pass over the data."""
 MEMORY = 3
 """Earlier points from which an update at the best point is extrapolated."""
 
-PATIENCE, MAX_FALL = 8, 20.0
+PATIENCE, MAX_FALL = 3, 20.0
 """A start ends if the log evidence has not risen for so many updates, or has fallen this far below its best: the net
-has then begun to overfit. On the functions that the search was tuned on, a patience of 20 takes a fifth more epochs for
+has then begun to overfit. On the data that the search was tuned on, a patience of 8 takes a quarter more updates for
 the same scores."""
 
-RELAXATION, RELAXED_PATIENCE = 1.5, 5
-"""Factor on the change of the penalties' logarithms where there is no noise level that has to stay behind them, and the
-patience there: the fixed-point iteration converges slowly, and mostly from one side. On the fourteen classifications of
-`benchmarks/evidence.py posterior`, a fit takes a quarter less time for the same scores; with a factor of 2, the log
-loss rises by 0.006. On regressions it gains nothing."""
+RELAXATION = 1.5
+"""Factor on the change of the penalties' logarithms where there is no noise level that has to stay behind them: the
+fixed-point iteration converges slowly, and mostly from one side. On the fourteen classifications of
+`benchmarks/evidence.py posterior`, a fit takes a fifth less time for the same scores; with a factor of 2, the log
+loss rises by 0.006, and extrapolation from earlier updates gains nothing. On regressions it gains nothing either."""
 
 DETERMINED = 0.1
 """Effective parameters from which on a group's penalty has to settle; below, it may run off to its bound."""
@@ -179,7 +179,7 @@ class Search:
     def __post_init__(self):
         has_noise = self.objective.network.loss.is_sum_of_squares
         self.held = HELD_UPDATES if has_noise else 0
-        self.relaxation, self.patience = (1.0, PATIENCE) if has_noise else (RELAXATION, RELAXED_PATIENCE)
+        self.relaxation = 1.0 if has_noise else RELAXATION
 
     @property
     def log_evidence(self):
@@ -229,7 +229,7 @@ class Search:
         held = self.updates <= self.held
         settled = not held and max(change, abs(noise_change)) < SETTLED
         fallen = self.log_evidence - found.log_evidence > MAX_FALL
-        self.ended = settled or self.waited > self.patience or (fallen and not held)
+        self.ended = settled or self.waited > PATIENCE or (fallen and not held)
         beta = self.penalties.beta if held else self._next_beta(noise_change)
         self.penalties = self._bounded(Penalties(self._next_alpha(wanted.alpha), beta))
 
