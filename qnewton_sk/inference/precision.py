@@ -211,7 +211,14 @@ class LowRankPrecision:
         right = J[kept] / root
         seen = self._whiten((self._G[:, kept] / root.T) @ right)
         free = linalg.solve_triangular(self._schur, J[self._free] - self._half.T @ seen, lower=True)
-        return squares(right, K) - squares(seen, K) + squares(free, K)
+        with np.errstate(over="ignore", invalid="ignore"):
+            of_prior = squares(right, K)
+            out = of_prior - squares(seen, K) + squares(free, K)
+        variances = np.einsum("nkk->nk", out)
+        np.maximum(
+            variances, 0.0, out=variances
+        )  # rounding, where the data leave nothing of the prior's variance
+        return np.where(np.isfinite(out), out, of_prior)  # beyond the range, the prior's infinity
 
     def draw(self, random_state, count):
         """Return draws from N(0, inverse of A), shape (N, count)."""
@@ -247,9 +254,9 @@ def squares(half, K):
 
 
 def _contracted_block(block, left, right):
-    """Return J_n B J_n^T, shape (n, K, K), for a block B of the inverse, whose rows and columns belong to two layers."""
-    (P, n), h, (Q, q) = left.inputs.shape, len(left.derivatives), (len(right.inputs), len(right.derivatives))
-    out, block = np.empty((n, *2 * left.derivatives.shape[1:2])), np.ascontiguousarray(block).reshape(P, -1)
+    """Return J_n B J_n^T, shape (n, K, K), for the block B of the inverse with rows and columns of two layers."""
+    P, (h, K, n), Q, q = len(left.inputs), left.derivatives.shape, len(right.inputs), len(right.derivatives)
+    out, block = np.empty((n, K, K)), np.ascontiguousarray(block).reshape(P, -1)
     for rows in gen_batches(n, max(1, CONTRACTED_BYTES // (8 * block.shape[1]))):
         of_left = (left.inputs[:, rows].T @ block).reshape(-1, h, Q, q)
         of_units = np.einsum("nrjq,jn->nrq", of_left, right.inputs[:, rows])

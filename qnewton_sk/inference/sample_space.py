@@ -84,7 +84,7 @@ class SampleSpace:
 
     def _traces(self, layer, inverse, seen, work):
         """Return tr(M G_j G_j^T) for the inputs j of a layer; one triangle of the inverse of C is given."""
-        inputs, (h, R, n) = layer.inputs, layer.derivatives.shape
+        inputs, (R, n) = layer.inputs, layer.derivatives.shape[1:]
         products = np.multiply(layer.gram, inverse, out=work)
         doubled = products.diagonal().reshape(R, n).sum(axis=0)
         # over pairs of outputs; reductions over axes of length one are slow

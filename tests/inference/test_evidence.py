@@ -10,7 +10,7 @@ from qnewton_sk.conditioning import prepare
 from qnewton_sk.curvature import GaussNewton
 from qnewton_sk.inference import Penalties, laplace, natural_penalties, penalty_groups
 from qnewton_sk.inference.scales import TargetUnits
-from qnewton_sk.inference.search import NEGLIGIBLE, RELAXATION, Search, updated
+from qnewton_sk.inference.search import NEGLIGIBLE, RELAXATION, FixedPoint, Search, updated
 from qnewton_sk.nets import Network, Objective, resolve_activation, resolve_loss
 from qnewton_sk.optimize import Newton, TrustRegion
 
@@ -56,6 +56,18 @@ def test_evidence_in_the_user_s_units_is_that_of_the_user_s_objective():
 
 class NoSteps:
     """In place of a loop, for searches that take no step."""
+
+
+def test_updates_are_extrapolated_to_the_fixed_point_of_a_linear_map():
+    rng = np.random.default_rng(0)
+    M, fixed = 0.95 * np.diag([1.0, 0.6, 0.2]), rng.standard_normal(3)
+    path, point = FixedPoint(), fixed + rng.uniform(-1, 1, 3)
+    for _ in range(4):
+        path.add(point, fixed + M @ (point - fixed))
+        point = path.extrapolated()
+    np.testing.assert_allclose(
+        point, fixed, atol=1e-8
+    )  # as many differences as dimensions; 200 iterations without
 
 
 def test_a_start_keeps_its_best_and_refines_it():

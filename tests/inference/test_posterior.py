@@ -1,5 +1,7 @@
 """Posteriors against dense algebra and sampling; predictions averaged over them."""
 
+from dataclasses import replace
+
 import autograd
 import numpy as np
 import pytest
@@ -9,7 +11,16 @@ from scipy.integrate import quad
 from scipy.special import expit, softmax
 
 from qnewton_sk import QNewtonClassifier
-from qnewton_sk.inference import averaged_logits, posterior_bytes, posterior_of, sampled, standard_deviation
+from qnewton_sk.inference import (
+    DensePrecision,
+    LowRankPrecision,
+    averaged_logits,
+    posterior_bytes,
+    posterior_of,
+    sampled,
+    standard_deviation,
+)
+from qnewton_sk.inference import precision as precision_module
 from qnewton_sk.inference.expected import expected_logistic_curvature
 from qnewton_sk.inference.posterior import output_rows
 from qnewton_sk.inference.precision import jacobian
@@ -111,6 +122,60 @@ def test_covariances_of_outputs_are_those_of_dense_algebra(case, kind):
     np.testing.assert_allclose(covariance, exact, rtol=rtol, atol=atol)
     assert posterior.noise_variance == (pytest.approx(0.4) if is_squares else None)
     assert posterior.added == 0
+
+
+def direct(precision, J, K):
+    """J_n A^-1 J_n^T from the inverse, for Jacobians of shape (K n, N)."""
+    J = J.reshape(K, -1, J.shape[1])
+    return np.einsum("knp,pq,lnq->nkl", J, precision.solve(np.eye(J.shape[2])), J)
+
+
+@pytest.mark.parametrize("layer", [None, 0, 1])
+def test_many_outputs_are_contracted_with_the_inverse(monkeypatch, layer):
+    rng = np.random.default_rng(0)
+    network = Case("softmax", (6, 5, 4), ("tanh",), "log_loss", n=3).objective().network
+    X, theta = rng.standard_normal((200, 6)), network.initial(np.random.RandomState(0))
+    rows = output_rows(network, X, theta)
+    rows = rows if layer is None else [rows[layer]]
+    G = rng.standard_normal((99, jacobian(rows).shape[1]))
+    precision = DensePrecision(G.T @ G, np.full(G.shape[1], 0.1))
+    contracted, calls = DensePrecision._contracted, []
+    monkeypatch.setattr(DensePrecision, "_contracted", lambda *a: calls.append(a) or contracted(*a))
+    monkeypatch.setattr(precision_module, "CONTRACTED_BYTES", 2**14)
+    found = precision.covariances(rows)
+    assert len(calls) == 1
+    np.testing.assert_allclose(found, direct(precision, jacobian(rows), 4), rtol=1e-9, atol=1e-12)
+    precision.covariances([part.samples(slice(3)) for part in rows])  # the inverse would cost more
+    uneven = DensePrecision(G.T @ G, np.geomspace(1e-1, 1e12, G.shape[1]))  # its entries cancel
+    uneven.covariances(rows)
+    assert len(calls) == 1
+
+
+@pytest.mark.parametrize("kind", ["dense", "low rank"])
+def test_batches_of_samples_do_not_matter(monkeypatch, kind):
+    rng = np.random.default_rng(1)
+    network = Case("squares", (3, 4, 2), ("tanh",), "squared_error", n=3).objective().network
+    rows = output_rows(network, rng.standard_normal((30, 3)), network.initial(np.random.RandomState(0)))
+    G, prior = rng.standard_normal((5, network.n_params)), rng.uniform(0.1, 1, network.n_params)
+    prior[-2:] = 0.0
+    precision = DensePrecision(G.T @ G, prior) if kind == "dense" else LowRankPrecision(G, prior)
+    whole = precision.covariances(rows)
+    np.testing.assert_allclose(whole, direct(precision, jacobian(rows), 2), rtol=1e-8)
+    monkeypatch.setattr(precision_module, "JACOBIAN_BYTES", 8 * 2 * network.n_params * 7)
+    np.testing.assert_allclose(precision.covariances(rows), whole, rtol=1e-12)
+
+
+def test_variances_that_rounding_makes_negative_or_infinite_are_neither_negative_nor_unknown():
+    network = Case("squares", (3, 4, 2), ("tanh",), "squared_error", n=3).objective().network
+    theta = network.initial(np.random.RandomState(0))
+    rows = output_rows(network, np.ones((1, 3)), theta)
+    determined = LowRankPrecision(1e9 * jacobian(rows), np.full(network.n_params, 1.0))
+    variances = np.einsum("nkk->nk", determined.covariances(rows))
+    assert (variances >= 0).all() and variances.max() < 1e-10
+    far = output_rows(network, np.full((1, 3), 1e200), theta)
+    far = [replace(layer, inputs=np.full_like(layer.inputs, 1e200)) for layer in far]
+    weak = LowRankPrecision(jacobian(rows), np.full(network.n_params, 1.0))
+    assert np.isposinf(np.einsum("nkk->nk", weak.covariances(far))).all()
 
 
 @pytest.mark.parametrize("case", CASES[:2], ids=NAMES[:2])
