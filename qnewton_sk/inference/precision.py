@@ -213,11 +213,8 @@ class LowRankPrecision:
         free = linalg.solve_triangular(self._schur, J[self._free] - self._half.T @ seen, lower=True)
         with np.errstate(over="ignore", invalid="ignore"):
             of_prior = squares(right, K)
+            # positive, since the prior has been raised to what rounding resolves
             out = of_prior - squares(seen, K) + squares(free, K)
-        variances = np.einsum("nkk->nk", out)
-        np.maximum(
-            variances, 0.0, out=variances
-        )  # rounding, where the data leave nothing of the prior's variance
         return np.where(np.isfinite(out), out, of_prior)  # beyond the range, the prior's infinity
 
     def draw(self, random_state, count):
