@@ -51,18 +51,18 @@ def tanh(z: Array, out: Array | None = None) -> Array:
     (6.5 and 14 ns, 1.8 and 2.7 ns per number on an AMD EPYC). The exponential may overflow, which gives exactly 1; the
     caller ignores the warning.
     """
-    out = np.multiply(z, 2, out=out)
+    out = np.multiply(z, 2.0, out=out)
     np.exp(out, out=out)
-    out += 1
-    np.divide(-2, out, out=out)
-    out += 1
+    out += 1.0
+    np.divide(-2.0, out, out=out)
+    out += 1.0
     return out
 
 
 def tanh_derivative(z: Array, a: Array, out: Array | None = None) -> Array:
     """Return 1 - a^2, the derivative of a = tanh(z)."""
     out = np.multiply(a, a, out=out)
-    return np.subtract(1, out, out=out)
+    return np.subtract(1.0, out, out=out)
 
 
 def _softplus(z: Array) -> Array:

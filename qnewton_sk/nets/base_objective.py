@@ -88,14 +88,14 @@ class BaseObjective(ABC):
     def value(self, theta: Array) -> float:
         """Return J(theta)."""
         with np.errstate(over="ignore", invalid="ignore"):
-            penalty = 0.5 * float(theta @ (self.penalties * theta))
+            penalty = 0.5 * float(theta.dot(self.penalties * theta))
             return self.over_parts(_add_value, None, theta) + penalty
 
     def value_and_grad(self, theta: Array) -> tuple[float, Array]:
         """Return J(theta) and its gradient of shape (n_params,)."""
         with np.errstate(over="ignore", invalid="ignore"):
             gradient = self.penalties * theta
-            penalty = 0.5 * float(theta @ gradient)
+            penalty = 0.5 * float(theta.dot(gradient))
             return self.over_parts(_add_gradient, gradient, theta) + penalty, gradient
 
     def with_alpha(self, alpha: Any) -> "BaseObjective":

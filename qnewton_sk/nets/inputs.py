@@ -31,14 +31,14 @@ def with_ones(X: Any, dtype: DTypeLike) -> Any:
 def weighted_inputs(abar: Any, W: Array, out: Array | None = None) -> Array:
     """Return W^T abar of shape (units, samples), for W of shape (h + 1, units)."""
     if isinstance(abar, np.ndarray):
-        return np.matmul(W.T, abar, out=out)
+        return np.dot(W.T, abar, out=out)
     return np.ascontiguousarray((abar @ W).T)
 
 
 def outer_product(abar: Any, delta: Array, out: Array | None = None) -> Array:
     """Return sum_n abar_n delta_n^T of shape (h + 1, units), for delta of shape (units, samples)."""
     if isinstance(abar, np.ndarray):
-        return np.matmul(abar, delta.T, out=out)
+        return np.dot(abar, delta.T, out=out)
     product = abar.T @ delta.T
     if out is None:
         return product

@@ -169,7 +169,8 @@ class Pass:
         """Add the chunk's part of the gradient to `out` of shape (n_params,)."""
         self.backward()
         for part, abar, delta in zip(self.network.layer_slices, self.inputs, self.deltas):
-            out[part] += outer_product(abar, delta).ravel()
+            view = out[part]  # `out[part] +=` would also write the sum back onto itself
+            view += outer_product(abar, delta).ravel()
 
     def weights_of(self, rows: slice) -> Any:
         """Return the weights of some of the samples: an array, or one number for all."""

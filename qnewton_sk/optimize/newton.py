@@ -18,7 +18,7 @@ from qnewton_sk.systems import SolveStatus
 from .records import Progress, changed
 from .resume import Resume, Watch
 from .solve import Stages
-from .state import CONVERGED, Ending, LoopState, SolveMemory, ending
+from .state import CONVERGED, NO_ENDING, Ending, LoopState, SolveMemory, ending
 from .steps import GradientStep, NewtonStep, QuasiNewtonStep, record_of
 
 CLOSING_SHARE = 0.08
@@ -137,7 +137,7 @@ class _Here:
 
     def progress(self, epoch, records, end):
         """Return the `Progress` that the loop hands out."""
-        end = end or Ending(None)
+        end = end or NO_ENDING
         resume = Resume(self.arrival, self.attempts, self.arrival_watch, self.state.theta)
         return Progress(
             self.state.theta, self.loss, epoch, records, end.reason, end.converged, end.message, resume
@@ -197,7 +197,7 @@ class _Epochs:
         else:
             here, record, end = self._step(here, is_last)
             records = (record,)
-        watch = here.watch.after(here.loss, any(r.accepted for r in records), self.settings.tol)
+        watch = here.watch.after(here.loss, any([r.accepted for r in records]), self.settings.tol)
         arrival_watch = here.arrival_watch if here.attempts else watch
         here = changed(here, watch=watch, arrival_watch=arrival_watch)
         if end is None and watch.stale >= self.settings.n_iter_no_change:
@@ -219,11 +219,12 @@ class _Epochs:
         if closes:
             state = changed(state, policy=self.policy.exhausted(state.policy), is_closing=True)
         after, record, end = self._take(self.objective, state)
-        here = changed(here, state=after, loss=after.point.value)
         if closes or after.point is state.point:
-            return changed(here, attempts=here.attempts + 1), record, end
-        arrival = after if after.blocks is None else changed(after, blocks=None)  # matrices cannot be pickled
-        return changed(here, arrival=arrival, attempts=0), record, end
+            since = dict(attempts=here.attempts + 1)
+        else:
+            arrival = after if after.blocks is None else changed(after, blocks=None)  # matrices cannot be pickled
+            since = dict(arrival=arrival, attempts=0)
+        return changed(here, state=after, loss=after.point.value, **since), record, end
 
     def _batches(self, here):
         """One step on each batch; Ctrl-C keeps the last finished one."""

@@ -12,6 +12,8 @@ PAIRS = 20
 MIN_CURVATURE = 1e-10
 """Cosine of step and change of gradient below which a pair is left out: it would destroy positive definiteness."""
 
+# For short vectors `a.dot(b)` takes half the time of `a @ b`, with the same bits, and raises no floating-point warnings.
+
 
 class CurvaturePairs:
     """Steps s and changes of the gradient y of one run, and the product of their inverse Hessian with a vector.
@@ -39,18 +41,19 @@ class CurvaturePairs:
         self.diagonal_of_R = np.zeros(size)
         self.YY = np.zeros((size, size))
         self.gamma = 1.0
+        self.tiny = float(np.finfo(dtype).tiny)
 
     def add(self, s, y):
         """Store a step and the change of the gradient along it if its curvature is positive and no square vanishes."""
-        sy, yy, tiny = float(s @ y), float(y @ y), np.finfo(y.dtype).tiny
-        if not (sy > max(MIN_CURVATURE * math.sqrt(float(s @ s) * yy), tiny) and yy > tiny):
+        sy, yy, tiny = float(s.dot(y)), float(y.dot(y)), self.tiny
+        if not (sy > max(MIN_CURVATURE * math.sqrt(float(s.dot(s)) * yy), tiny) and yy > tiny):
             return
         k, size = self.next, self.size  # the oldest pair is overwritten where it stands
         self.next, self.count, self.gamma = (k + 1) % size, min(self.count + 1, size), sy / yy
         self.rows[k], self.rows[size + k] = s, y
-        with_y, inverse = self.rows @ y, self.inverse_of_R
+        with_y, inverse = self.rows.dot(y), self.inverse_of_R
         inverse[k] = inverse[:, k] = 0.0
-        inverse[:, k] = (inverse @ with_y[:size]) / -sy
+        inverse[:, k] = inverse.dot(with_y[:size]) / -sy
         inverse[k, k], self.diagonal_of_R[k] = 1.0 / sy, sy
         self.YY[:, k] = self.YY[k] = with_y[size:]
 
@@ -61,11 +64,11 @@ class CurvaturePairs:
     def direction(self, gradient):
         """Return minus the inverse Hessian times the gradient; the scaled steepest descent without pairs."""
         if not self.count:
-            return -gradient / max(math.sqrt(gradient @ gradient), 1.0)
-        with_rows, size, gamma = self.rows @ gradient, self.size, self.gamma
-        u = self.inverse_of_R @ with_rows[:size]
-        w = (self.diagonal_of_R * u + gamma * (self.YY @ u - with_rows[size:])) @ self.inverse_of_R
-        direction = np.concatenate([-w, gamma * u], dtype=gradient.dtype) @ self.rows
+            return -gradient / max(math.sqrt(gradient.dot(gradient)), 1.0)
+        with_rows, size, gamma = self.rows.dot(gradient), self.size, self.gamma
+        u = self.inverse_of_R.dot(with_rows[:size])
+        w = (self.diagonal_of_R * u + gamma * (self.YY.dot(u) - with_rows[size:])).dot(self.inverse_of_R)
+        direction = np.concatenate([-w, gamma * u], dtype=gradient.dtype).dot(self.rows)
         direction -= gamma * gradient
         return direction
 
@@ -89,7 +92,7 @@ def wolfe_search(objective, theta, value, gradient, direction):
     (found, gradients)
         `found` is (length, theta, value, gradient) or None; `gradients` is the number that were computed.
     """
-    slope = float(gradient @ direction)
+    slope = float(gradient.dot(direction))
     if not slope < 0:
         return None, 0.0
     low, high, length, cost, best = (0.0, value, slope), math.inf, 1.0, 0.0, None
@@ -98,7 +101,7 @@ def wolfe_search(objective, theta, value, gradient, direction):
         if length < 1 and np.array_equal(new, theta):
             break  # too short to change any parameter
         new_value, new_gradient = objective.value_and_grad(new)  # nearly every first trial needs both
-        new_slope = float(new_gradient @ direction)
+        new_slope = float(new_gradient.dot(direction))
         cost += 1.0
         if not new_value <= value + SUFFICIENT_DECREASE * length * slope:
             high = length

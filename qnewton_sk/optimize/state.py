@@ -43,8 +43,7 @@ class Point:
     @cached_property
     def norm(self):
         """Euclidean norm of the gradient; inf if its square overflows."""
-        with np.errstate(over="ignore", invalid="ignore"):
-            return math.sqrt(self.gradient @ self.gradient)
+        return math.sqrt(self.gradient.dot(self.gradient))  # which, unlike @, does not warn of an overflow
 
     @property
     def max_gradient(self):
@@ -67,12 +66,13 @@ class Point:
 class Ending:
     """Why a run ends, whether it has converged, and what a user is told if it has not."""
 
-    reason: str
+    reason: str | None
     converged: bool = False
     message: str = ""
 
 
 CONVERGED = Ending("converged", True)
+NO_ENDING = Ending(None)
 
 
 def ending(state, reason, status, text=""):

@@ -41,12 +41,17 @@ SADDLE_ADVICE = (
 )
 
 
+BLANK = StepRecord(0, "", math.nan, math.nan, math.nan, math.nan, False)
+"""Record that those of the steps are made from, in half the time that the constructor of a frozen dataclass takes."""
+
+
 def record_of(before, after, phase, accepted, step_size, solve=None, gradient_seconds=None):
     """Return the `StepRecord` of a step: the loss is where it led, gradient and damping are where it began.
 
     `gradient_seconds` are those of the state before unless others are given.
     """
-    return StepRecord(
+    return changed(
+        BLANK,
         step=before.step,
         phase=phase,
         loss=after.point.value,
