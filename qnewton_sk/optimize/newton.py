@@ -197,7 +197,7 @@ class _Epochs:
         else:
             here, record, end = self._step(here, is_last)
             records = (record,)
-        watch = here.watch.after(here.loss, any([r.accepted for r in records]), self.settings.tol)
+        watch = here.watch.after(here.loss, any(r.accepted for r in records), self.settings.tol)
         arrival_watch = here.arrival_watch if here.attempts else watch
         here = changed(here, watch=watch, arrival_watch=arrival_watch)
         if end is None and watch.stale >= self.settings.n_iter_no_change:
@@ -222,7 +222,9 @@ class _Epochs:
         if closes or after.point is state.point:
             since = dict(attempts=here.attempts + 1)
         else:
-            arrival = after if after.blocks is None else changed(after, blocks=None)  # matrices cannot be pickled
+            arrival = (
+                after if after.blocks is None else changed(after, blocks=None)
+            )  # matrices cannot be pickled
             since = dict(arrival=arrival, attempts=0)
         return changed(here, state=after, loss=after.point.value, **since), record, end
 

@@ -1,6 +1,8 @@
 """The objective keeps the passes of one point: whoever holds them, and whatever comes next, gets right numbers."""
 
+import cases
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -65,3 +67,25 @@ def test_objectives_of_two_penalties_share_passes_and_overwrite_none():
         np.testing.assert_array_equal(other.value_and_grad(thetas[k])[1], truth.value_and_grad(thetas[k])[1])
     truth = problem()[0]
     np.testing.assert_array_equal(made.value_and_grad(thetas[1])[1], truth.value_and_grad(thetas[1])[1])
+
+
+@pytest.mark.parametrize("case", [*cases.CASES, *cases.SINGLE_PRECISION], ids=str)
+@pytest.mark.parametrize("chunk_bytes", [2**28, 1500])
+def test_a_gradient_alone_is_that_of_passes_that_are_kept_to_the_last_bit(case, chunk_bytes):
+    """A run that goes on has passes where the first run had none, and must take the same steps."""
+    alone, kept, theta = case.objective(chunk_bytes), case.objective(chunk_bytes), case.theta()
+    list(kept.passes(theta))
+    (value, gradient), (truth, expected) = alone.value_and_grad(theta), kept.value_and_grad(theta)
+    assert value == truth
+    np.testing.assert_array_equal(gradient, expected)
+
+
+def test_a_gradient_alone_keeps_no_passes_and_uses_those_of_a_trial():
+    made, thetas = problem()
+    made.value_and_grad(thetas[0])
+    assert made._last is None
+    made.value(thetas[1])
+    trial = made._last[2][0]
+    made.value_and_grad(thetas[1])
+    assert next(made.passes(thetas[1])) is trial
+    assert trial.deltas is not None
