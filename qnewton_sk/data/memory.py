@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
-from sklearn.utils import gen_batches
 
+from qnewton_sk.machine import even_slices
 from qnewton_sk.nets import CHUNK_BYTES, Network, Objective
 
 from .duplicates import distinct_samples
@@ -167,4 +167,5 @@ class MemoryData:
         return np.min([z.min(axis=0) for z in raw], axis=0), np.max([z.max(axis=0) for z in raw], axis=0)
 
     def _pieces(self, numbers_per_sample: int) -> Any:
-        return gen_batches(self.n_samples, max(1, PIECE_BYTES // (self.dtype.itemsize * numbers_per_sample)))
+        size = max(1, PIECE_BYTES // (self.dtype.itemsize * numbers_per_sample))
+        return even_slices(self.n_samples, -(-self.n_samples // size))

@@ -1,6 +1,7 @@
 """Rates of a machine's linear algebra: the record that cost models read, and the one that ships with the package."""
 
 import math
+from bisect import bisect_left
 from collections.abc import Mapping
 from dataclasses import dataclass
 from numbers import Real
@@ -73,13 +74,15 @@ class Rates:
     def rate(self, kernel: str, n: int) -> float:
         """Return the floating-point operations per second of `kernel` at order `n`."""
         table = self.flops_per_second[kernel]
-        for (n0, r0), (n1, r1) in zip(table, table[1:]):
-            if n <= n0:
-                return r0
-            if n < n1:
-                share = math.log(n / n0) / math.log(n1 / n0)
-                return r0 ** (1 - share) * r1**share
-        return table[-1][1]
+        place = bisect_left(table, (n,))  # of the first order that is not smaller
+        if place == len(table):
+            return table[-1][1]
+        n1, r1 = table[place]
+        if place == 0 or n == n1:
+            return r1
+        n0, r0 = table[place - 1]
+        share = math.log(n / n0) / math.log(n1 / n0)
+        return r0 ** (1 - share) * r1**share
 
     def seconds(self, kernel: str, flops: float, n: int) -> float:
         """Return the predicted time of `flops` operations in `kernel` at order `n`."""

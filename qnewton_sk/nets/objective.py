@@ -13,9 +13,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 from scipy import sparse
-from sklearn.utils import gen_even_slices
 
-from qnewton_sk.machine import Workspace, run_tasks, threads_for, workspaces_of
+from qnewton_sk.machine import Workspace, even_slices, run_tasks, threads_for, workspaces_of
 
 from .base_objective import BaseObjective
 from .inputs import with_ones
@@ -132,7 +131,7 @@ class Objective(BaseObjective):
             per_sample += self.dtype.itemsize * (self.network.widths[0] + 1)
         self._keeps_passes = per_sample * self.n_samples <= self.chunk_bytes * self.share
         size = max(min(self.n_samples, int(min(CACHE_BYTES, self.chunk_bytes) // per_sample)), 1)
-        return list(gen_even_slices(self.n_samples, -(-self.n_samples // size)))
+        return even_slices(self.n_samples, -(-self.n_samples // size))
 
     @property
     def n_chunks(self) -> int:
@@ -281,7 +280,7 @@ class Objective(BaseObjective):
         """Return the sum of ``on_chunk(index, part, workspace)``; the parts are added to `out`."""
         if not chunks:
             return 0.0
-        groups = list(gen_even_slices(len(chunks), min(len(chunks), PARTIAL_SUMS)))
+        groups = even_slices(len(chunks), min(len(chunks), PARTIAL_SUMS))
         parts = [None if out is None else np.zeros_like(out) for _ in groups]
         values = [0.0] * len(groups)
 
