@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from qnewton_sk.machine import Workspace
 
-from .activations import tanh, tanh_derivative
+from .activations import Activation, tanh, tanh_derivative
 from .inputs import outer_product, weighted_inputs
 from .network import Network
 
@@ -108,7 +108,7 @@ class Pass:
         f, z, a = self.network.activations[layer], self.z[layer], self.inputs[layer + 1][:-1]
         if f.derivative is tanh_derivative:
             return tanh_derivative(z, a, self._array("derivative", layer, len(z)))
-        return f.derivative(z, a)
+        return _derivative(f, z, a)
 
     @property
     def raw(self) -> Array:
@@ -211,17 +211,15 @@ def add_gradient(
     workspace : Workspace
         Memory, which the next call overwrites.
     """
-    n, loss, slices = len(targets), network.loss, network.layer_slices
-    abars, z = [inputs], []
+    loss, abars, z = network.loss, [inputs], []
     for layer, f in enumerate(network.activations):
         W = layers[layer]
-        abar = workspace.array(("abar", layer), W.shape[1] + 1, n)
-        a = abar[:-1]
-        if f.value is tanh:
-            tanh(weighted_inputs(abars[layer], W, out=a), out=a)
-            z.append(a)  # tanh_derivative takes a alone
+        abar = workspace.array(("abar", layer), W.shape[1] + 1, len(targets))
+        a, in_place = abar[:-1], f.value is tanh and f.derivative is tanh_derivative
+        z.append(weighted_inputs(abars[layer], W, out=a if in_place else None))
+        if in_place:
+            tanh(z[layer], out=a)
         else:
-            z.append(weighted_inputs(abars[layer], W))
             a[...] = f.value(z[layer])
         abar[-1] = 1
         abars.append(abar)
@@ -229,17 +227,22 @@ def add_gradient(
     losses, prediction = loss.evaluate(raw, targets)
     delta = np.multiply(loss.gradient(raw, targets, prediction).T, weight, order="C")
     for layer in range(len(layers) - 1, -1, -1):
-        abar, W = abars[layer], layers[layer]
-        part = out[slices[layer]]
-        part += outer_product(abar, delta).ravel()
+        part = out[network.layer_slices[layer]]
+        part += outer_product(abars[layer], delta).ravel()
         if layer:
-            f, a = network.activations[layer - 1], abar[:-1]
+            W, a, f = layers[layer][:-1], abars[layer][:-1], network.activations[layer - 1]
             times = np.multiply if len(delta) == 1 else np.dot
-            error = times(W[:-1], delta, out=workspace.array(("error", layer), *a.shape))
-            is_tanh = f.derivative is tanh_derivative
-            derivative = tanh_derivative(a, a, out=a) if is_tanh else f.derivative(z[layer - 1], a)
+            error = times(W, delta, out=workspace.array(("error", layer), *a.shape))
+            # z is not needed, and its place is taken already
+            in_place = f.value is tanh and f.derivative is tanh_derivative
+            derivative = tanh_derivative(a, a, out=a) if in_place else _derivative(f, z[layer - 1], a)
             delta = np.multiply(error, derivative, out=error)
     return _weighted_sum(losses, weight)
+
+
+def _derivative(f: Activation, z: Array, a: Array) -> Array:
+    """Return f'(z) in the precision of z, which a function of the user may not keep."""
+    return f.derivative(z, a).astype(z.dtype, copy=False)
 
 
 def _weighted_sum(losses: Array, weight: Any) -> float:

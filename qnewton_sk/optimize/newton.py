@@ -222,9 +222,8 @@ class _Epochs:
         if closes or after.point is state.point:
             since = dict(attempts=here.attempts + 1)
         else:
-            arrival = (
-                after if after.blocks is None else changed(after, blocks=None)
-            )  # matrices cannot be pickled
+            # matrices cannot be pickled
+            arrival = after if after.blocks is None else changed(after, blocks=None)
             since = dict(arrival=arrival, attempts=0)
         return changed(here, state=after, loss=after.point.value, **since), record, end
 

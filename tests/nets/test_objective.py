@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from qnewton_sk.nets import Network, Objective, SoftmaxCrossEntropy, resolve_activation
+from qnewton_sk.nets import Activation, Network, Objective, SoftmaxCrossEntropy, resolve_activation
 
 OPERATIONS = st.lists(
     st.tuples(st.sampled_from(["value", "gradient", "passes"]), st.integers(0, 2)), max_size=12
@@ -75,6 +75,20 @@ def test_a_gradient_alone_is_that_of_passes_that_are_kept_to_the_last_bit(case, 
     """A run that goes on has passes where the first run had none, and must take the same steps."""
     alone, kept, theta = case.objective(chunk_bytes), case.objective(chunk_bytes), case.theta()
     list(kept.passes(theta))
+    (value, gradient), (truth, expected) = alone.value_and_grad(theta), kept.value_and_grad(theta)
+    assert value == truth
+    np.testing.assert_array_equal(gradient, expected)
+
+
+def test_a_derivative_in_another_precision_changes_no_bit_of_a_gradient_alone():
+    double = np.float64(1.1)
+    own = Activation("own", lambda z: double * np.sin(z), lambda z, a: double * np.cos(z))
+    rng = np.random.default_rng(0)
+    network = Network((4, 5, 6, 3), [own, own], SoftmaxCrossEntropy())
+    X, targets = rng.standard_normal((30, 4), np.float32), np.eye(3, dtype=np.float32)[rng.integers(0, 3, 30)]
+    theta = rng.standard_normal(network.n_params, np.float32)
+    alone, kept = (Objective(network, X, targets) for _ in range(2))
+    kept.value(theta)
     (value, gradient), (truth, expected) = alone.value_and_grad(theta), kept.value_and_grad(theta)
     assert value == truth
     np.testing.assert_array_equal(gradient, expected)
