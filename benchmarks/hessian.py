@@ -2,8 +2,9 @@
 
 Peers: `autograd.hessian`; jax, forward over reverse, compiled, in batches of 64; torch.func, reverse over
 reverse, in chunks of rows. The floor is one square matrix product with as many floating-point operations as
-the products of the assembly have when no input is zero. Every side uses float64, the same parameters, and data in
-memory; compilation is not counted. A peer that is not installed has dashes.
+the products of the assembly have when no input is zero and no output is left out, as one of softmax is. Every side
+uses float64, the same parameters, and data in memory; compilation is not counted. A peer that is not installed has
+dashes.
 
     python benchmarks/hessian.py --threads 2 --csv hessian.csv
 """

@@ -138,6 +138,7 @@ DATA = [
     Case("sparse inputs", (12, 3, 3, 2), ("tanh", "tanh"), "log_loss", is_sparse=True, density=0.3),
     Case("inputs that are always zero", (12, 3, 2), ("tanh",), "log_loss", n=5, density=0.2),
     Case("zero stretches", (50, 2, 3, 2), ("tanh", "tanh"), dead_inputs=((0, 5), (12, 30), (48, 50))),
+    Case("many classes", (9, 4, 3, 12), ("tanh", "tanh"), "log_loss", n=40, weights="zeros", density=0.4),
     Case("mostly zero", (45, 3, 2, 2), ("tanh", "tanh"), "log_loss", density=0.02, dead_inputs=((9, 20),)),
 ]
 CASES = NETS + ACTIVATED + LOSSES + DATA

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from qnewton_sk.machine import NUMBER_FLOPS, available_threads, one_blas_thread, run_tasks, workspaces_of
 from qnewton_sk.nets import BaseObjective, Network, Objective, Pass
 
-from .input_tiles import Tile, all_pairs, input_tiles, pair_tiles
+from .input_tiles import Tile, all_pairs, input_tiles, pair_tiles, rare_and_other_inputs
 from .layer_blocks import (
     by_pairs,
     cross_by_inputs,
@@ -18,7 +18,7 @@ from .layer_blocks import (
     diagonal_by_pairs,
     pairs_per_piece,
 )
-from .sample_derivatives import SampleCurvature, floats_per_sample
+from .sample_derivatives import SampleCurvature, floats_per_sample, free_outputs
 
 Array = NDArray[Any]
 
@@ -45,7 +45,8 @@ def assemble(
 
     is the block of layers k < i, where S and delta hold the weights; the second term has no bias row q and is
     absent for k = i. Gauss-Newton leaves out this term, and f'' in S. (S is the pre-activation Hessian of
-    Botev, Ritter, Barber 2017, arXiv:1706.03662, equations 5 to 8, here between all pairs of layers.)
+    Botev, Ritter, Barber 2017, arXiv:1706.03662, equations 5 to 8, here between all pairs of layers.) Where a number
+    added to all the outputs changes nothing, the entries of the last output follow from those of the others.
 
     Parameters
     ----------
@@ -71,6 +72,8 @@ def assemble(
     n = network.layer_slices[layers[-1]].stop - start
     H = np.zeros((n, n), objective.dtype)
     objective.over_parts(_add_blocks, H, theta, exact, layer, temporary_bytes)
+    with np.errstate(over="ignore", invalid="ignore"):
+        _fill_last_output(H, network, layers, start)
     _mirror_blocks(H, network, layers, start)
     H.reshape(-1)[:: n + 1] += objective.penalties[start : start + n]
     return H
@@ -82,7 +85,9 @@ def _add_blocks(
     """Write the blocks on and above the diagonal, summed over the samples of a part, into H, which is zero."""
     network = part.network
     layers: Sequence[int] = range(network.n_layers) if layer is None else [layer]
+    units = (*network.widths[1:-1], free_outputs(network))
     targets = _targets(H, network, layers, network.layer_slices[layers[0]].start)
+    targets = {(k, i): block[:, : units[k], :, : units[i]] for (k, i), block in targets.items()}
     arrays = [workspace.array for workspace in workspaces_of(part, available_threads())]
     with one_blas_thread(), np.errstate(over="ignore", invalid="ignore"):
         for p, rows in _pieces(part, theta, temporary_bytes):
@@ -127,23 +132,26 @@ def _block_tasks(
     objective: Objective, curvature: SampleCurvature, k: int, i: int, target: Array, position: slice
 ) -> list[Any]:
     """Return independent tasks that add the block of layers k <= i for some samples."""
-    S, first, exact = curvature.S[k, i], position.start == 0, curvature.exact
+    first, exact = position.start == 0, curvature.exact
     narrow = by_pairs(*target.shape[:2])
-    inputs, x = curvature.nonzero_inputs(k)
     if k == i:
         if not narrow:
-            return diagonal_by_inputs(target, inputs, x, S, first)
+            return diagonal_by_inputs(target, *curvature.nonzero_inputs(k), curvature.packed(k), first)
         x = curvature.inputs(k)
-        return diagonal_by_pairs(target, x, S, first, _pair_tiles(objective, x, k, position, len(S)))
-    a = curvature.inputs(i)
+        tiles = _pair_tiles(objective, x, k, position, target.shape[1])
+        packed = curvature.packed(k, some_samples=any(tile.samples is not None for tile in tiles))
+        return diagonal_by_pairs(target, x, packed, first, tiles)
+    S, a = curvature.S[k, i], curvature.inputs(i)
     if exact and i > k + 1:
-        J = curvature.J[k, i - 1]
-        return cross_by_units(target, inputs, x, a, S, first, J=J, delta=curvature.delta(i))
+        J, tiles = curvature.J[k, i - 1], _unit_tiles(objective, curvature, k, position)
+        return cross_by_units(target, tiles, a, S, first, J=J, delta=curvature.delta(i))
     derivative, delta = (curvature.derivative(k), curvature.delta(i)) if exact else (None, None)
-    if narrow and len(x) <= S.shape[0] * S.shape[1]:
-        tiles = _input_tiles(objective, curvature.inputs(k), k, position)
+    x, most = curvature.inputs(k), S.shape[0] * S.shape[1]
+    if narrow and (len(x) <= most or len(curvature.nonzero_inputs(k)[1]) <= most):
+        tiles = _input_tiles(objective, x, k, position)
         return cross_by_inputs(target, tiles, a, S, first, shared=(derivative, delta) if exact else None)
-    return cross_by_units(target, inputs, x, a, S, first, derivative=derivative, delta=delta)
+    tiles = _unit_tiles(objective, curvature, k, position)
+    return cross_by_units(target, tiles, a, S, first, derivative=derivative, delta=delta)
 
 
 def _pairs(n: int) -> int:
@@ -164,10 +172,47 @@ def _input_tiles(objective: Objective, x: Array, k: int, position: slice) -> lis
     return _kept(objective, ("input tiles", position.start, position.stop), lambda: input_tiles(x))
 
 
+def _unit_tiles(objective: Objective, curvature: SampleCurvature, k: int, position: slice) -> list[Tile]:
+    """Return the inputs in one tile, or the rare ones in a tile of their own; tiles of X itself are kept."""
+    x, tiles = curvature.inputs(k), []
+    if k == 0 and len(x) * objective.n_samples * x.itemsize <= KEPT_BYTES * objective.share:
+        key = ("unit tiles", position.start, position.stop)
+        tiles = _kept(objective, key, lambda: rare_and_other_inputs(x))
+    elif k == 0:
+        tiles = rare_and_other_inputs(x)
+    if tiles:
+        return tiles
+    inputs, x = curvature.nonzero_inputs(k)
+    return [Tile(inputs, None, x)]
+
+
 def _kept(objective: Objective, key: Any, make: Callable[[], list[Tile]]) -> list[Tile]:
     if key not in objective.memo:
         objective.memo[key] = make()
     return objective.memo[key]
+
+
+def _fill_last_output(H: Array, network: Network, layers: Sequence[int], start: int) -> None:
+    """Fill in what `free_outputs` leaves out of the blocks on and above the diagonal: the sum over the outputs is 0."""
+    last = network.n_layers - 1
+    if free_outputs(network) == network.widths[-1]:
+        return
+    for (k, i), block in _targets(H, network, layers, start).items():
+        if k < i == last:
+            block[..., -1] = _minus_sum(block[..., :-1])
+        elif k == last:
+            # the last rows are copies of the last columns, so that the matrix is symmetric to the bit
+            block[:, :-1, :, -1] = _minus_sum(block[:, :-1, :, :-1])
+            block[:, -1, :, :-1] = block[:, :-1, :, -1].transpose(2, 0, 1)
+            block[:, -1, :, -1] = _minus_sum(block[:, -1, :, :-1])
+
+
+def _minus_sum(entries: Array) -> Array:
+    """Return minus the sum over the last axis; numpy's own takes twice as long for rows of a few entries."""
+    total = -entries[..., 0]
+    for output in range(1, entries.shape[-1]):
+        total -= entries[..., output]
+    return total
 
 
 def _mirror_blocks(H: Array, network: Network, layers: Sequence[int], start: int) -> None:
@@ -196,7 +241,7 @@ def assembly_flops(
 def matrix_product_flops(
     network: Network, n_samples: int, *, exact: bool = True, layer: int | None = None
 ) -> float:
-    """Return the floating-point operations of the matrix products in `assemble` if no input is zero."""
+    """Return the operations of the matrix products in `assemble` if no input is zero and no output left out."""
     return n_samples * _counts(network, exact, layer)[0]
 
 

@@ -4,23 +4,25 @@ Pixels, counts and indicators are zero in most samples. Products with such input
 something is left; which samples those are follows from X alone.
 """
 
-from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from qnewton_sk.machine import NUMBER_FLOPS
+
 Array = NDArray[Any]
 
-INPUTS_PER_TILE = 8
+INPUTS_PER_TILE = 4
 """Number of inputs whose samples are selected together: each tile copies what it is multiplied with, which costs about
-100 operations per number, and 8 inputs times a hidden layer of 16 already do 270 operations with it."""
+100 operations per number, and 4 inputs times a hidden layer of 16 already do 130 operations with it."""
 
-PAIRS_PER_TILE = 128
-"""The same for pairs."""
+DENSE_TILE_SHARE = 0.6
+"""Share of the samples above which a tile of inputs takes them all, by the same comparison."""
 
-DENSE_SHARE = 0.9
-"""Share of the samples above which a tile takes them all."""
+DENSE_PARTNER_SHARE = 0.75
+"""Share of the samples above which the pairs of an input are taken at all of them, in one product with those of all
+such inputs: it runs faster than many small ones."""
 
 
 class Tile(NamedTuple):
@@ -55,13 +57,22 @@ def input_tiles(x: Array) -> list[Tile]:
     [array([0, 2])]
     """
     nonzero = x != 0
-    order, cuts = _cut(np.count_nonzero(nonzero, axis=1), INPUTS_PER_TILE)
-    kept = _samples_of_tiles(cuts, x.shape[1], lambda part: nonzero[order[part]])
-    return [Tile(order[part], samples, _values(x[order[part]], samples)) for part, samples in kept]
+    order, _ = _nonzero_rows(np.count_nonzero(nonzero, axis=1))
+    tiles: list[Tile] = []
+    for start in range(0, len(order), INPUTS_PER_TILE):
+        rows = order[start : start + INPUTS_PER_TILE]
+        samples = np.flatnonzero(nonzero[rows].any(axis=0))
+        if len(samples) > DENSE_TILE_SHARE * x.shape[1]:  # so are those of all the rows after these
+            return [*tiles, Tile(order[start:], None, x[order[start:]])]
+        tiles.append(Tile(rows, samples, x[rows[:, None], samples]))
+    return tiles
 
 
-def pair_tiles(x: Array) -> list[Tile]:
-    """Return tiles that hold every pair s <= q of inputs whose product is not zero throughout.
+def rare_and_other_inputs(x: Array) -> list[Tile]:
+    """Return a tile of the rarest inputs, at their samples, and one of the others that are not zero throughout.
+
+    Whatever the inputs are multiplied with must be copied for the samples of the rare ones. These are as many as save
+    most; without any, there are no tiles, and without others, there is one.
 
     Parameters
     ----------
@@ -72,20 +83,56 @@ def pair_tiles(x: Array) -> list[Tile]:
     -------
     list of Tile
     """
-    nonzero = (x != 0).astype(np.float32)
-    pairs = np.array(np.triu_indices(len(x)))
-    order, cuts = _cut((nonzero @ nonzero.T)[pairs[0], pairs[1]], PAIRS_PER_TILE)
-    pairs = pairs[:, order]
+    nonzero = x != 0
+    order, _ = _nonzero_rows(np.count_nonzero(nonzero, axis=1))
+    together = np.count_nonzero(np.logical_or.accumulate(nonzero[order], axis=0), axis=1)
+    saved = 2.0 * np.arange(1, len(order) + 1) * (x.shape[1] - together) - NUMBER_FLOPS * together
+    if saved.max(initial=0.0) <= 0:
+        return []
+    count = int(saved.argmax()) + 1
+    rare, others = np.sort(order[:count]), np.sort(order[count:])
+    samples = np.flatnonzero(nonzero[rare].any(axis=0))
+    tiles = [Tile(rare, samples, x[rare[:, None], samples]), Tile(others, None, x[others])]
+    return tiles if len(others) else tiles[:1]
 
-    def both(part: slice) -> Array:
-        return nonzero[pairs[0, part]] * nonzero[pairs[1, part]]
 
+def pair_tiles(x: Array) -> list[Tile]:
+    """Return tiles that hold every pair s <= q of inputs whose product is not zero throughout.
+
+    Each pair belongs to that of its inputs which is the rarer one, and is taken at the samples where that input is
+    not zero. The pairs of the inputs that are hardly ever zero make up one tile, at all the samples.
+
+    Parameters
+    ----------
+    x : ndarray of shape (inputs, samples)
+        The inputs.
+
+    Returns
+    -------
+    list of Tile
+    """
+    nonzero = x != 0
+    order, counts = _nonzero_rows(np.count_nonzero(nonzero, axis=1))
+    dense = int(np.searchsorted(counts, DENSE_PARTNER_SHARE * x.shape[1], side="right"))
     tiles = []
-    for part, samples in _samples_of_tiles(cuts, x.shape[1], both):
-        left, right = (_values(x[rows], samples) for rows in pairs[:, part])
-        left *= right
-        tiles.append(Tile(pairs[:, part], samples, left))
+    for rank in range(dense):
+        samples, partners = np.flatnonzero(nonzero[order[rank]]), np.sort(order[rank:])
+        values = x[partners[:, None], samples]
+        met = values.any(axis=1)
+        values, partners = values[met], partners[met]
+        values *= x[order[rank], samples]
+        tiles.append(Tile(_ordered(np.full_like(partners, order[rank]), partners), samples, values))
+    if dense < len(order):
+        pairs = np.sort(order[dense:])[np.array(np.triu_indices(len(order) - dense))]
+        values = x[pairs[0]]
+        values *= x[pairs[1]]
+        tiles.append(Tile(pairs, None, values))
     return tiles
+
+
+def _ordered(s: Array, q: Array) -> Array:
+    """Return the pairs of shape (2, count), the smaller index first."""
+    return np.stack([np.minimum(s, q), np.maximum(s, q)])
 
 
 def all_pairs(n_inputs: int, pairs_per_tile: int) -> list[Tile]:
@@ -95,24 +142,8 @@ def all_pairs(n_inputs: int, pairs_per_tile: int) -> list[Tile]:
     return [Tile(pairs[:, a : a + pairs_per_tile], None, None) for a in starts]
 
 
-def _cut(counts: Array, size: int) -> tuple[Array, list[slice]]:
-    """Return the rows that are not zero throughout, those with the fewest samples first, and slices of `size`."""
+def _nonzero_rows(counts: Array) -> tuple[Array, Array]:
+    """Return the rows that are not zero throughout, those with the fewest samples first, and their counts."""
     order = np.argsort(counts, kind="stable")
     order = order[np.searchsorted(counts[order], 0, side="right") :]
-    return order, [slice(a, min(a + size, len(order))) for a in range(0, len(order), size)]
-
-
-def _samples_of_tiles(
-    cuts: list[slice], n_samples: int, nonzero_of: Callable[[slice], Array]
-) -> Iterator[tuple[slice, Array | None]]:
-    """Yield (slice, samples); the last slice holds all rows from the first dense ones on, at all samples."""
-    for part in cuts:
-        samples = np.flatnonzero(nonzero_of(part).any(axis=0))
-        if len(samples) > DENSE_SHARE * n_samples:
-            yield slice(part.start, cuts[-1].stop), None
-            return
-        yield part, samples
-
-
-def _values(rows: Array, samples: Array | None) -> Array:
-    return rows if samples is None else np.ascontiguousarray(rows[:, samples])
+    return order, counts[order]

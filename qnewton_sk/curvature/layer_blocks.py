@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .input_tiles import DENSE_SHARE, Tile
+from .input_tiles import Tile
 
 Array = NDArray[Any]
 Task = Callable[[Callable[..., Array]], None]
@@ -25,6 +25,9 @@ TILE_BYTES = 2**23
 
 UNIT_BYTES = 2**21
 """The same for factors that are built up in several passes; two nearly fit into a 1 MB cache per core."""
+
+DENSE_SHARE = 0.9
+"""Share of the samples above which a few inputs times S take them all."""
 
 ROWS_PER_TASK = 512
 """Number of rows of a product in one task: enough for full speed, few enough to keep all threads busy to the end."""
@@ -43,7 +46,7 @@ def pairs_per_piece(h: int, n_samples: int, itemsize: int) -> int:
     return max(1, min(ROWS_PER_TASK, PIECE_BYTES // (max(h * h, n_samples) * itemsize)))
 
 
-def diagonal_by_pairs(target: Array, x: Array, S: Array, first: bool, tiles: list[Tile]) -> list[Task]:
+def diagonal_by_pairs(target: Array, x: Array, packed: Array, first: bool, tiles: list[Tile]) -> list[Task]:
     """Return tasks that add sum_n x[s] x[q] S[r, p] to a target (P, h, P, h), from products of inputs.
 
     Parameters
@@ -52,17 +55,17 @@ def diagonal_by_pairs(target: Array, x: Array, S: Array, first: bool, tiles: lis
         The block, symmetric in (s, q) and in (r, p).
     x : ndarray of shape (P, samples)
         Inputs.
-    S : ndarray of shape (h, h, samples)
-        Symmetric in its units; only its upper triangle is read.
+    packed : ndarray of shape (h (h + 1) / 2, samples)
+        The upper triangle of S, which is symmetric in its units, row by row. For tiles that leave out samples, its
+        transpose should be contiguous: to copy rows costs a third of what columns cost.
     first : bool
         Whether the target is overwritten; it must be zero for the inputs that are left out.
     tiles : list of Tile
         The pairs, as from `pair_tiles` or `all_pairs`.
     """
-    h, m = len(S), x.shape[1]
-    packed = S.reshape(h * h, m)[_packing(h)[0]]
-    pieces = [piece for tile in tiles for piece in _pieces(tile, pairs_per_piece(h, m, x.itemsize))]
-    return [partial(_add_pairs, target, tile, x, packed, first) for tile in pieces]
+    size = pairs_per_piece(target.shape[1], x.shape[1], x.itemsize)
+    pieces = [piece for tile in tiles for piece in _pieces(tile, size)]
+    return [partial(_add_pairs, target, tile, x, packed.T, first) for tile in pieces]
 
 
 def _pieces(tile: Tile, size: int) -> Iterator[Tile]:
@@ -74,15 +77,17 @@ def _pieces(tile: Tile, size: int) -> Iterator[Tile]:
 
 
 def _add_pairs(
-    target: Array, tile: Tile, x: Array, packed: Array, first: bool, array: Callable[..., Array]
+    target: Array, tile: Tile, x: Array, right: Array, first: bool, array: Callable[..., Array]
 ) -> None:
-    (s, q), h = tile.rows, target.shape[1]
-    values, factor = tile.values, _at(packed, tile.samples, array)
+    (s, q), h, values = tile.rows, target.shape[1], tile.values
     if values is None:
         values = x.take(s, axis=0, out=array("pairs", len(s), x.shape[1]), mode="clip")
         values *= x.take(q, axis=0, out=array("factor", len(s), x.shape[1]), mode="clip")
-    product = np.matmul(values, factor.T, out=array("product", len(s), len(packed)))
-    entries = product.take(_packing(h)[1], axis=1, out=array("entries", len(s), h * h), mode="clip")
+    if tile.samples is not None:
+        out = array("factor", len(tile.samples), right.shape[1])
+        right = right.take(tile.samples, axis=0, out=out, mode="clip")
+    product = np.matmul(values, right, out=array("product", len(s), right.shape[1]))
+    entries = product.take(packing(h)[1], axis=1, out=array("entries", len(s), h * h), mode="clip")
     entries = entries.reshape(-1, h, h)
     _store(target, (s, slice(None), q), entries, first)
     off = s != q
@@ -91,10 +96,9 @@ def _add_pairs(
     _store(target, (q, slice(None), s), entries, first)
 
 
-def diagonal_by_inputs(target: Array, inputs: Any, x: Array, S: Array, first: bool) -> list[Task]:
+def diagonal_by_inputs(target: Array, inputs: Any, x: Array, packed: Array, first: bool) -> list[Task]:
     """Return tasks as `diagonal_by_pairs` does, from products of inputs and S; `inputs` are the rows in x."""
-    h, (P, m) = len(S), x.shape
-    packed = S.reshape(h * h, m)[_packing(h)[0]]
+    P = len(x)
     step = max(1, min(P, TILE_BYTES // (packed.size * packed.itemsize)))
     inputs = np.arange(P) if isinstance(inputs, slice) else inputs
     cuts = [slice(a, min(a + step, P)) for a in range(0, P, step)]
@@ -119,7 +123,7 @@ def _add_inputs(
     for s in range(a, b):
         entries = product[s - a :, s - a]
         entries = entries.take(
-            _packing(h)[1], axis=1, out=array("entries", len(entries), h * h), mode="clip"
+            packing(h)[1], axis=1, out=array("entries", len(entries), h * h), mode="clip"
         ).reshape(-1, h, h)
         _store(target, (inputs[s], slice(None), inputs[s:]), entries, first)
         _store(target, (inputs[s + 1 :], slice(None), inputs[s]), entries[1:], first)
@@ -130,8 +134,7 @@ def _nonzero_samples(x: Array, count: int, packed: Array, array: Callable[..., A
     kept = np.flatnonzero(x[:count].any(axis=0))
     if len(kept) > DENSE_SHARE * x.shape[1]:
         return x, packed
-    few = x.take(kept, axis=1, out=array("few", len(x), len(kept)), mode="clip")
-    return few, _at(packed, kept, array)
+    return _at(x, kept, array, "few"), _at(packed, kept, array)
 
 
 def cross_by_inputs(
@@ -191,8 +194,7 @@ def _add_cross(
 
 def cross_by_units(
     target: Array,
-    inputs: Any,
-    x: Array,
+    tiles: list[Tile],
     a: Array,
     S: Array,
     first: bool,
@@ -202,21 +204,18 @@ def cross_by_units(
 ) -> list[Task]:
     """Return tasks that add sum_n x[s] (a[q] S[r, p] + J[r, q] delta[p]) to a target (P, R, Q, T).
 
-    It serves many inputs x, and every full J: both terms go into one product. `inputs` are the rows in x; if
+    It serves many inputs x, as from `rare_and_other_inputs`, and every full J: both terms go into one product. If
     `derivative` is given in place of J, J is diagonal.
     """
-    m, Q, (R, T) = x.shape[1], len(a), S.shape[:2]
-    step = max(1, min(R, UNIT_BYTES // (Q * T * m * x.itemsize)))
+    (Q, m), (R, T) = a.shape, S.shape[:2]
+    step = max(1, min(R, UNIT_BYTES // (Q * T * m * a.itemsize)))
     cuts = [slice(start, min(start + step, R)) for start in range(0, R, step)]
-    return [
-        partial(_add_units, target, inputs, x, a, S, first, derivative, J, delta, units) for units in cuts
-    ]
+    return [partial(_add_units, target, tiles, a, S, first, derivative, J, delta, units) for units in cuts]
 
 
 def _add_units(
     target: Array,
-    inputs: Any,
-    x: Array,
+    tiles: list[Any],
     a: Array,
     S: Array,
     first: bool,
@@ -236,8 +235,10 @@ def _add_units(
         for r in range(units.start, units.stop):
             right[r - units.start, r] += derivative[r] * delta
     right = right.reshape(-1, m)
-    product = np.matmul(x, right.T, out=array("product", len(x), len(right)))
-    _store(target, (inputs, units), product.reshape(len(x), -1, Q, T), first)
+    for inputs, samples, x in tiles:
+        factor = _at(right, samples, array)
+        product = np.matmul(x, factor.T, out=array("product", len(x), len(right)))
+        _store(target, (inputs, units), product.reshape(len(x), -1, Q, T), first)
 
 
 def _at(rows: Array, samples: Array | None, array: Callable[..., Array], name: str = "factor") -> Array:
@@ -248,7 +249,7 @@ def _at(rows: Array, samples: Array | None, array: Callable[..., Array], name: s
 
 
 @lru_cache(maxsize=64)
-def _packing(h: int) -> tuple[Array, Array]:
+def packing(h: int) -> tuple[Array, Array]:
     """Return the flat indices of the upper triangle, and for every index its position among them."""
     r, p = np.triu_indices(h)
     square = np.empty((h, h), np.intp)

@@ -13,7 +13,8 @@ from threadpoolctl import threadpool_limits
 from qnewton_sk.curvature import layer_blocks
 from qnewton_sk.curvature.assembly import assemble, copy_transposed
 from qnewton_sk.curvature.low_rank import gradient_gram, jacobian_gram
-from qnewton_sk.machine import threads
+from qnewton_sk.curvature.sample_derivatives import SampleCurvature, free_outputs
+from qnewton_sk.machine import Workspace, threads
 
 TOLERANCE = 1e-10
 
@@ -95,6 +96,60 @@ def test_threads_change_nothing(case, make, monkeypatch):
     with threadpool_limits(2, "blas"):
         together = make(case.objective(), case.theta())
     assert cases.relative_error(together, alone) < (1e-5 if alone.dtype == np.float32 else 1e-13)
+
+
+SOFTMAX = [case for case in cases.CASES if case.loss == "log_loss"]
+
+
+@pytest.mark.parametrize("case", cases.CASES, ids=str)
+def test_one_output_is_left_out_where_shifts_change_nothing(case):
+    network = case.network()
+    outputs = network.widths[-1]
+    assert free_outputs(network) == outputs - (case in SOFTMAX)
+    p = next(iter(case.objective().passes(case.theta())))
+    p.backward()
+    layers = range(network.n_layers)
+    curvature = SampleCurvature(p, slice(0, case.n), True, layers, Workspace(case.dtype).array)
+    shapes = {S.shape[1] for (_, j), S in curvature.S.items() if j == layers[-1]}
+    assert shapes == {free_outputs(network)} and len(curvature.delta(layers[-1])) in shapes
+
+
+@pytest.mark.parametrize("case", SOFTMAX, ids=str)
+@pytest.mark.parametrize("exact", [True, False])
+@pytest.mark.parametrize("alone", [True, False])
+def test_the_curvature_along_shifts_of_all_outputs_is_that_of_the_penalty(case, exact, alone):
+    case, network = case.but(alpha=0.0), case.network()
+    H = assemble(case.objective(), case.theta(), exact=exact, layer=network.n_layers - 1 if alone else None)
+    inputs, outputs = network.widths[-2] + 1, network.widths[-1]
+    shifts = H[:, -inputs * outputs :].reshape(len(H), inputs, outputs).sum(axis=2)
+    assert np.abs(shifts).max() < 1e-14 * np.abs(H).max()
+
+
+@pytest.mark.parametrize("scale", [0.01, 30.0])
+def test_softmax_of_nearly_certain_and_of_undecided_classes(scale):
+    case = cases.DATA[-2]
+    assert case.name == "many classes"
+    theta = scale * case.theta()
+    H, G = assemble(case.objective(), theta), assemble(case.objective(), theta, exact=False)
+    truth = Truth(case)
+    assert cases.relative_error(H, truth.hessian(theta)) < 1e-12
+    assert cases.relative_error(G, truth.gauss_newton(theta)) < 1e-12
+
+
+def test_a_single_output_of_softmax_has_no_curvature():
+    case = cases.Case("one class", (3, 2, 1), ("tanh",), "log_loss", alpha=0.5)
+    H = assemble(case.objective(), case.theta())
+    assert free_outputs(case.network()) == 1
+    np.testing.assert_allclose(H, np.diag(case.objective().penalties), atol=1e-15)
+
+
+def test_entries_that_overflow_warn_of_nothing():
+    case = cases.DATA[-2].but(activations=("identity", "identity"), weights="none")
+    theta, output_layer = 1e100 * case.theta(), case.network().layer_slices[-1]
+    theta[output_layer] = 0  # all classes are equally likely, so that infinities of both signs meet
+    with np.errstate(over="raise", invalid="raise"):
+        H = assemble(case.objective(), theta)
+    assert np.isnan(H[output_layer, output_layer]).any()
 
 
 names = st.sampled_from(["identity", "tanh", "relu", "silu", "logistic"])
