@@ -18,6 +18,7 @@ import numpy as np
 FITS = {
     "quasi-Newton": "QNewtonClassifier((16, 16), max_iter=150, early_stopping=True, n_iter_no_change=999, **same)",
     "Hessian": 'QNewtonClassifier((8, 8), curvature="hessian", max_iter=40, **same)',
+    "evidence": 'QNewtonClassifier((8,), alpha="evidence", max_iter=40, **same)',
     "Gauss-Newton, batches": 'QNewtonClassifier((8,), curvature="gauss_newton", batch_size=50, max_iter=40, **same)',
 }
 """Name -> call of the estimator; `same` holds what all of them share."""

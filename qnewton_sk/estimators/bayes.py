@@ -161,11 +161,6 @@ def _check_evidence(settings, incremental):
             f'`batch_size` must be "auto" for alpha={alpha!r}, which needs the curvature of all the data; got '
             f"{settings['batch_size']!r}. Use a number for alpha with mini-batches"
         )
-    if settings["checkpoint"] is not None:
-        raise ValueError(
-            f"`checkpoint` must be None for alpha={alpha!r}, whose search cannot be continued yet; got "
-            f"{settings['checkpoint']!r}"
-        )
     if settings["early_stopping"]:
         raise ValueError(
             f"`early_stopping` must be False for alpha={alpha!r}, which takes the place of a validation set; got True"
@@ -236,15 +231,23 @@ class Inference:
         """Return the maximum number of epochs of the fit."""
         return EvidenceLoop(loop).max_epochs if self.is_evidence else loop.max_iter
 
-    def epochs(self, loop, objective, theta, random_state):
-        """Return the iterator of Progress of a fit whose penalties are found by the evidence."""
+    def epochs(self, loop, objective, theta, random_state, resume=None):
+        """Return the iterator of Progress of a fit whose penalties are found by the evidence.
+
+        `resume` is that of the last `Progress` of a fit that goes on from its checkpoint.
+        """
         if isinstance(loop.curvature, AutoCurvature):
             # the penalties change at every step, which leaves nothing to learn from the steps before
             parameters = loop.get_params(deep=False)
             loop = type(loop)(**{**parameters, "curvature": GaussNewton(loop.curvature.partition)})
         return EvidenceLoop(loop).run(
-            objective, theta, self.groups, random_state, self._report, self.penalties
+            objective, theta, self.groups, random_state, self._report, self.penalties, resume
         )
+
+    def restore(self, resume):
+        """Take up what a fit that goes on from its checkpoint had found."""
+        if self.is_evidence and resume is not None:
+            self.found = resume.found
 
     def _report(self, evidence):
         self.found = evidence

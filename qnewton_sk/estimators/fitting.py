@@ -88,6 +88,7 @@ class Job:
         if self.saved is not None:
             self.journal, self.resume = self.saved.journal, self.saved.journal.resume
             self.random_state.set_state(self.saved.random_state)
+            self.inference.restore(self.resume)
         elif self.resume is not None and not np.array_equal(self.resume.last_theta, theta):
             self.resume = None  # the weights have been changed by hand
         self.epochs_before = len(self.journal.losses)
@@ -95,7 +96,8 @@ class Job:
     def epochs(self):
         """Return the iterator over the epochs of the run."""
         if self.inference.is_evidence:
-            return self.inference.epochs(self.loop, self.objective, self.theta, self.random_state)
+            resume = None if self.saved is None else self.resume
+            return self.inference.epochs(self.loop, self.objective, self.theta, self.random_state, resume)
         return self.loop.run(
             self.objective,
             self.theta,

@@ -133,7 +133,7 @@ def set_results(estimator, job):
     _check_saturation(estimator, job)
     estimator.converged_ = bool(journal.converged)
     estimator.stop_reason_ = journal.stop_reason
-    if journal.resume is not None:
+    if journal.resume is not None and not job.inference.is_evidence:
         continued = estimator.warm_start or job.incremental
         resume = journal.resume if continued else journal.resume.without_pairs()
         estimator._last_run = resume, job.random_state.get_state(), loop_settings(estimator)
@@ -209,10 +209,11 @@ def _summary(estimator, job):
     objective = job.objective.with_alpha(
         fitted_penalty(job.network, estimator.alpha, estimator.alpha_, estimator._penalties)
     )
-    spent = None if journal.resume is None else journal.resume.state
     if job.inference.is_evidence:  # whose steps are those of many short runs
         accepted = sum(step.accepted for step in journal.steps)
         spent = Spent(float(accepted), accepted) if accepted or diagnostics is True else None
+    else:
+        spent = None if journal.resume is None else journal.resume.state
     return summarise(diagnostics, objective, journal.theta, spent)
 
 
@@ -271,9 +272,11 @@ def warn_of_ending(estimator, job):
     """Warn of a fit that was interrupted or has not converged, with the way out."""
     journal = job.journal
     if journal.stop_reason == "interrupted":
+        kept = f"step {estimator.n_steps_}, the last one finished,"
+        if job.inference.found is not None:
+            kept = "the highest evidence so far"
         warnings.warn(
-            f"The fit was interrupted; the model of step {estimator.n_steps_}, the last one finished, is "
-            "kept. Set warm_start=True and call fit again to go on.",
+            f"The fit was interrupted; the model of {kept} is kept. Set warm_start=True and call fit again to go on.",
             stacklevel=_levels_to_the_user(),
         )
     elif journal.message:

@@ -1,13 +1,16 @@
 """A fit whose penalties and noise level are found by the evidence."""
 
 import math
-from dataclasses import replace
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from itertools import islice
+from typing import Any
 
 from sklearn.base import BaseEstimator
 
 from .laplace import Penalties
 from .scales import TargetUnits, natural_penalties
-from .search import Search
+from .search import Evidence, Search
 
 STARTS = 3.0, 0.1
 """Penalties of the starts relative to their natural scale, the strong one first. Strong ones may collapse to a linear
@@ -27,6 +30,25 @@ FAILURES = "diverged", "solver_failed"
 
 MAX_STEPS = 20
 """Steps tried per update until one is accepted."""
+
+
+@dataclass(frozen=True)
+class EvidenceResume:
+    """What another run of the search needs in order to go on.
+
+    Parameters
+    ----------
+    state : mapping of str to object
+        Where the search stood before its last update.
+    epochs : int
+        Epochs since then, which are taken again.
+    found : Evidence or None
+        The best evidence reported so far.
+    """
+
+    state: Mapping[str, Any]
+    epochs: int
+    found: Evidence | None
 
 
 class EvidenceLoop(BaseEstimator):
@@ -53,7 +75,7 @@ class EvidenceLoop(BaseEstimator):
         """Maximum number of epochs in all."""
         return len(self.starts) * self.newton.max_iter + _finishing_epochs(self.newton.max_iter)
 
-    def run(self, objective, theta, groups, random_state, report, penalties=None):
+    def run(self, objective, theta, groups, random_state, report, penalties=None, resume=None):
         """Search; yield a `Progress` after every epoch, the last one with its `stop_reason`.
 
         It is "converged" if the minimum is reached with the penalties found, and "evidence" if the evidence is highest
@@ -73,17 +95,24 @@ class EvidenceLoop(BaseEstimator):
             ``report(evidence)`` gets each `Evidence` that is better than those before, and the one that is kept.
         penalties : Penalties, default=None
             Those of an earlier fit to go on from, in place of the starts.
+        resume : EvidenceResume, default=None
+            `Progress.resume` of an earlier run on the same objective with the same arguments; the run goes on from
+            there, to the last bit.
         """
         network, units = objective.network, TargetUnits.of(objective)
+        found = None if resume is None else resume.found
 
         def to_user(evidence):
-            report(units.evidence_to_user(objective, evidence))
+            nonlocal found
+            found = units.evidence_to_user(objective, evidence)
+            report(found)
 
         start = units.theta_from_user(network, theta) if penalties else theta
         inside = penalties and units.penalties_from_user(groups, penalties)
         run = _Run(self, units.objective(objective), start, groups, random_state, to_user)
-        for progress in run.epochs(inside):
-            yield units.progress_to_user(network, progress)
+        for progress in run.epochs(inside, resume):
+            ending = EvidenceResume(run.before, run.epoch - run.before["epoch"], found)
+            yield replace(units.progress_to_user(network, progress), resume=ending)
 
 
 def _finishing_epochs(max_iter):
@@ -100,14 +129,38 @@ class _Run:
         self.max_iter = settings.newton.max_iter
         self.log_evidence = -math.inf
         self.epoch = self.n_steps = 0
+        self.searches, self.before = [], None
 
-    def epochs(self, penalties):
+    def epochs(self, penalties, resume):
+        """Yield a `Progress` after every epoch, without those that an earlier run has yielded."""
         strengths = self.settings.starts
         starts = [Penalties(c * self.natural.alpha, self.natural.beta) for c in strengths]
-        searches = [self._search(start) for start in ([penalties] if penalties else starts)]
-        for search in searches:
+        self.searches = [self._search(start) for start in ([penalties] if penalties else starts)]
+        if resume is not None:
+            self._restore(resume.state)
+        return islice(self._all_epochs(), 0 if resume is None else resume.epochs, None)
+
+    def _all_epochs(self):
+        for search in self.searches:
             yield from self._follow(search)
-        yield from self._finish(max(searches, key=lambda search: search.log_evidence))
+        yield from self._finish(max(self.searches, key=lambda search: search.log_evidence))
+
+    def _note(self):
+        """Note where the search stands, so that another run can go on from here."""
+        self.before = {
+            "searches": [search.state() for search in self.searches],
+            "log_evidence": self.log_evidence,
+            "epoch": self.epoch,
+            "n_steps": self.n_steps,
+        }
+
+    def _restore(self, state):
+        """Go back to where a search stood."""
+        for search, values in zip(self.searches, state["searches"]):
+            vars(search).update(values)
+        self.log_evidence, self.epoch, self.n_steps = (
+            state[name] for name in ("log_evidence", "epoch", "n_steps")
+        )
 
     def _search(self, penalties):
         newton = self.settings.newton
@@ -116,6 +169,7 @@ class _Run:
     def _follow(self, search):
         """Let a start go on until it ends or has had its epochs; report it if it is the best."""
         while not search.ended and search.epochs < self.max_iter:
+            self._note()
             wanted = 1 if search.updates else FIRST_STEPS
             budget = min(self.max_iter - search.epochs, MAX_STEPS)
             for progress in search.steps(self.random_state, wanted, budget):

@@ -157,6 +157,9 @@ class FixedPoint:
         return self._points[-1] + np.clip(change, -limit, limit)
 
 
+CHANGING = "theta", "penalties", "best", "ended", "updates", "epochs", "waited", "peak", "control"
+
+
 @dataclass
 class Search:
     """One start: parameters and penalties on their way; the only place where they change."""
@@ -180,6 +183,10 @@ class Search:
         has_noise = self.objective.network.loss.is_sum_of_squares
         self.held = HELD_UPDATES if has_noise else 0
         self.relaxation = 1.0 if has_noise else RELAXATION
+
+    def state(self):
+        """Return what changes along the way, by name; the values themselves never do."""
+        return {name: getattr(self, name) for name in CHANGING}
 
     @property
     def log_evidence(self):

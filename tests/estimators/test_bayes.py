@@ -302,7 +302,6 @@ def test_summary_of_the_hessian_holds_the_penalties_that_were_found(regressor):
         ({"alpha": "prior"}, '`alpha` must be a finite number >= 0, "auto", "evidence"'),
         ({"alpha": "evidence", "batch_size": 10}, '`batch_size` must be "auto" for alpha'),
         ({"alpha": "evidence", "early_stopping": True}, "`early_stopping` must be False for alpha"),
-        ({"alpha": "evidence", "checkpoint": "x"}, "`checkpoint` must be None for alpha"),
         ({"alpha": "evidence", "loss": "huber"}, "`loss` must be .* no other one is known"),
         ({"posterior": "full", "loss": "huber"}, "`loss` must be .* for posterior='full'"),
         ({"posterior": "kron"}, '`posterior` must be None, "full"'),

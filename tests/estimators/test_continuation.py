@@ -3,10 +3,12 @@
 import pickle
 import signal
 import warnings
+from dataclasses import fields
 
 import kills
 import numpy as np
 import pytest
+from sklearn.base import clone
 from sklearn.datasets import load_iris, make_friedman1, make_moons
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.model_selection import cross_val_score
@@ -14,12 +16,14 @@ from sklearn.preprocessing import StandardScaler
 
 from qnewton_sk import QNewtonClassifier, QNewtonRegressor, TrustRegion
 from qnewton_sk.estimators import checkpoint
+from qnewton_sk.inference import EvidenceLoop
+from qnewton_sk.inference.search import CHANGING, Search
 from qnewton_sk.optimize import newton
 
 IRIS_X, IRIS_Y = load_iris(return_X_y=True)
 IRIS_X = StandardScaler().fit_transform(IRIS_X)
 MOONS = make_moons(200, noise=0.2, random_state=0)
-FRIEDMAN_X, FRIEDMAN_Y = make_friedman1(150, random_state=0)
+FRIEDMAN = FRIEDMAN_X, FRIEDMAN_Y = make_friedman1(150, random_state=0)
 
 FITS = {
     "first-order steps": (QNewtonClassifier((8, 8), random_state=0, tol=1e-7), *MOONS),
@@ -149,6 +153,80 @@ def test_a_fit_goes_on_from_its_checkpoint_to_the_last_bit(name, epoch, tmp_path
     assert resumed.history_["backend"].tolist() == whole.history_["backend"].tolist()
     again, _, _ = new(name, max_iter=12, checkpoint=tmp_path / "fit.ckpt")
     assert same(fitted(again, X, y), whole)  # the fit had ended
+
+
+EVIDENCE = {
+    "noise": (
+        QNewtonRegressor((4,), alpha="evidence", posterior="full", random_state=0, max_iter=24),
+        FRIEDMAN,
+    ),
+    "classes, per input": (
+        QNewtonClassifier((3,), alpha="evidence_per_input", random_state=0, max_iter=16),
+        (IRIS_X, IRIS_Y),
+    ),
+}
+
+
+def ended_after(monkeypatch, error, counts):
+    """Let searches raise an error once so many epochs have been taken in all; return the list of these epochs."""
+    real, taken, counts = EvidenceLoop.run, [], list(counts)
+
+    def run(*args, **kwargs):
+        for progress in real(*args, **kwargs):
+            if counts and len(taken) == counts[0]:
+                counts.pop(0)
+                raise error
+            taken.append(progress)
+            yield progress
+
+    monkeypatch.setattr(EvidenceLoop, "run", run)
+    return taken
+
+
+@pytest.mark.parametrize("name", EVIDENCE)
+@pytest.mark.parametrize("share", [0.0, 0.1, 0.4, 0.6, 0.8, 0.95])
+def test_a_search_goes_on_from_its_checkpoint_to_the_last_bit(name, share, tmp_path, monkeypatch):
+    """Killed twice: in the first steps of a start, between two updates, in the second start, or in the last steps."""
+    monkeypatch.setattr(checkpoint, "SECONDS_BETWEEN_WRITES", 0.0)
+    model, (X, y) = EVIDENCE[name]
+    whole = fitted(clone(model), X, y)
+    model = clone(model).set_params(checkpoint=tmp_path / "fit.ckpt")
+    taken = ended_after(monkeypatch, Killed, (first := 1 + int(share * (whole.n_iter_ - 3)), first + 1))
+    for _ in range(2):
+        with pytest.raises(Killed):
+            fitted(clone(model), X, y)
+    for _ in range(2):  # the second time, the fit has ended
+        resumed = fitted(clone(model), X, y)
+        assert len(taken) == whole.n_iter_
+        assert same(resumed, whole)
+        assert resumed.loss_curve_ == whole.loss_curve_ and resumed.stop_reason_ == whole.stop_reason_
+        assert resumed.log_evidence_ == whole.log_evidence_
+        np.testing.assert_array_equal(resumed.alpha_, whole.alpha_)
+        np.testing.assert_array_equal(resumed.predict(X), whole.predict(X))
+
+
+@pytest.mark.parametrize("name", EVIDENCE)
+def test_an_interrupted_search_keeps_its_best_model_though_it_went_on_from_checkpoints(
+    name, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(checkpoint, "SECONDS_BETWEEN_WRITES", 0.0)
+    model, (X, y) = EVIDENCE[name]
+    with monkeypatch.context() as patch:
+        ended_after(patch, KeyboardInterrupt, [24])
+        with pytest.warns(UserWarning, match="the model of the highest evidence so far is kept"):
+            whole = fitted(clone(model), X, y)
+    assert whole.stop_reason_ == "interrupted" and whole.log_evidence_ is not None
+    ended_after(monkeypatch, KeyboardInterrupt, [22, 23, 24])
+    for _ in range(3):
+        with pytest.warns(UserWarning, match="interrupted"):
+            stopped = fitted(clone(model).set_params(checkpoint=tmp_path / "fit.ckpt"), X, y)
+    assert same(stopped, whole)
+    assert stopped.log_evidence_ == whole.log_evidence_
+
+
+def test_the_state_of_a_search_is_all_that_changes():
+    fixed = {"newton", "objective", "groups", "natural"}
+    assert {field.name for field in fields(Search)} == fixed | set(CHANGING)
 
 
 @pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="the system has no SIGKILL")
