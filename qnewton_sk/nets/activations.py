@@ -44,13 +44,19 @@ class Activation:
     glorot_factor: float = 6.0
 
 
-def tanh(z: Array, out: Array | None = None) -> Array:
-    """Return tanh(z) = 1 - 2 / (e^(2 z) + 1) with an absolute error of one rounding of 1.
+SMALL_SIZE = 2**12
+"""Numbers up to which numpy's tanh takes less time in double precision than the five calls that replace it."""
 
-    Without AVX-512 this takes half the time of numpy's tanh in double precision and two thirds in single precision
-    (6.5 and 14 ns, 1.8 and 2.7 ns per number on an AMD EPYC). The exponential may overflow, which gives exactly 1; the
-    caller ignores the warning.
+
+def tanh(z: Array, out: Array | None = None) -> Array:
+    """Return tanh(z): numpy's, or for large arrays in double precision 1 - 2 / (e^(2 z) + 1), to a rounding of 1.
+
+    Without AVX-512, numpy's takes up to 1.6 times as long for those; in single precision it is up to four times as
+    fast (numpy 2.5 on an AMD EPYC). The exponential may overflow, which gives exactly 1; the caller ignores the
+    warning.
     """
+    if z.dtype != np.float64 or z.size <= SMALL_SIZE:
+        return np.tanh(z, out=out)
     out = np.multiply(z, 2.0, out=out)
     np.exp(out, out=out)
     out += 1.0

@@ -171,7 +171,7 @@ class Objective(BaseObjective):
         return other
 
     def single(self) -> "Objective":
-        """Return the same objective in single precision, made once.
+        """Return the same objective in single precision, made once; its samples are cut into the same chunks.
 
         It shares X, and keeps the inputs of its first layer only if they fit into the memory for the passes. Numbers
         that exceed single precision become infinite.
@@ -182,6 +182,7 @@ class Objective(BaseObjective):
             same = self.weight, self.alpha, self.chunk_bytes, np.float32, self.chunk_bytes
             whole = self.total_weight, self.share
             self._single = type(self)(self.network, self.X, targets, *same, *whole)
+            self._single._slices, self._single._inputs = self._slices, [None] * self.n_chunks
         return self._single
 
     def _at(self, theta: Array) -> Any:

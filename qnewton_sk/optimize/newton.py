@@ -219,7 +219,7 @@ class _Epochs:
         if closes:
             state = changed(state, policy=self.policy.exhausted(state.policy), is_closing=True)
         after, record, end = self._take(self.objective, state)
-        if closes or after.point is state.point:
+        if closes or after.theta is state.theta:
             since = dict(attempts=here.attempts + 1)
         else:
             # matrices cannot be pickled

@@ -75,6 +75,18 @@ class CurvaturePairs:
         return direction
 
 
+class InSingle:
+    """An objective evaluated in single precision, for parameters and gradients in double."""
+
+    def __init__(self, objective):
+        self.objective = objective.single()
+
+    def value_and_grad(self, theta):
+        """Return objective and gradient at parameters that are rounded."""
+        value, gradient = self.objective.value_and_grad(theta.astype(np.float32))
+        return value, gradient.astype(theta.dtype)
+
+
 SUFFICIENT_DECREASE, SUFFICIENT_CURVATURE = 1e-4, 0.9
 """Constants of the Wolfe conditions for quasi-Newton directions (Nocedal and Wright 2006, section 3.1)."""
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from qnewton_sk.systems import SolveStatus
 
-from .quasi_newton import CurvaturePairs
+from .quasi_newton import CurvaturePairs, InSingle
 from .records import changed
 from .step_control import ControlState
 
@@ -168,7 +168,8 @@ class LoopState:
     step : int
         Number of steps taken.
     gradients : float
-        Gradients computed so far; an objective without its gradient counts as half of one.
+        Gradients computed so far; an objective without its gradient counts as half of one, and so does a gradient in
+        single precision.
     scale : tuple of float
         Norm of the gradient and absolute objective at the start, None before they are known.
     newton_steps : int
@@ -189,6 +190,8 @@ class LoopState:
         Quasi-Newton pairs (a workspace that accepted steps write to).
     gradient_seconds, hessian_seconds : float
         Measured time that no record holds yet.
+    single : bool or None
+        Whether the objective at the point is that of single precision; None until a quasi-Newton step decides.
     """
 
     theta: np.ndarray
@@ -209,18 +212,31 @@ class LoopState:
     pairs: CurvaturePairs | None = None
     gradient_seconds: float = 0.0
     hessian_seconds: float = 0.0
+    single: bool | None = None
 
     def evaluated(self, objective):
         """Return the state with objective and gradient at `theta`."""
         if self.point is not None:
             return self
         start = time.perf_counter()
-        point = Point(self.theta, *objective.value_and_grad(self.theta))
+        point = Point(self.theta, *self.in_precision(objective).value_and_grad(self.theta))
         seconds = self.gradient_seconds + time.perf_counter() - start
         scale = (point.norm, abs(point.value)) if self.scale is None else self.scale
-        return changed(
-            self, point=point, gradient_seconds=seconds, gradients=self.gradients + 1.0, scale=scale
-        )
+        gradients = self.gradients + self.gradient_cost
+        return changed(self, point=point, gradient_seconds=seconds, gradients=gradients, scale=scale)
+
+    @property
+    def gradient_cost(self):
+        """What a gradient in the precision of the state counts: its bytes and operations, by those of the data's."""
+        return 0.5 if self.single else 1.0
+
+    def in_precision(self, objective):
+        """Return the objective in the precision of the state."""
+        return InSingle(objective) if self.single else objective
+
+    def in_double(self, objective):
+        """Return the state with its point evaluated in the precision of the data."""
+        return changed(self, point=None, single=False).evaluated(objective) if self.single else self
 
     def moved(self, objective, theta, value, gradient=None, **changes):
         """Return the state at new parameters whose objective, and maybe gradient, is known, with other changes."""
@@ -242,8 +258,8 @@ class LoopState:
     def scaled_down(self, exponent):
         """Return the state of a run that starts at the parameters divided by two to the `exponent`."""
         theta = np.ldexp(self.theta, -exponent)
-        return changed(self, theta=theta, point=None, scale=None, policy=None)
+        return changed(self, theta=theta, point=None, scale=None, policy=None, single=None)
 
     def without_point(self):
         """Return the state for another objective, such as the next mini-batch; pairs of two objectives do not mix."""
-        return changed(self, point=None, blocks=None, indefinite=False, pairs=None)
+        return changed(self, point=None, blocks=None, indefinite=False, pairs=None, single=None)

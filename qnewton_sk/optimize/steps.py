@@ -41,6 +41,15 @@ SADDLE_ADVICE = (
 )
 
 
+MAX_SINGLE_ERROR = 1e-4
+"""Relative error of objective and gradient at the start up to which early steps are taken in single precision: its
+rounding errors are a hundredth of that, unless numbers leave its range or cancel."""
+
+MIN_SINGLE_DECREASE, MIN_SINGLE_GRADIENT = 1e-5, 1e-4
+"""Relative decrease of the objective in a step, and norm of the gradient relative to that at the start, at which early
+steps go over to double precision: rounding errors of single precision, some 1e-7, are then a few per cent of the
+decrease, or a thousandth of the gradient."""
+
 BLANK = StepRecord(0, "", math.nan, math.nan, math.nan, math.nan, False)
 """Record that those of the steps are made from, in half the time that the constructor of a frozen dataclass takes."""
 
@@ -102,21 +111,31 @@ class QuasiNewtonStep:
 
     def take(self, objective, state):
         """Return the next state, the record and the ending."""
-        point = state.point
+        if state.single is None:
+            state = _with_precision(objective, state)
         if state.pairs is None:
-            state = changed(state, pairs=CurvaturePairs(point.theta.size, point.theta.dtype))
-        if point.has_gradient_below(self.tol):
-            return self._hand_over(state)
-        direction = state.pairs.direction(point.gradient)
+            state = changed(state, pairs=CurvaturePairs(state.theta.size, state.theta.dtype))
+        if state.point.has_gradient_below(self.tol):
+            state = state.in_double(objective)
+            if state.point.has_gradient_below(self.tol):
+                return self._hand_over(state)
+        point, direction = state.point, state.pairs.direction(state.point.gradient)
         start = time.perf_counter()
-        found, gradients = wolfe_search(objective, point.theta, point.value, point.gradient, direction)
+        where = state.in_precision(objective)
+        found, gradients = wolfe_search(where, point.theta, point.value, point.gradient, direction)
         seconds = state.gradient_seconds + time.perf_counter() - start
-        spent = dict(gradients=state.gradients + gradients, gradient_seconds=seconds)
+        cost = state.gradients + state.gradient_cost * gradients
+        spent = dict(gradients=cost, gradient_seconds=seconds)
         if found is None:
-            return self._hand_over(changed(state, **spent))
+            state = changed(state, **spent)
+            return (
+                self.take(objective, state.in_double(objective)) if state.single else self._hand_over(state)
+            )
         length, theta, value, gradient = found
         policy = self.policy.after(state.policy, point.value, value, gradients)
         after = state.moved(objective, theta, value, gradient, policy=policy, gradients=spent["gradients"])
+        if state.single and _is_too_fine(state, after):
+            after = after.in_double(objective)
         record = record_of(state, after, "first_order", True, length, gradient_seconds=seconds)
         return after, record, None
 
@@ -127,6 +146,26 @@ class QuasiNewtonStep:
         after = changed(state.billed(), pairs=None, policy=policy, is_closing=small)
         arrived = self.may_end and small
         return after, record_of(state, after, "first_order", False, 0.0), CONVERGED if arrived else None
+
+
+def _with_precision(objective, state):
+    """Return the state in single precision if that is faster, and agrees with double precision here."""
+    if not getattr(objective, "is_faster_in_single", False):
+        return changed(state, single=False)
+    point, trial = state.point, changed(state, point=None, single=True).evaluated(objective)
+    error = trial.point.gradient - point.gradient
+    agrees = (
+        abs(trial.point.value - point.value) <= MAX_SINGLE_ERROR * abs(point.value)
+        and math.sqrt(error.dot(error)) <= MAX_SINGLE_ERROR * point.norm
+    )
+    return trial if agrees else changed(state, single=False, gradients=trial.gradients)
+
+
+def _is_too_fine(before, after):
+    """Whether a step in single precision, or the gradient after it, is so small that rounding begins to show."""
+    decrease = before.point.value - after.point.value
+    is_small = decrease <= MIN_SINGLE_DECREASE * abs(after.point.value)
+    return is_small or after.point.norm <= MIN_SINGLE_GRADIENT * before.scale[0]
 
 
 @dataclass(frozen=True)
@@ -158,6 +197,7 @@ class NewtonStep:
 
     def take(self, objective, state):
         """Return the next state, the record and the ending."""
+        state = state.in_double(objective)
         is_retry = state.blocks is not None  # which uses the products of the first try again
         state = self._with_blocks(objective, state)
         solve = solve_step(self.stages, state, self._forcing(state), self.max_products)

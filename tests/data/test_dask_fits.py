@@ -65,7 +65,10 @@ def chunked(array, rows=UNEVEN, columns=None):
 def test_the_loss_curve_is_that_of_numpy(make, y, steps):
     alone = fitted(make, X, y, **STEPS[steps])
     together = fitted(make, chunked(X), chunked(y), **STEPS[steps])
-    assert together.loss_curve_ == pytest.approx(alone.loss_curve_, rel=1e-10)
+    # early steps are taken in single precision
+    assert together.loss_curve_ == pytest.approx(
+        alone.loss_curve_, rel=1e-5 if steps == "first-order" else 1e-10
+    )
     assert together.schedule_ == alone.schedule_
     assert together.n_features_in_ == 5
 
@@ -103,7 +106,7 @@ class Sum(BaseObjective):
 
     def single(self):
         if self._single is None:
-            self._single = Sum(self.whole.single(), self.size)
+            self._single = Sum(self.whole.single(), self.size).with_alpha(self.alpha)
         return self._single
 
 

@@ -27,6 +27,7 @@ FRIEDMAN = FRIEDMAN_X, FRIEDMAN_Y = make_friedman1(150, random_state=0)
 
 FITS = {
     "first-order steps": (QNewtonClassifier((8, 8), random_state=0, tol=1e-7), *MOONS),
+    # of a size at which early steps are taken in single precision
     "a closing step": (QNewtonClassifier((16, 16), random_state=0, tol=1e-7), *MOONS),
     "a first step that is rejected": (
         QNewtonRegressor(
@@ -120,7 +121,7 @@ def test_weights_set_by_hand_are_where_a_warm_start_begins():
 
 # -- checkpoints ---------------------------------------------------------------------------------------------
 
-RESUMED = ["first-order steps", "Hessian", "Gauss-Newton", "batches"]
+RESUMED = ["first-order steps", "a closing step", "Hessian", "Gauss-Newton", "batches"]
 
 
 class Killed(BaseException):
