@@ -36,6 +36,18 @@ FITS = {
         FRIEDMAN_X,
         FRIEDMAN_Y,
     ),
+    "a step that is rejected after early ones": (
+        QNewtonRegressor(
+            (16, 16),
+            random_state=0,
+            tol=0.0,
+            curvature="hessian",
+            first_order_steps=3,
+            step_control=TrustRegion(radius=1e6),
+        ),
+        FRIEDMAN_X,
+        FRIEDMAN_Y,
+    ),
     "Hessian": (QNewtonClassifier((6,), curvature="hessian", random_state=1, tol=1e-9), IRIS_X, IRIS_Y),
     "Gauss-Newton": (QNewtonRegressor((6,), random_state=0, tol=0.0), FRIEDMAN_X, FRIEDMAN_Y),
     "conjugate gradients": (
@@ -72,7 +84,7 @@ def new(name, **settings):
 
 
 @pytest.mark.parametrize("name", FITS)
-@pytest.mark.parametrize("pieces", [(4, 4), (1, 6, 1), (2, 3, 3), (3, 5)])
+@pytest.mark.parametrize("pieces", [(4, 4), (5, 3), (1, 6, 1), (2, 3, 3), (3, 5)])
 def test_a_warm_start_goes_on_as_if_the_fit_had_not_ended(name, pieces):
     whole, X, y = new(name, max_iter=sum(pieces))
     fitted(whole, X, y)

@@ -8,9 +8,13 @@ from sklearn.datasets import load_digits, make_moons
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.preprocessing import StandardScaler
 
-from qnewton_sk import QNewtonClassifier, QNewtonRegressor
-from qnewton_sk.nets import Objective
+from qnewton_sk import QNewtonClassifier, QNewtonRegressor, TrustRegion
+from qnewton_sk.curvature import AutoCurvature
+from qnewton_sk.nets import Network, Objective, resolve_activation
+from qnewton_sk.nets.losses import LogisticCrossEntropy
 from qnewton_sk.optimize import quasi_newton
+from qnewton_sk.optimize.state import LoopState
+from qnewton_sk.optimize.steps import QuasiNewtonStep
 
 MOONS = make_moons(400, noise=0.3, random_state=0)
 DIGITS = load_digits(return_X_y=True)
@@ -69,6 +73,42 @@ def test_targets_beyond_the_range_of_single_precision_stay_in_double(precisions)
     assert model.loss_curve_[-1] < model.loss_curve_[0]
 
 
+class Rounded:
+    """Half the sum of squares; in single precision, value and gradient have relative errors."""
+
+    is_faster_in_single = True
+
+    def __init__(self, value_error=0.0, gradient_error=0.0):
+        self.value_error, self.gradient_error = value_error, gradient_error
+
+    def single(self):
+        return self
+
+    def value_and_grad(self, theta):
+        value, gradient = 0.5 * float(theta @ theta), theta.copy()
+        if theta.dtype == np.float64:
+            return value, gradient
+        return value * (1 + self.value_error), gradient * (1 + self.gradient_error)
+
+
+@pytest.mark.parametrize(
+    "errors, agrees",
+    [((1e-6, -1e-6), True), ((1e-3, 0.0), False), ((0.0, 1e-3), False), ((np.nan, 0.0), False)],
+)
+def test_single_precision_is_kept_if_it_agrees_at_the_start(errors, agrees):
+    objective = Rounded(*errors)
+    state = LoopState(np.arange(1.0, 4.0), TrustRegion().initial()).evaluated(objective)
+    after = QuasiNewtonStep(OneStep(), 1e-9).take(objective, state)[0]
+    assert after.single == agrees
+
+
+class OneStep:
+    """A policy that takes whatever a step has gained."""
+
+    def after(self, state, before, after, gradients):
+        return state
+
+
 def test_a_search_that_fails_in_single_precision_is_taken_again_in_double(monkeypatch):
     """A line search that finds nothing because of rounding must not end the early phase."""
     real, failed = quasi_newton.wolfe_search, []
@@ -95,3 +135,41 @@ def test_losses_of_early_steps_are_those_of_double_precision_to_six_digits(preci
         assert precisions[-1] == np.float32
         theta = network.pack(net.coefs_, net.intercepts_, float)
         assert net.loss_curve_[-1] == pytest.approx(objective.value(theta), rel=1e-6)
+
+
+def test_a_gradient_that_single_precision_takes_for_zero_ends_nothing(monkeypatch):
+    real, calls = quasi_newton.InSingle.value_and_grad, []
+
+    def rounded(self, theta):
+        calls.append(theta)
+        value, gradient = real(self, theta)
+        return value, gradient * (len(calls) < 4)
+
+    monkeypatch.setattr(quasi_newton.InSingle, "value_and_grad", rounded)
+    # small at the start, so that it is not for its size that the gradient is taken to double precision
+    monkeypatch.setattr("qnewton_sk.optimize.steps.MIN_SINGLE_GRADIENT", -1.0)
+    model = fitted(QNewtonClassifier, *MOONS, max_iter=12)
+    assert len(calls) == 4
+    assert model.history_["phase"].tolist() == ["first_order"] * 11 + ["newton"]
+
+
+def test_a_newton_step_begins_in_double_precision(precisions):
+    model = fitted(QNewtonClassifier, *MOONS, max_iter=8, diagnostics=False)
+    assert model.history_["phase"].tolist() == ["first_order"] * 7 + ["newton"]
+    assert [dtype == np.float32 for dtype in precisions[-3:]] == [True, False, False]
+
+
+def test_a_gradient_in_single_precision_counts_as_half_of_one(precisions):
+    X, y = MOONS
+    network = Network((2, 16, 1), [resolve_activation("tanh")], LogisticCrossEntropy())
+    policy, theta = AutoCurvature(), network.initial(np.random.RandomState(0))
+    for rows, is_single in ((400, True), (50, False)):
+        objective = Objective(network, X[:rows], y[:rows, None].astype(float))
+        precisions.clear()
+        start = LoopState(theta, TrustRegion().initial(), policy=policy.initial(objective, False))
+        state = start.evaluated(objective)
+        for _ in range(3):
+            state, record, _ = QuasiNewtonStep(policy, 1e-9).take(objective, state)
+            assert record.accepted and state.single == is_single
+        assert state.gradients == sum(0.5 if dtype == np.float32 else 1.0 for dtype in precisions)
+        assert len(precisions) >= 4 + is_single

@@ -588,7 +588,8 @@ def test_first_order_steps_alone_find_a_minimum_that_they_claim(seed, control):
 @pytest.mark.parametrize("case", [NETS[2], LOSSES[1], LOSSES[4], LOSSES[6]], ids=str)
 def test_auto_begins_with_first_order_steps_and_ends_with_newtons(case):
     objective = case.objective()
-    progress, records = run(objective, case.theta(), None, AutoCurvature(), max_iter=400, tol=1e-6)
+    settings = dict(max_iter=400, tol=1e-6, n_iter_no_change=50)
+    progress, records = run(objective, case.theta(), None, AutoCurvature(), **settings)
     phases = [r.phase for r in records]
     assert phases == sorted(phases)  # "first_order" < "newton"
     assert progress[-1].converged
