@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from itertools import product
 from math import inf, nan
 from numbers import Real
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
@@ -79,15 +79,6 @@ class QuantumResources:
         return hardware.gate_seconds + toffolis * hardware.effective_toffoli_seconds
 
 
-class _Charges(NamedTuple):
-    """What a solve is priced with: query model and assumptions, the error of each solve, and alpha."""
-
-    model: QueryModel
-    assumptions: QuantumAssumptions
-    solve_tol: float
-    alpha: float
-
-
 class QuantumCost(CostModel):
     """Predicted time of one solve by a quantum linear solver.
 
@@ -151,11 +142,13 @@ class QuantumCost(CostModel):
             With the reason of `rejection_reason` if the solve cannot be priced, or if a setting is unknown.
         """
         resources, hardware = self.resources(facts, tol), hardware_named(self.hardware)
-        solve_seconds, measurement_seconds = _seconds(resources, hardware)
+        query_seconds = resources.query_seconds(hardware)
+        solve_seconds = resources.total_queries * query_seconds
+        measurement_seconds = resources.measurements * hardware.effective_readout_seconds
         terms = {
             **vars(resources),
             "gate_seconds": hardware.gate_seconds,
-            "gates_per_query": resources.query_seconds(hardware) / hardware.gate_seconds,
+            "gates_per_query": query_seconds / hardware.gate_seconds,
             "total_queries": resources.total_queries,
             "solve_seconds": solve_seconds,
             "measurement_seconds": measurement_seconds,
@@ -172,10 +165,11 @@ class QuantumCost(CostModel):
         ValueError
             With the reason of `rejection_reason` if the solve cannot be priced, or if a setting is unknown.
         """
-        reason, charges = self._examined(facts, tol)
-        if reason or charges is None or facts.kappa is None:
+        reason = self.rejection_reason(facts, tol)
+        if reason or facts.kappa is None:
             raise ValueError(reason)
-        model, charged, solve_tol, alpha = charges
+        model, charged = query_model(self.queries, "queries"), resolve_assumptions(self.assumptions)
+        solve_tol, alpha = _solve_tol(charged, model, tol), _alpha(charged, facts)
         n, d = facts.n, facts.n if facts.row_nonzeros is None else facts.row_nonzeros
         delta, probability = charged.readout_tol or solve_tol, success_probability(solve_tol)
         copies, rounds = READOUTS[charged.readout](n, delta), refinement_rounds(tol, solve_tol)
@@ -208,19 +202,15 @@ class QuantumCost(CostModel):
         ValueError
             If a setting of this part is unknown or out of range.
         """
-        return self._examined(facts, tol)[0]
-
-    def _examined(self, facts: SystemFacts, tol: float) -> tuple[str | None, _Charges | None]:
-        """Return the reason of a rejection or None, and what the price follows from if it could be told."""
         if facts.kappa is None:
-            return "the condition number is not known; set `condition_number` to an estimator", None
+            return "the condition number is not known; set `condition_number` to an estimator"
         if not (isinstance(tol, Real) and 0 < tol < 1):
-            return f"`tol` must be in (0, 1); got {tol!r}", None
+            return f"`tol` must be in (0, 1); got {tol!r}"
         model, charged = query_model(self.queries, "queries"), resolve_assumptions(self.assumptions)
         solve_tol, alpha = _solve_tol(charged, model, tol), _alpha(charged, facts)
-        reason = argument_rejection_reason(facts.kappa, solve_tol, alpha)
-        reason = reason or model.rejection_reason(facts.kappa, solve_tol, alpha)
-        return reason, _Charges(model, charged, solve_tol, alpha)
+        return argument_rejection_reason(facts.kappa, solve_tol, alpha) or model.rejection_reason(
+            facts.kappa, solve_tol, alpha
+        )
 
     def break_even_gate_time(self, facts: SystemFacts, tol: float, classical_seconds: float) -> float:
         """Return the gate time in seconds at which this solve would take `classical_seconds`.
@@ -249,19 +239,12 @@ class QuantumCost(CostModel):
         >>> f"{QuantumCost().break_even_gate_time(facts, 1e-2, lu_seconds):.1e}"
         '1.3e-07'
         """
-        hardware = hardware_named(self.hardware)
-        gate_times = sum(_seconds(self.resources(facts, tol), hardware)) / hardware.gate_seconds
+        gate_times = self(facts, tol).seconds / hardware_named(self.hardware).gate_seconds
         return float(classical_seconds) / gate_times if gate_times < inf else 0.0
 
     def _assumptions_label(self) -> str:
         named = isinstance(self.assumptions, str)
         return f"assumptions {self.assumptions!r}" if named else "custom assumptions"
-
-
-def _seconds(resources: QuantumResources, hardware: QuantumHardware) -> tuple[float, float]:
-    """Return the times of the solves and of the measurements."""
-    solves = resources.total_queries * resources.query_seconds(hardware)
-    return solves, resources.measurements * hardware.effective_readout_seconds
 
 
 def _alpha(assumptions: QuantumAssumptions, facts: SystemFacts) -> float:
