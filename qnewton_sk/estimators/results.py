@@ -190,10 +190,18 @@ def fitted_like(estimator, mlp):
 
 def _final_loss(estimator, job):
     """The objective at the end; a mean over mini-batches, each after a step of its own, would be too low."""
-    losses, in_batches = job.journal.losses, not isinstance(estimator.batch_size, str)
-    if losses and (job.journal.stop_reason == "error" or estimator.early_stopping or not in_batches):
-        return losses[-1]
-    return job.objective.value(job.journal.theta)
+    journal, is_exact = job.journal, isinstance(estimator.batch_size, str) and not _ends_in_single(job)
+    if journal.losses and (journal.stop_reason == "error" or estimator.early_stopping or is_exact):
+        return journal.losses[-1]
+    return job.objective.value(journal.theta)
+
+
+def _ends_in_single(job):
+    """Whether the last step was an early one, in single precision."""
+    journal = job.journal
+    if job.inference.is_evidence or not journal.steps or journal.steps[-1].phase != "first_order":
+        return False
+    return journal.resume is not None and bool(journal.resume.state.single)
 
 
 def _summary(estimator, job):

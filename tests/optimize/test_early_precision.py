@@ -135,6 +135,7 @@ def test_losses_of_early_steps_are_those_of_double_precision_to_six_digits(preci
         assert precisions[-1] == np.float32
         theta = network.pack(net.coefs_, net.intercepts_, float)
         assert net.loss_curve_[-1] == pytest.approx(objective.value(theta), rel=1e-6)
+        assert net.loss_ == objective.value(theta) != net.loss_curve_[-1]
 
 
 def test_a_gradient_that_single_precision_takes_for_zero_ends_nothing(monkeypatch):
