@@ -412,7 +412,8 @@ class QNewtonRegressor(RegressorMixin, QNewtonBase):
         unit = max(scale_of(targets), scale_of(prediction))
         if unit != 1.0:
             targets, prediction = targets / unit, prediction / unit
-        with np.errstate(over="ignore"):  # of a share of a variance that is next to nothing: minus infinity
+        # of a share of a variance that is next to nothing: minus infinity, or NaN with weights of such a size
+        with np.errstate(over="ignore", invalid="ignore"):
             return r2_score(targets, prediction, sample_weight=weight)
 
     def _check_validation_size(self, n_samples):
