@@ -211,7 +211,7 @@ def same_losses(client_of, X, y):
     import dask.array as da
 
     settings = dict(
-        hidden_layer_sizes=(8,), max_iter=3, first_order_steps=3, random_state=0, diagnostics=False
+        hidden_layer_sizes=(8,), curvature="gauss_newton", max_iter=3, random_state=0, diagnostics=False
     )
     with quiet(), client_of(2):
         rows = -(-len(X) // 5)

@@ -22,6 +22,9 @@ TEMPORARY_BYTES = 2**26
 """Memory for the columns of G^T that exist at a time for a Gram matrix, in bytes: at N = 10^4 these are still 10^3
 columns, with which the product runs at full speed."""
 
+GRAM_BYTES = 2**22
+"""Size up to which the Gram matrix of a layer's derivatives is kept: every layer of a deep net has one."""
+
 
 @dataclass(frozen=True)
 class LayerRows:
@@ -38,9 +41,17 @@ class LayerRows:
     inputs: Array
     derivatives: Array
 
-    @cached_property
+    @property
     def gram(self) -> Array:
-        """Gram matrix of the derivatives, shape (R n, R n); penalties do not change it."""
+        """Gram matrix of the derivatives, shape (R n, R n); penalties do not change it, and small ones are kept."""
+        _, R, n = self.derivatives.shape
+        return self._kept_gram if self.derivatives.itemsize * (R * n) ** 2 <= GRAM_BYTES else self._gram()
+
+    @cached_property
+    def _kept_gram(self) -> Array:
+        return self._gram()
+
+    def _gram(self) -> Array:
         flat = self.derivatives.reshape(len(self.derivatives), -1)
         return flat.T @ flat
 

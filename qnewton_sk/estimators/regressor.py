@@ -155,7 +155,7 @@ class QNewtonRegressor(RegressorMixin, QNewtonBase):
     best_loss_ : float or None
         Lowest of `loss_curve_`; None under early stopping.
     loss_curve_ : list of float
-        Training objective after each epoch, to six digits where the step was taken in single precision; over
+        Training objective after each epoch, to five digits where the step was taken in single precision; over
         mini-batches, the mean of their objectives after their steps.
     validation_scores_ : list of float or None
         R^2 on the validation set after each epoch; None without one.

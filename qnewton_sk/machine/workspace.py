@@ -34,7 +34,7 @@ class Workspace:
 
 
 def workspaces_of(objective, count):
-    """Return `count` workspaces, one per thread, which the objective keeps for its curvature."""
+    """Return `count` workspaces, one per thread, which the objective keeps for its gradients and its curvature."""
     kept = objective.memo.setdefault("workspaces", [])
     kept += [Workspace(objective.dtype) for _ in range(count - len(kept))]
     return kept[:count]

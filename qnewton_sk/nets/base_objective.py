@@ -18,11 +18,6 @@ MOMENT_BYTES = 2**24
 """Temporary memory for the moments of the data."""
 
 
-MIN_SINGLE_SIZE = 2**12
-"""Samples times units from which on a gradient in single precision takes at most three quarters of the time; below, the
-calls of Python are most of it."""
-
-
 class BaseObjective(ABC):
     """J(theta), a sum over samples plus the L2 penalty.
 
@@ -54,6 +49,8 @@ class BaseObjective(ABC):
     penalties: Array
     dtype: np.dtype[Any]
     _single: Any
+    is_faster_in_single = False
+    """Whether gradients take clearly less time in single precision, by the number of operations."""
     shares_penalty = False
     """Whether a batch has its share of the penalty, so that its step minimises the same sum; else it has all of it, as
     in scikit-learn."""
@@ -89,11 +86,6 @@ class BaseObjective(ABC):
     @abstractmethod
     def single(self) -> "BaseObjective":
         """Return the same objective in single precision, made once."""
-
-    @property
-    def is_faster_in_single(self) -> bool:
-        """Whether gradients take clearly less time in single precision, by the number of operations."""
-        return self.dtype == np.float64 and self.n_samples * sum(self.network.widths[1:]) >= MIN_SINGLE_SIZE
 
     def value(self, theta: Array) -> float:
         """Return J(theta)."""

@@ -192,6 +192,10 @@ class Huber(Loss):
         return (np.abs(z - y) <= HUBER_EPSILON).astype(z.dtype) / z.shape[1]
 
 
+BUILT_IN = SoftmaxCrossEntropy, LogisticCrossEntropy, SquaredError, Poisson, Huber
+"""The losses of this package."""
+
+
 class CustomLoss(Loss):
     """A loss from a callable ``loss(y, z) -> (n,)`` written with autograd.numpy.
 

@@ -17,8 +17,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from .activations import Activation
-from .losses import Loss
+from .activations import ACTIVATIONS, Activation
+from .losses import BUILT_IN, Loss
 
 Array = NDArray[Any]
 
@@ -51,6 +51,12 @@ class Network:
         self.layer_slices = tuple(slice(a, b) for a, b in zip(ends, ends[1:]))
         self._shapes = tuple((i + 1, o) for i, o in zip(self.widths, self.widths[1:]))
         self.n_params: int = ends[-1]
+
+    @cached_property
+    def is_built_in(self) -> bool:
+        """Whether loss and activations are all of this package, and thereby known to work in any precision."""
+        activations = all(f in ACTIVATIONS.values() for f in self.activations)
+        return type(self.loss) in BUILT_IN and activations
 
     @property
     def n_layers(self) -> int:

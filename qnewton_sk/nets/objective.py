@@ -34,6 +34,10 @@ over them need not go to memory."""
 INPUT_BYTES = 2**31
 """Memory up to which the inputs of the first layer are kept, a copy of X with units first: every pass needs them."""
 
+MIN_SINGLE_SIZE = 2**12
+"""Samples times units from which on a gradient in single precision takes at most three quarters of the time; below, the
+calls of Python are most of it."""
+
 PARTIAL_SUMS = 8
 """Number of partial gradients that are added up in the end. It, and not the number of threads, says which chunks are
 added to which, so that losses and gradients are the same to the last bit on any number of threads."""
@@ -184,6 +188,17 @@ class Objective(BaseObjective):
             self._single = type(self)(self.network, self.X, targets, *same, *whole)
             self._single._slices, self._single._inputs = self._slices, [None] * self.n_chunks
         return self._single
+
+    @property
+    def is_faster_in_single(self) -> bool:  # type: ignore[override]
+        """Whether gradients take clearly less time in single precision, by the number of operations.
+
+        Inputs that are sparse or not kept would be converted for every gradient, and functions of a user may not work.
+        """
+        if self.dtype != np.float64 or sparse.issparse(self.X) or not self.network.is_built_in:
+            return False
+        kept = self.keeps_inputs and 4 * self.X.shape[0] * self.X.shape[1] <= self.chunk_bytes * self.share
+        return kept and self.n_samples * sum(self.network.widths[1:]) >= MIN_SINGLE_SIZE
 
     def _at(self, theta: Array) -> Any:
         """Return the passes at theta, None for those still to be done; they are kept if there is room."""

@@ -261,5 +261,8 @@ class LoopState:
         return changed(self, theta=theta, point=None, scale=None, policy=None, single=None)
 
     def without_point(self):
-        """Return the state for another objective, such as the next mini-batch; pairs of two objectives do not mix."""
-        return changed(self, point=None, blocks=None, indefinite=False, pairs=None, single=None)
+        """Return the state for another objective, such as the next mini-batch; pairs of two objectives do not mix.
+
+        Single precision is not tried again: on every batch, that would cost more than it could save.
+        """
+        return changed(self, point=None, blocks=None, indefinite=False, pairs=None, single=False)

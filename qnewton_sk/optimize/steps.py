@@ -45,10 +45,10 @@ MAX_SINGLE_ERROR = 1e-4
 """Relative error of objective and gradient at the start up to which early steps are taken in single precision: its
 rounding errors are a hundredth of that, unless numbers leave its range or cancel."""
 
-MIN_SINGLE_DECREASE, MIN_SINGLE_GRADIENT = 1e-5, 1e-4
-"""Relative decrease of the objective in a step, and norm of the gradient relative to that at the start, at which early
-steps go over to double precision: rounding errors of single precision, some 1e-7, are then a few per cent of the
-decrease, or a thousandth of the gradient."""
+MIN_SINGLE_DECREASE, MIN_SINGLE_GRADIENT, MIN_SINGLE_VALUE = 1e-5, 1e-4, 1e-3
+"""Relative decrease of the objective in a step, and gradient and objective relative to those at the start, at which
+early steps go over to double precision. Rounding errors of single precision, some 1e-7, are then a few per cent of the
+decrease, a thousandth of the gradient, or, where outputs and targets cancel, 1e-7 sqrt(1000) of a sum of squares."""
 
 BLANK = StepRecord(0, "", math.nan, math.nan, math.nan, math.nan, False)
 """Record that those of the steps are made from, in half the time that the constructor of a frozen dataclass takes."""
@@ -163,9 +163,12 @@ def _with_precision(objective, state):
 
 def _is_too_fine(before, after):
     """Whether a step in single precision, or the gradient after it, is so small that rounding begins to show."""
-    decrease = before.point.value - after.point.value
-    is_small = decrease <= MIN_SINGLE_DECREASE * abs(after.point.value)
-    return is_small or after.point.norm <= MIN_SINGLE_GRADIENT * before.scale[0]
+    point, (first_norm, first_value) = after.point, before.scale
+    return (
+        before.point.value - point.value <= MIN_SINGLE_DECREASE * abs(point.value)
+        or point.norm <= MIN_SINGLE_GRADIENT * first_norm
+        or abs(point.value) <= MIN_SINGLE_VALUE * first_value
+    )
 
 
 @dataclass(frozen=True)

@@ -65,7 +65,7 @@ def chunked(array, rows=UNEVEN, columns=None):
 def test_the_loss_curve_is_that_of_numpy(make, y, steps):
     alone = fitted(make, X, y, **STEPS[steps])
     together = fitted(make, chunked(X), chunked(y), **STEPS[steps])
-    # early steps are taken in single precision
+    # numpy's early steps are taken in single precision
     assert together.loss_curve_ == pytest.approx(
         alone.loss_curve_, rel=1e-5 if steps == "first-order" else 1e-10
     )
@@ -128,6 +128,7 @@ def test_the_same_chunks_give_the_same_bits(make, y, steps, monkeypatch):
 def test_chunks_as_numpy_cuts_them_give_the_bits_of_numpy(make, y, steps, monkeypatch):
     per_sample = 6 * 8 * (sum((6, 4, 3 if make is QNewtonClassifier else 1)) + 1)
     monkeypatch.setattr(objective_module, "CACHE_BYTES", 200 * per_sample)
+    monkeypatch.setattr(objective_module, "MIN_SINGLE_SIZE", np.inf)
     settings = {**STEPS[steps], "diagnostics": False}
     alone = fitted(make, X, y, **settings)
     together = fitted(make, chunked(X, 200), chunked(y, 200), **settings)
@@ -135,7 +136,8 @@ def test_chunks_as_numpy_cuts_them_give_the_bits_of_numpy(make, y, steps, monkey
 
 
 @both
-def test_one_chunk_gives_the_bits_of_numpy(make, y):
+def test_one_chunk_gives_the_bits_of_numpy(make, y, monkeypatch):
+    monkeypatch.setattr(objective_module, "MIN_SINGLE_SIZE", np.inf)
     alone, together = fitted(make, X, y), fitted(make, chunked(X, N), chunked(y, N))
     assert together.loss_curve_ == alone.loss_curve_
     assert together.hessian_summary_["largest_eigenvalue"] == alone.hessian_summary_["largest_eigenvalue"]

@@ -65,9 +65,8 @@ def test_updates_are_extrapolated_to_the_fixed_point_of_a_linear_map():
     for _ in range(4):
         path.add(point, fixed + M @ (point - fixed))
         point = path.extrapolated()
-    np.testing.assert_allclose(
-        point, fixed, atol=1e-8
-    )  # as many differences as dimensions; 200 iterations without
+    # there are as many differences as dimensions; without them it takes 200 iterations
+    np.testing.assert_allclose(point, fixed, atol=1e-8)
 
 
 def test_a_start_keeps_its_best_and_refines_it():

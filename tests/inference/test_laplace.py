@@ -9,7 +9,7 @@ from scipy import integrate, linalg
 from scipy.optimize import minimize
 from sklearn.linear_model import BayesianRidge
 
-from qnewton_sk.curvature import GaussNewton, jacobian_factors
+from qnewton_sk.curvature import GaussNewton, LayerRows, jacobian_factors, low_rank
 from qnewton_sk.inference import (
     DensePrecision,
     LowRankPrecision,
@@ -312,6 +312,17 @@ def test_evidence_in_the_space_of_samples_is_that_of_the_matrix_of_parameters(lo
     layers = jacobian_factors(objective, theta)
     samples = SampleSpace(layers, scale, [W[:, 0].copy() for W in network.layers(prior)])
     assert samples.log_determinant == pytest.approx(dense.log_determinant, rel=1e-10)
+
+
+def test_gram_matrices_are_kept_only_where_they_are_small(monkeypatch):
+    rng = np.random.default_rng(0)
+    rows = LayerRows(rng.standard_normal((3, 10)), rng.standard_normal((4, 2, 10)))
+    flat = rows.derivatives.reshape(4, 20)
+    np.testing.assert_allclose(rows.gram, flat.T @ flat)
+    assert rows.gram is rows.gram
+    monkeypatch.setattr(low_rank, "GRAM_BYTES", 8 * 20**2 - 1)
+    assert rows.gram is not rows.gram
+    np.testing.assert_allclose(rows.gram, flat.T @ flat)
 
 
 def test_a_singular_curvature_says_what_was_added():
