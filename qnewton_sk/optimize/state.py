@@ -43,7 +43,8 @@ class Point:
     @cached_property
     def norm(self):
         """Euclidean norm of the gradient; inf if its square overflows."""
-        return math.sqrt(self.gradient.dot(self.gradient))  # which, unlike @, does not warn of an overflow
+        with np.errstate(over="ignore", invalid="ignore"):
+            return math.sqrt(self.gradient.dot(self.gradient))
 
     @property
     def max_gradient(self):
