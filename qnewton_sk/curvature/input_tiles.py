@@ -57,7 +57,7 @@ def input_tiles(x: Array) -> list[Tile]:
     [array([0, 2])]
     """
     nonzero = x != 0
-    order, _ = _nonzero_rows(np.count_nonzero(nonzero, axis=1))
+    order, _ = _nonzero_rows(nonzero)
     tiles: list[Tile] = []
     for start in range(0, len(order), INPUTS_PER_TILE):
         rows = order[start : start + INPUTS_PER_TILE]
@@ -84,7 +84,7 @@ def rare_and_other_inputs(x: Array) -> list[Tile]:
     list of Tile
     """
     nonzero = x != 0
-    order, _ = _nonzero_rows(np.count_nonzero(nonzero, axis=1))
+    order, _ = _nonzero_rows(nonzero)
     together = np.count_nonzero(np.logical_or.accumulate(nonzero[order], axis=0), axis=1)
     saved = 2.0 * np.arange(1, len(order) + 1) * (x.shape[1] - together) - NUMBER_FLOPS * together
     if saved.max(initial=0.0) <= 0:
@@ -97,22 +97,13 @@ def rare_and_other_inputs(x: Array) -> list[Tile]:
 
 
 def pair_tiles(x: Array) -> list[Tile]:
-    """Return tiles that hold every pair s <= q of inputs whose product is not zero throughout.
+    """Return tiles that hold every pair s <= q of inputs whose product is not zero throughout, as of `input_tiles`.
 
     Each pair belongs to that of its inputs which is the rarer one, and is taken at the samples where that input is
     not zero. The pairs of the inputs that are hardly ever zero make up one tile, at all the samples.
-
-    Parameters
-    ----------
-    x : ndarray of shape (inputs, samples)
-        The inputs.
-
-    Returns
-    -------
-    list of Tile
     """
     nonzero = x != 0
-    order, counts = _nonzero_rows(np.count_nonzero(nonzero, axis=1))
+    order, counts = _nonzero_rows(nonzero)
     dense = int(np.searchsorted(counts, DENSE_PARTNER_SHARE * x.shape[1], side="right"))
     tiles = []
     for rank in range(dense):
@@ -142,8 +133,9 @@ def all_pairs(n_inputs: int, pairs_per_tile: int) -> list[Tile]:
     return [Tile(pairs[:, a : a + pairs_per_tile], None, None) for a in starts]
 
 
-def _nonzero_rows(counts: Array) -> tuple[Array, Array]:
+def _nonzero_rows(nonzero: Array) -> tuple[Array, Array]:
     """Return the rows that are not zero throughout, those with the fewest samples first, and their counts."""
+    counts = np.count_nonzero(nonzero, axis=1)
     order = np.argsort(counts, kind="stable")
     order = order[np.searchsorted(counts[order], 0, side="right") :]
     return order, counts[order]
