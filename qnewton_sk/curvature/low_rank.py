@@ -44,14 +44,11 @@ class LayerRows:
     @property
     def gram(self) -> Array:
         """Gram matrix of the derivatives, shape (R n, R n); penalties do not change it, and small ones are kept."""
-        _, R, n = self.derivatives.shape
-        return self._kept_gram if self.derivatives.itemsize * (R * n) ** 2 <= GRAM_BYTES else self._gram()
+        flat = self.derivatives.reshape(len(self.derivatives), -1)
+        return self._kept_gram if flat.itemsize * flat.shape[1] ** 2 <= GRAM_BYTES else flat.T @ flat
 
     @cached_property
     def _kept_gram(self) -> Array:
-        return self._gram()
-
-    def _gram(self) -> Array:
         flat = self.derivatives.reshape(len(self.derivatives), -1)
         return flat.T @ flat
 

@@ -158,6 +158,7 @@ class FixedPoint:
 
 
 CHANGING = "theta", "penalties", "best", "ended", "updates", "epochs", "waited", "peak", "control"
+"""Fields of a `Search` that change along the way; a checkpoint holds them."""
 
 
 @dataclass

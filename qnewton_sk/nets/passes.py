@@ -215,9 +215,9 @@ def add_gradient(
     for layer, f in enumerate(network.activations):
         W = layers[layer]
         abar = workspace.array(("abar", layer), W.shape[1] + 1, len(targets))
-        a, in_place = abar[:-1], f.value is tanh and f.derivative is tanh_derivative
-        z.append(weighted_inputs(abars[layer], W, out=a if in_place else None))
-        if in_place:
+        a = abar[:-1]
+        z.append(weighted_inputs(abars[layer], W, out=a if _is_tanh(f) else None))
+        if _is_tanh(f):
             tanh(z[layer], out=a)
         else:
             a[...] = f.value(z[layer])
@@ -234,10 +234,14 @@ def add_gradient(
             times = np.multiply if len(delta) == 1 else np.dot
             error = times(W, delta, out=workspace.array(("error", layer), *a.shape))
             # z is not needed, and its place is taken already
-            in_place = f.value is tanh and f.derivative is tanh_derivative
-            derivative = tanh_derivative(a, a, out=a) if in_place else _derivative(f, z[layer - 1], a)
+            derivative = tanh_derivative(a, a, out=a) if _is_tanh(f) else _derivative(f, z[layer - 1], a)
             delta = np.multiply(error, derivative, out=error)
     return _weighted_sum(losses, weight)
+
+
+def _is_tanh(f: Activation) -> bool:
+    """Whether value and derivative may take the place of their argument."""
+    return f.value is tanh and f.derivative is tanh_derivative
 
 
 def _derivative(f: Activation, z: Array, a: Array) -> Array:

@@ -222,9 +222,8 @@ class _Epochs:
         if closes or after.theta is state.theta:
             since = dict(attempts=here.attempts + 1)
         else:
-            # matrices cannot be pickled
-            arrival = after if after.blocks is None else changed(after, blocks=None)
-            since = dict(arrival=arrival, attempts=0)
+            without_matrices = after if after.blocks is None else changed(after, blocks=None)  # to be pickled
+            since = dict(arrival=without_matrices, attempts=0)
         return changed(here, state=after, loss=after.point.value, **since), record, end
 
     def _batches(self, here):

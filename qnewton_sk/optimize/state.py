@@ -228,7 +228,7 @@ class LoopState:
 
     @property
     def gradient_cost(self):
-        """What a gradient in the precision of the state counts: its bytes and operations, by those of the data's."""
+        """What one gradient in the precision of the state counts: half of one in that of the data if it is single."""
         return 0.5 if self.single else 1.0
 
     def in_precision(self, objective):

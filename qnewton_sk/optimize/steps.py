@@ -128,9 +128,9 @@ class QuasiNewtonStep:
         spent = dict(gradients=cost, gradient_seconds=seconds)
         if found is None:
             state = changed(state, **spent)
-            return (
-                self.take(objective, state.in_double(objective)) if state.single else self._hand_over(state)
-            )
+            if state.single:  # rounding may be why nothing was found
+                return self.take(objective, state.in_double(objective))
+            return self._hand_over(state)
         length, theta, value, gradient = found
         policy = self.policy.after(state.policy, point.value, value, gradients)
         after = state.moved(objective, theta, value, gradient, policy=policy, gradients=spent["gradients"])

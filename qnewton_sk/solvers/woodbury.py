@@ -19,7 +19,7 @@ class Woodbury(Solver):
     """(G^T G + D)^-1 for G of few rows and a positive diagonal D, by an m x m Cholesky.
 
     x = D^-1 (v - G^T (I + G D^-1 G^T)^-1 G D^-1 v) (Woodbury 1950; Golub and Van Loan, section 2.1.4), with
-    D^-1/2 drawn into G, so that the small matrix is a product of one array with itself.
+    G scaled by D^-1/2, so that the small matrix is a product of one array with itself.
     """
 
     needs = "factor"
